@@ -1,0 +1,93 @@
+//! The native event and its limits. Decoding lives in `wire`; this file says what a valid event is.
+
+use bytes::Bytes;
+use smol_str::SmolStr;
+
+use crate::domain::ids::Millis;
+use crate::domain::limits;
+
+/// The reserved type that merges its properties into the profile's document.
+pub const PROFILE_UPDATE: &str = "profile.update";
+
+/// Prefixes of type names that users can't use.
+pub const RESERVED_PREFIXES: [&str; 4] = ["profile.", "message.", "journey.", "sojourn."];
+
+/// One event of one profile.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// The producer's id of it.
+    pub id: SmolStr,
+    /// Its type.
+    pub kind: SmolStr,
+    /// `namespace:value`, split at the first colon.
+    pub profile: SmolStr,
+    /// When it happened, if the producer says so. Data only, unless the engine runs on the events' clock.
+    pub time: Option<Millis>,
+    /// Its properties as one MessagePack map, depth checked (≤ [`limits::DEPTH_MAX`]).
+    pub properties: Bytes,
+}
+
+/// Why an event is refused. The code is stable and documented.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct EventError {
+    /// Stable code, e.g. `bad_profile`.
+    pub code: &'static str,
+    /// What is wrong and how to mend it.
+    pub message: String,
+}
+
+impl EventError {
+    /// A refusal.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+impl Event {
+    /// Namespace and value; `None` where there is no colon.
+    pub fn identity(&self) -> Option<(&str, &str)> {
+        self.profile.split_once(':')
+    }
+
+    /// Checks names and sizes (contract, "Events").
+    pub fn validate(&self) -> Result<(), EventError> {
+        check_name("id", "bad_id", &self.id, limits::EVENT_ID_BYTES_MAX)?;
+        check_name("type", "bad_type", &self.kind, limits::NAME_BYTES_MAX)?;
+        if self.kind != PROFILE_UPDATE && RESERVED_PREFIXES.iter().any(|p| self.kind.starts_with(p)) {
+            return Err(EventError::new(
+                "reserved_type",
+                format!("type {:?} is reserved; only {PROFILE_UPDATE:?} may be sent", self.kind),
+            ));
+        }
+        let Some((namespace, value)) = self.identity() else {
+            return Err(EventError::new(
+                "bad_profile",
+                format!("profile {:?} has no namespace; write it as namespace:value, e.g. crm:4711", self.profile),
+            ));
+        };
+        check_name("namespace of profile", "bad_profile", namespace, limits::NAME_BYTES_MAX)?;
+        check_name("value of profile", "bad_profile", value, limits::IDENTITY_BYTES_MAX)?;
+        if self.properties.len() > limits::EVENT_BYTES_MAX {
+            return Err(EventError::new(
+                "event_too_large",
+                format!("properties of {} bytes pass the limit of {}", self.properties.len(), limits::EVENT_BYTES_MAX),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Checks that a name is there, short enough and free of control characters.
+pub fn check_name(what: &str, code: &'static str, text: &str, bytes_max: usize) -> Result<(), EventError> {
+    if text.is_empty() {
+        return Err(EventError::new(code, format!("{what} is empty")));
+    }
+    if text.len() > bytes_max {
+        return Err(EventError::new(code, format!("{what} of {} bytes passes the limit of {bytes_max}", text.len())));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(EventError::new(code, format!("{what} {text:?} holds a control character")));
+    }
+    Ok(())
+}

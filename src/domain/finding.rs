@@ -1,0 +1,47 @@
+//! What `check` finds in resources: where, what and how to mend it. Owns the shape; rules live with what they check.
+
+use serde::Serialize;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Publishing is refused.
+    Error,
+    /// Publishing goes on.
+    Warning,
+}
+
+/// One finding. Lines and columns count from 1; 0 means "the file as a whole".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The file as it was named.
+    pub file: String,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+    /// A stable, documented code such as `unknown_target`.
+    pub code: &'static str,
+    /// Error or warning.
+    pub severity: Severity,
+    /// What is wrong, with the names involved.
+    pub message: String,
+    /// How to mend it, if known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suggestion: Option<String>,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        write!(f, "{}:{}:{}: {severity}[{}]: {}", self.file, self.line, self.column, self.code, self.message)?;
+        if let Some(suggestion) = &self.suggestion {
+            write!(f, "\n    help: {suggestion}")?;
+        }
+        Ok(())
+    }
+}

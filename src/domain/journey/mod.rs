@@ -1,0 +1,3 @@
+//! Journeys: from resource files (`source`), through validation (`check`), to the program that profiles walk (`program`).
+
+pub mod program;

@@ -1,0 +1,156 @@
+//! A compiled journey version: what `apply` walks. Built only by the validator, so every target exists, every path
+//! ends, and every cycle holds a wait or an event.
+
+use std::sync::Arc;
+
+use smol_str::SmolStr;
+
+use crate::domain::content::Template;
+use crate::domain::expression::{Expr, FieldPath};
+use crate::domain::ids::{JourneyId, MessageId, NodeNo, VersionId};
+
+/// One version of one journey, ready to run.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The journey.
+    pub journey: JourneyId,
+    /// This version, over all journeys.
+    pub version: VersionId,
+    /// This version within its journey, from 1.
+    pub number: u32,
+    /// Name of the journey.
+    pub name: SmolStr,
+    /// IANA zone of the journey (`UTC` if none was given).
+    pub timezone: SmolStr,
+    /// What lets a profile in.
+    pub entry: EventFilter,
+    /// When a profile may enter again.
+    pub reentry: Reentry,
+    /// Any of these ends an instance at any node.
+    pub exit: Vec<EventFilter>,
+    /// Life of an instance in milliseconds, at most 91 days.
+    pub timeout_ms: i64,
+    /// Where an instance begins.
+    pub start: NodeNo,
+    /// All nodes, `end` nodes included.
+    pub nodes: Vec<Node>,
+    /// Messages that nodes send; [`NodeKind::Message`] holds an index into this.
+    pub messages: Vec<Arc<Message>>,
+    /// Fields of the entry event that reachable nodes, exits and messages read: an instance keeps these only.
+    pub keeps_event: Vec<Vec<SmolStr>>,
+    /// Fields of later events that are read as `last`.
+    pub keeps_last: Vec<Vec<SmolStr>>,
+}
+
+/// An event type with an optional filter.
+#[derive(Clone, Debug)]
+pub struct EventFilter {
+    /// Type of the event.
+    pub event: SmolStr,
+    /// Must be true, if given. In `entry` the root `event` is the event itself; elsewhere `last` is.
+    pub when: Option<Expr>,
+}
+
+/// Re-entrance (spec §2.2), measured from the previous *entry*, and only after the previous instance ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reentry {
+    /// Never again.
+    Never,
+    /// Once this many milliseconds have passed.
+    After(i64),
+}
+
+/// One node.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its name.
+    pub name: SmolStr,
+    /// What it does.
+    pub kind: NodeKind,
+    /// Whether it lies on a cycle (then visits are counted and bounded).
+    pub on_cycle: bool,
+}
+
+/// What a node does.
+#[derive(Clone, Debug)]
+pub enum NodeKind {
+    /// Waits for a duration (milliseconds).
+    Wait {
+        /// How long.
+        duration_ms: i64,
+        /// Then.
+        then: NodeNo,
+    },
+    /// Waits until an instant; a past or null one passes at once.
+    WaitUntil {
+        /// The instant.
+        until: Expr,
+        /// Then.
+        then: NodeNo,
+    },
+    /// First true branch wins; none and no `otherwise` ends the instance.
+    Condition {
+        /// In order.
+        branches: Vec<(Expr, NodeNo)>,
+        /// If none is true.
+        otherwise: Option<NodeNo>,
+    },
+    /// Waits for an event.
+    Event {
+        /// Which.
+        filter: EventFilter,
+        /// For how long (milliseconds); `None` listens on until the journey's timeout.
+        within_ms: Option<i64>,
+        /// Where the event leads, and the timeout too without `on_timeout`.
+        then: NodeNo,
+        /// Where the timeout leads.
+        on_timeout: Option<NodeNo>,
+    },
+    /// Sends a message and goes on.
+    Message {
+        /// Index into [`Program::messages`].
+        message: u16,
+        /// Then.
+        then: NodeNo,
+    },
+    /// Ends the instance as completed.
+    End,
+}
+
+/// A message resource, compiled.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Its number.
+    pub id: MessageId,
+    /// Its name.
+    pub name: SmolStr,
+    /// How it leaves.
+    pub channel: Channel,
+    /// The surface it leaves by; `log` needs none.
+    pub surface: Option<SmolStr>,
+    /// Subject, where the channel has one.
+    pub subject: Option<Template>,
+    /// Body.
+    pub body: Template,
+    /// Every field subject and body read: frozen into the outbox row.
+    pub reads: Vec<FieldPath>,
+}
+
+/// How messages leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// A line in an NDJSON file.
+    Log,
+    /// An HTTP POST, signed by Standard Webhooks.
+    Webhook,
+    /// SMTP.
+    Email,
+}
+
+impl Program {
+    /// The node `no`.
+    pub fn node(&self, no: NodeNo) -> &Node {
+        &self.nodes[usize::from(no.0)]
+    }
+}

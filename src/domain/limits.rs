@@ -1,0 +1,50 @@
+//! Every bound of the engine, each with its reason. Contract figures are marked (contract).
+
+/// Depth of nested values in events and documents; deeper input could exhaust a decoder's stack (contract).
+pub const DEPTH_MAX: usize = 100;
+/// Bytes of one event (contract).
+pub const EVENT_BYTES_MAX: usize = 1 << 20;
+/// Events in one batch (contract).
+pub const BATCH_EVENTS_MAX: usize = 10_000;
+/// Bytes of one batch, decompressed (contract).
+pub const BATCH_BYTES_MAX: usize = 16 << 20;
+/// Bytes of an identity's value (contract).
+pub const IDENTITY_BYTES_MAX: usize = 256;
+/// Bytes of a type, namespace or property name (contract).
+pub const NAME_BYTES_MAX: usize = 128;
+/// Bytes of an event's id: room for two UUIDs and a prefix.
+pub const EVENT_ID_BYTES_MAX: usize = 128;
+/// Nodes of a journey, `end` nodes not counted (contract, AJO).
+pub const NODES_MAX: usize = 50;
+/// Visits of one node by one instance (contract).
+pub const NODE_VISITS_MAX: u16 = 1_000;
+/// Steps that one input may cause for one profile (contract).
+pub const STEPS_PER_INPUT_MAX: usize = 200;
+/// Longest wait and event timeout: 90 days (spec §3.4).
+pub const WAIT_MS_MAX: i64 = 90 * 86_400_000;
+/// Longest life of an instance: 91 days (spec §2.4).
+pub const TIMEOUT_MS_MAX: i64 = 91 * 86_400_000;
+/// Shortest re-entrance period: 5 minutes (spec §2.2).
+pub const REENTRY_MS_MIN: i64 = 5 * 60_000;
+/// State of one instance: kept fields of its events (spec §2.8).
+pub const INSTANCE_BYTES_MAX: usize = 1 << 20;
+/// Instances that one profile may hold at once: as many as AJO allows live journeys.
+pub const INSTANCES_PER_PROFILE_MAX: usize = 200;
+/// Bytes of one profile document: a profile is read whole when its actor wakes.
+pub const DOCUMENT_BYTES_MAX: usize = 1 << 20;
+/// A record above this is split with a commit part, so that no reader needs a larger buffer (design §4.2).
+pub const RECORD_BYTES_MAX: usize = 512 << 10;
+/// Bytes of a rendered message.
+pub const RENDERED_BYTES_MAX: usize = 2 << 20;
+/// Fuel of one template: about 2 ms on one core.
+pub const TEMPLATE_FUEL: u64 = 200_000;
+/// Bytes of a template's source.
+pub const TEMPLATE_BYTES_MAX: usize = 512 << 10;
+/// Bytes of an expression's source.
+pub const EXPRESSION_BYTES_MAX: usize = 8 << 10;
+/// Bytes of one resource file.
+pub const RESOURCE_BYTES_MAX: usize = 4 << 20;
+/// Blocks of a shard with the journal writer at once (design §4).
+pub const BLOCKS_IN_FLIGHT_MAX: usize = 4;
+/// Bytes of one shard's block before it is sealed: keeps a sync near a millisecond on the disks measured.
+pub const BLOCK_BYTES_MAX: usize = 1 << 20;

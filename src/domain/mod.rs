@@ -1,0 +1,16 @@
+//! Pure decisions. No clock, randomness, I/O, async or logging here: `now` is an argument and the same
+//! inputs always give the same outputs. Everything above this layer may be rebuilt around it.
+
+pub mod apply;
+pub mod catalog;
+pub mod content;
+pub mod effect;
+pub mod event;
+pub mod expression;
+pub mod finding;
+pub mod ids;
+pub mod journey;
+pub mod limits;
+pub mod profile;
+pub mod step;
+pub mod value;

@@ -1,0 +1,145 @@
+//! A profile while its actor is awake: everything `apply` may read or change, and which parts it changed.
+//!
+//! Between inputs a profile is passivated: a hot row (instances' positions) and a cold record (identity, document,
+//! contexts) in its partition. INVARIANT: at most one instance per journey, over all its versions (spec §2.1).
+
+use smallvec::SmallVec;
+use smol_str::SmolStr;
+
+use crate::domain::ids::{JourneyId, Millis, NodeNo, ProfileKey, VersionId};
+use crate::domain::value::Map;
+
+/// One profile, awake.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// Its key.
+    pub key: ProfileKey,
+    /// `namespace:value`.
+    pub identity: SmolStr,
+    /// Its document.
+    pub document: Map,
+    /// Its running instances, in the order they entered.
+    pub instances: SmallVec<[Instance; 2]>,
+    /// Latest entry into each journey, for re-entrance.
+    pub last_entries: Vec<(JourneyId, Millis)>,
+    /// Entries so far, over all journeys: the next instance's ordinal is one more.
+    pub entries: u32,
+    /// The chain of decisions (design §9); 0 before the first.
+    pub chain: u64,
+    /// What changed since it woke.
+    pub changes: Changes,
+}
+
+/// One running instance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance {
+    /// The version it entered and stays on.
+    pub version: VersionId,
+    /// Its journey.
+    pub journey: JourneyId,
+    /// Where it waits.
+    pub node: NodeNo,
+    /// One more at every move: a timer counts only if it names this.
+    pub generation: u32,
+    /// Engine time of its entry.
+    pub entered_at: Millis,
+    /// When its next timer fires: the node's or the journey's timeout, whichever is first.
+    pub due: Millis,
+    /// When the *node's* timer fires; [`Millis::NEVER`] if it has none. `due` is never later.
+    pub node_due: Millis,
+    /// Which entry of the profile it is, from 1.
+    pub ordinal: u32,
+    /// Messages decided so far.
+    pub sends: u16,
+    /// Its memory.
+    pub context: Context,
+}
+
+/// What an instance remembers of its events, cut down to what its program reads.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Context {
+    /// Kept properties of the entry event.
+    pub event: Map,
+    /// Kept properties of the latest event it received; `None` while that is the entry event.
+    pub last: Option<Map>,
+    /// Id of the entry event.
+    pub event_id: SmolStr,
+    /// Type of the entry event.
+    pub event_type: SmolStr,
+    /// Time of the entry event.
+    pub event_time: Millis,
+    /// Visits of nodes on cycles.
+    pub visits: SmallVec<[(NodeNo, u16); 2]>,
+}
+
+/// Which components of a profile changed: each becomes an absolute image in the record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Identity, last entries, entry count or chain.
+    pub header: bool,
+    /// Top-level fields of the document that were set or deleted.
+    pub fields: Vec<SmolStr>,
+    /// Ordinals of instances whose position changed, or that are new or gone.
+    pub instances: SmallVec<[u32; 2]>,
+    /// Ordinals of instances whose context changed.
+    pub contexts: SmallVec<[u32; 2]>,
+}
+
+impl Changes {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        !self.header && self.fields.is_empty() && self.instances.is_empty() && self.contexts.is_empty()
+    }
+
+    /// Notes that the instance `ordinal` moved, came or went.
+    pub fn instance(&mut self, ordinal: u32) {
+        if !self.instances.contains(&ordinal) {
+            self.instances.push(ordinal);
+        }
+    }
+
+    /// Notes that the memory of the instance `ordinal` changed.
+    pub fn context(&mut self, ordinal: u32) {
+        if !self.contexts.contains(&ordinal) {
+            self.contexts.push(ordinal);
+        }
+    }
+}
+
+impl Profile {
+    /// A profile never seen before.
+    pub fn new(key: ProfileKey, identity: SmolStr) -> Self {
+        Self {
+            key,
+            identity,
+            document: Map::new(),
+            instances: SmallVec::new(),
+            last_entries: Vec::new(),
+            entries: 0,
+            chain: 0,
+            changes: Changes { header: true, ..Changes::default() },
+        }
+    }
+
+    /// The earliest timer of its instances.
+    pub fn next_due(&self) -> Millis {
+        self.instances.iter().map(|i| i.due).min().unwrap_or(Millis::NEVER)
+    }
+
+    /// Where `journey` runs for this profile.
+    pub fn running(&self, journey: JourneyId) -> Option<&Instance> {
+        self.instances.iter().find(|i| i.journey == journey)
+    }
+
+    /// The latest entry into `journey`.
+    pub fn last_entry(&self, journey: JourneyId) -> Option<Millis> {
+        self.last_entries.iter().find(|(j, _)| *j == journey).map(|(_, at)| *at)
+    }
+}
+
+impl Instance {
+    /// The instant the journey's own timeout ends it.
+    pub fn timeout_at(&self, timeout_ms: i64) -> Millis {
+        self.entered_at.plus(timeout_ms)
+    }
+}

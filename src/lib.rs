@@ -1,0 +1,13 @@
+//! Sojourn: an open, self-hosted customer-journey engine.
+//!
+//! The modules are layers; each may name the ones above it in this list and no other (a test enforces it):
+//! `domain` (pure decisions), `wire` (bytes), `store` (durability), `runtime` (shards and time),
+//! `channel` (how effects leave), `report` (projections), `transport` (how inputs come), `server` (wiring).
+
+pub mod channel;
+pub mod domain;
+pub mod report;
+pub mod runtime;
+pub mod store;
+pub mod transport;
+pub mod wire;

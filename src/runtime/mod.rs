@@ -1,0 +1,3 @@
+//! Shards and time.
+
+pub mod api;

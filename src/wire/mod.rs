@@ -1,0 +1,1 @@
+//! Bytes to values and back, versioned, no I/O.
