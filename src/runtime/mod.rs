@@ -1,3 +1,5 @@
 //! Shards and time.
 
 pub mod api;
+pub mod engine;
+pub mod view;

@@ -1,0 +1,226 @@
+//! Answers the engine gives to readers: reports, profiles, journeys, deliveries. Shapes only, as the contract prints them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Report over journeys (contract "Reports").
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Events accepted, repeats not counted.
+    pub events: u64,
+    /// By name.
+    pub journeys: BTreeMap<String, JourneyReport>,
+    /// Decision hash (design §9), 32 hex digits.
+    pub hash: String,
+}
+
+/// One journey, or one version of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JourneyReport {
+    /// Instances begun.
+    pub entered: u64,
+    /// Instances running.
+    pub active: u64,
+    /// Instances ended, by reason.
+    pub exited: BTreeMap<String, u64>,
+    /// Instances failed.
+    pub errors: u64,
+    /// Entries refused, by reason.
+    pub discarded: BTreeMap<String, u64>,
+    /// By name.
+    pub nodes: BTreeMap<String, NodeReport>,
+    /// By name.
+    pub messages: BTreeMap<String, MessageReport>,
+    /// The same per version number; empty within a version.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub versions: BTreeMap<String, JourneyReport>,
+}
+
+/// One node: `entered = in_node + left + exited + errors`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// Arrivals.
+    pub entered: u64,
+    /// Instances there now.
+    pub in_node: u64,
+    /// Instances that went on.
+    pub left: u64,
+    /// Instances that ended there.
+    pub exited: u64,
+    /// Instances that failed there.
+    pub errors: u64,
+}
+
+/// One message. Requested and not in any of these = on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageReport {
+    /// Accepted by the provider.
+    pub sent: u64,
+    /// Not sent for want of an address.
+    pub excluded: u64,
+    /// Can't be delivered.
+    pub failed: u64,
+    /// Attempted, result unknown.
+    pub in_doubt: u64,
+    /// Taken back because the instance ended before the first attempt.
+    pub cancelled: u64,
+    /// Decided and not yet any of the above.
+    pub pending: u64,
+}
+
+/// A journey in the list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JourneySummary {
+    /// Its name.
+    pub name: String,
+    /// Its versions, oldest first.
+    pub versions: Vec<VersionSummary>,
+}
+
+/// A version in the list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionSummary {
+    /// From 1.
+    pub number: u32,
+    /// `live`, `closed`, `stopped`; `finished` when closed or stopped and nobody is inside.
+    pub status: String,
+    /// Instances begun.
+    pub entered: u64,
+    /// Instances running.
+    pub active: u64,
+}
+
+/// A profile: state and timeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProfileView {
+    /// `namespace:value`.
+    pub profile: String,
+    /// Its partition.
+    pub partition: u16,
+    /// Its document.
+    pub document: serde_json::Value,
+    /// Running instances.
+    pub instances: Vec<InstanceView>,
+    /// Latest entry into each journey, by name, ISO-8601.
+    pub last_entries: BTreeMap<String, String>,
+    /// Newest first.
+    pub timeline: Vec<TimelineItem>,
+}
+
+/// One running instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InstanceView {
+    /// Hex id, the same for the whole run.
+    pub id: String,
+    /// Its journey.
+    pub journey: String,
+    /// Its version's number.
+    pub version: u32,
+    /// Where it waits.
+    pub node: String,
+    /// ISO-8601.
+    pub entered_at: String,
+    /// When its next timer fires, ISO-8601.
+    pub due: String,
+}
+
+/// One item of a timeline: an event, or a step with its reason.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimelineItem {
+    /// Engine time, ISO-8601.
+    pub at: String,
+    /// `event`, `entered`, `arrived`, `left`, `exited`, `failed`, `discarded`, `message`.
+    pub what: String,
+    /// Journey, for steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journey: Option<String>,
+    /// Version number, for steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// Node, for steps at one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Why: path taken, reason of exit or discard, outcome of a message, type of an event.
+    pub reason: String,
+    /// For messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// For events: its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<String>,
+    /// For events: its properties.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub properties: Option<serde_json::Value>,
+}
+
+/// An outbox row as people see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryView {
+    /// Its id = idempotency key.
+    pub id: String,
+    /// `namespace:value`.
+    pub profile: String,
+    /// Journey.
+    pub journey: String,
+    /// Message.
+    pub message: String,
+    /// Channel.
+    pub channel: String,
+    /// `pending`, `started`, `in_doubt`.
+    pub state: String,
+    /// ISO-8601.
+    pub decided_at: String,
+    /// ISO-8601, if an attempt is journaled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_attempt_at: Option<String>,
+}
+
+/// What an operator decides about a delivery in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    /// It arrived: count it as sent.
+    Sent,
+    /// Count it as failed and don't send again.
+    Drop,
+    /// Send it again.
+    Resend,
+}
+
+/// Shards and what they own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardsView {
+    /// How many run.
+    pub count: u16,
+    /// Partitions in all.
+    pub partitions: u16,
+    /// One entry a shard.
+    pub shards: Vec<ShardView>,
+}
+
+/// One shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardView {
+    /// Its number.
+    pub shard: u16,
+    /// Partitions it owns.
+    pub partitions: u16,
+    /// Events waiting in its mailbox.
+    pub mailbox: u64,
+    /// Profiles it holds.
+    pub profiles: u64,
+    /// Timers in its wheel.
+    pub timers: u64,
+}
+
+/// Whether the server can serve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Takes events.
+    pub ready: bool,
+    /// `starting`, `serving`, `disk_full`, `stopping`, `failed`.
+    pub state: String,
+    /// More, for people.
+    pub detail: String,
+}
