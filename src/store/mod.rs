@@ -1,1 +1,3 @@
 //! Durability.
+
+pub mod timers;
