@@ -12,6 +12,7 @@ pub mod table;
 
 use crate::domain::ids::{Millis, OwnershipEpoch, PartitionId, Pseq};
 use crate::runtime::horizon::Horizon;
+use crate::store::timers::SlotNo;
 
 use counts::Counts;
 use dedup::Dedup;
@@ -61,7 +62,8 @@ impl Partition {
             counts: Counts::default(),
             events: 0,
             hash_sum: 0,
-            horizon: Horizon::default(),
+            // Nothing is opened yet: the shard opens slots as time comes to them.
+            horizon: Horizon::new(SlotNo(i64::MIN)),
             generation: 0,
         }
     }

@@ -7,6 +7,7 @@ use smol_str::SmolStr;
 
 use crate::domain::effect::{OutboxRow, OutboxState};
 use crate::domain::ids::{DeliveryId, InstanceId, Millis};
+use crate::domain::journey::program::Channel;
 use crate::wire::cursor::{Cursor, WireError, put_varint};
 use crate::wire::outbox::{OutboxChange, put_row, read_row};
 
@@ -100,13 +101,13 @@ impl Outbox {
             .collect()
     }
 
-    /// Rows of `instance` that no channel has and no attempt is journaled of.
+    /// Rows of `instance` of which no attempt began: no channel has them, or the channel journals attempts and has not.
     pub fn unattempted(&self, partition_first: DeliveryId, instance: InstanceId) -> Vec<DeliveryId> {
         let first = DeliveryId { instance, ordinal: 0, ..partition_first };
         let last = DeliveryId { instance, ordinal: u16::MAX, ..partition_first };
         self.rows
             .range(first..=last)
-            .filter(|(_, e)| !e.offered && e.row.state == OutboxState::Pending)
+            .filter(|(_, e)| e.row.state == OutboxState::Pending && (!e.offered || e.row.channel == Channel::Email))
             .map(|(id, _)| *id)
             .collect()
     }
