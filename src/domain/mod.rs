@@ -14,5 +14,6 @@ pub mod journey;
 pub mod limits;
 pub mod profile;
 pub mod step;
+pub mod surface;
 pub mod value;
 pub mod wheel;
