@@ -170,8 +170,8 @@ pub trait Ports: Send {
     fn load_slot(&mut self, partition: PartitionId, slot: SlotNo);
     /// To another shard; everything the partition wrote is durable.
     fn hand_over(&mut self, to: ShardId, partition: Box<Partition>);
-    /// Events of the mailbox were handled: room for more.
-    fn handled(&mut self, events: usize);
+    /// Events of this weight were handled: room for more.
+    fn handled(&mut self, weight: usize);
     /// State can't be trusted: stop the process.
     fn corrupt(&mut self, partition: PartitionId, detail: String);
 }

@@ -325,6 +325,7 @@ impl Shard {
             Mark::Id { hash, .. } => Mark::Id { hash, expires: about.now.plus(about.config.id_window_ms) },
             stream => stream,
         };
+        let room = crate::runtime::handle::weight(&routed.event);
         let decided = partition.decide_event(&routed.event, routed.key, mark, about, &mut self.draught);
         match decided {
             Ok(EventStatus::Accepted) => {}
@@ -332,7 +333,7 @@ impl Shard {
             Err(error) => self.corrupt(routed.partition, &error),
         }
         self.take_draught();
-        self.ports.handled(1);
+        self.ports.handled(room);
         1
     }
 
