@@ -285,3 +285,63 @@ fn warnings_do_not_hinder() {
     assert_eq!(findings.len(), 1);
     assert_eq!((findings[0].code, findings[0].severity), ("unused_message", Severity::Warning));
 }
+
+#[test]
+fn expressions() {
+    let when = |text: &str| format!("{{ condition: [ {{ when: {text}, then: done }} ], otherwise: done }}");
+    let node = "{ message: hello, then: done }";
+    check_with(node, &when("event.total > 5.0 && profile.tier == 'gold'"), &[]);
+    check_with(node, &when("\"event.total > 5 && \\\"a\\\" in [\\\"a\\\"]\""), &[]);
+    check_with(node, &when("event.totl > 5.0"), &["7:38 unknown_field"]);
+    check_with(node, &when("\"event.currency == \\\"EUR\\\" && event.totl > 5.0\""), &["7:68 unknown_field"]);
+    check_with(node, &when("'event.currency == ''EUR'' && event.totl > 5.0'"), &["7:68 unknown_field"]);
+    check_with(node, &when("event.total +"), &["7:45 syntax"]);
+    check_with(node, &when("event.total"), &["7:32 type_mismatch"]);
+    check_with(node, &when("evnt.total > 1.0"), &["7:32 unknown_root"]);
+    check_with(node, &when("profile.teir == 'x'"), &["7:40 unknown_field"]);
+    let block = "
+    condition:
+      - when: >-
+          event.total > 5.0
+          && event.totl > 6.0
+        then: done
+      - when: |
+          # no CEL comment
+          event.total > 5.0
+        then: done
+    otherwise: done";
+    check_with(node, block, &["11:20 unknown_field", "14:11 syntax", "14:13 syntax"]);
+    check_with("wait: 1h", "wait: { until: meta.time + duration('1h') }", &[]);
+    check_with("wait: 1h", "wait: { until: event.total }", &["6:27 type_mismatch"]);
+    check_with("wait: 1h", "wait: { untill: event.total }", &["6:17 missing_key", "6:19 unknown_key"]);
+}
+
+#[test]
+fn roots_of_expressions() {
+    check_with("cart_add }", "cart_add, when: event.total > 5.0 }", &[]);
+    check_with("cart_add }", "cart_add, when: last.total > 5.0 }", &["3:33 root_not_available"]);
+    // A filter inside a journey sees the event that comes in as `last`, and its type alone.
+    check_with("start: pause", "start: pause\nexit: [ { event: purchase, when: last.amount > event.total } ]", &[]);
+    check_with("start: pause", "start: pause\nexit: [ { event: purchase, when: last.total > 5.0 } ]", &["5:39 unknown_field"]);
+    check_with("wait: 1h", "event: purchase, when: last.amount > event.total && last.items == 'x'", &[]);
+    check_with("wait: 1h", "event: purchase, when: event.amount > 1.0", &["6:41 unknown_field"]);
+    // A node sees what any received event declares, unless two declare it differently; an exit's event is not received.
+    let condition = |when: &str| {
+        let node = format!("condition: [ {{ when: {when}, then: done }} ], otherwise: done");
+        JOURNEY.replace("wait: 1h", "event: purchase").replace("message: hello, then: done", &node)
+    };
+    check(&condition("last.amount > 1.0 || last.total > 1.0"), &[]);
+    check(&condition("true && last.items == 1"), &["7:40 conflicting_field"]);
+    let exits = condition("last.items == 1").replace("event: purchase", "wait: 1h");
+    check(&exits.replace("start", "exit: [ { event: purchase } ]\nstart"), &[]);
+}
+
+#[test]
+fn earlier_errors_hide_no_later_ones_and_cause_none() {
+    // The unknown event's fields are not called unknown, but the profile's still are.
+    check_with("cart_add }", "crt_add, when: event.whatever > profile.nope }", &["3:17 unknown_event"]);
+    check_with("cart_add }", "crt_add, when: profile.nope == '' }", &["3:17 unknown_event", "3:40 unknown_field"]);
+    check(&format!("kind: event\nname: b\nschema: {{ x: int }}\n---\n{}", JOURNEY.replace("cart_add }", "b, when: event.y > 1 }")), &[
+        "3:14 unknown_type",
+    ]);
+}
