@@ -68,7 +68,9 @@ fn changes(report: &ApplyReport) -> Vec<(&str, Change, Option<u32>)> {
 fn codes(result: Result<(Catalog, ApplyReport), Vec<crate::domain::finding::Finding>>) -> Vec<(String, &'static str)> {
     match result {
         Ok(_) => Vec::new(),
-        Err(findings) => findings.into_iter().map(|f| (format!("{}:{}:{}", f.file, f.line, f.column), f.code)).collect(),
+        Err(findings) => {
+            findings.into_iter().map(|f| (format!("{}:{}:{}", f.file, f.line, f.column), f.code)).collect()
+        }
     }
 }
 
@@ -89,7 +91,9 @@ fn unchanged_files_make_no_version() {
     assert!(report.resources.iter().all(|r| r.change == Change::Unchanged), "{report:?}");
     assert_eq!(first.to_record(), second.to_record());
     // Neither comments nor the order of nodes and keys are a change.
-    let moved = SIMPLE.replace("  done: { end: true }\n", "").replace("nodes:\n", "nodes:\n  # the end\n  done: { end: true }\n");
+    let moved = SIMPLE
+        .replace("  done: { end: true }\n", "")
+        .replace("nodes:\n", "nodes:\n  # the end\n  done: { end: true }\n");
     assert_ne!(moved, SIMPLE);
     assert_eq!(apply(&first, &moved).0.versions.len(), 1);
 }
@@ -150,7 +154,13 @@ fn a_vanished_file_closes_nothing() {
     assert_eq!(changes(&report), expected);
     assert_eq!((second.journey_id("nurture"), second.journey_id("welcome")), (Some(JourneyId(0)), Some(JourneyId(1))));
     // References resolve against what is published.
-    let (third, _) = apply(&second, &OTHER.replace("name: welcome", "name: third").replace("signup", "purchase").replace("schema: {}", "schema: { amount: number }"));
+    let (third, _) = apply(
+        &second,
+        &OTHER
+            .replace("name: welcome", "name: third")
+            .replace("signup", "purchase")
+            .replace("schema: {}", "schema: { amount: number }"),
+    );
     assert_eq!(third.entered_by("purchase"), &[VersionId(0), VersionId(2)]);
 }
 
@@ -173,11 +183,13 @@ fn reentrance_stays_the_same() {
 
 #[test]
 fn surfaces_keep_their_channel() {
-    let surface = "kind: surface\nname: s\nchannel: webhook\nwebhook: { url: \"https://example.com\", secret_env: KEY }\n";
+    let surface =
+        "kind: surface\nname: s\nchannel: webhook\nwebhook: { url: \"https://example.com\", secret_env: KEY }\n";
     let (first, _) = apply(&Catalog::default(), surface);
     let found = first.surface("s").expect("published");
     assert_eq!(found.in_doubt, crate::domain::surface::InDoubt::PreferDuplicate);
-    let mail = "kind: surface\nname: s\nchannel: email\nsmtp: { host: mail.example.com, port: 587, from: Shop <a@b.c> }\n";
+    let mail =
+        "kind: surface\nname: s\nchannel: email\nsmtp: { host: mail.example.com, port: 587, from: Shop <a@b.c> }\n";
     assert_eq!(codes(first.apply(&files(&[mail]), Millis(0))), [("f0.yaml:2:7".to_owned(), "channel_changed")]);
     let (second, _) = apply(&first, &surface.replace("example.com", "example.org"));
     assert_eq!(second.version, CatalogVersion(2));

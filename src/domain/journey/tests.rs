@@ -82,7 +82,7 @@ fn keys_and_values() {
     check("name: x\n", &["1:1 missing_key"]);
     check("kind: jurney\nname: x\n", &["1:7 unknown_kind"]);
     check("kind: audience\nname: x\n", &["1:7 not_available"]);
-    check_with("start: pause", "strat: pause", &["1:1 missing_key", "4:1 unknown_key", ]);
+    check_with("start: pause", "strat: pause", &["1:1 missing_key", "4:1 unknown_key"]);
     check_with("start: pause", "start: pause\nstart: send", &["5:1 duplicate_key"]);
     check_with("start: pause\n", "", &["1:1 missing_key"]);
     check_with("entry: { event: cart_add }\n", "", &["1:1 missing_key"]);
@@ -93,12 +93,10 @@ fn keys_and_values() {
     check_with("start: pause", "start: pause\ndescription: [x]", &["5:14 wrong_type"]);
     check_with("start: pause", "start: pause\ntimezone: Europe/Pariss", &["5:11 unknown_timezone"]);
     check_with("start: pause", "start: pause\npriority: 3", &["5:1 not_available"]);
-    check(&format!("{PRELUDE}---\n{JOURNEY}"), &[
-        "2:7 duplicate_resource",
-        "6:7 duplicate_resource",
-        "10:7 duplicate_resource",
-        "14:7 duplicate_resource",
-    ]);
+    check(
+        &format!("{PRELUDE}---\n{JOURNEY}"),
+        &["2:7 duplicate_resource", "6:7 duplicate_resource", "10:7 duplicate_resource", "14:7 duplicate_resource"],
+    );
     check(&format!("{JOURNEY}---\n{JOURNEY}"), &["11:7 duplicate_resource"]);
 }
 
@@ -114,24 +112,25 @@ fn events_and_attributes() {
     check("kind: attribute\nname: a..b\ntype: string\n", &["2:7 bad_name"]);
     check("kind: attribute\nname: tier.level\ntype: string\n", &["2:7 attribute_conflict"]);
     check("kind: attribute\nname: a.b\ntype: string\n---\nkind: attribute\nname: a.c\ntype: integer\n", &[]);
-    check("kind: attribute\nname: a\ntype: { b: string }\n---\nkind: attribute\nname: a.b\ntype: integer\n", &[
-        "6:7 attribute_conflict",
-    ]);
+    check(
+        "kind: attribute\nname: a\ntype: { b: string }\n---\nkind: attribute\nname: a.b\ntype: integer\n",
+        &["6:7 attribute_conflict"],
+    );
     check("kind: attribute\nname: a\ntype: { b: string }\n---\nkind: attribute\nname: a.c\ntype: integer\n", &[]);
 }
 
 #[test]
 fn messages_and_surfaces() {
     let unused = "2:7 unused_message";
-    check("kind: message\nname: m\nchannel: email\nsurface: s\nbody: b\n", &[
-        "1:1 missing_subject",
-        "2:7 unused_message",
-    ]);
+    check(
+        "kind: message\nname: m\nchannel: email\nsurface: s\nbody: b\n",
+        &["1:1 missing_subject", "2:7 unused_message"],
+    );
     check("kind: message\nname: m\nchannel: email\nsubject: s\nbody: b\n", &["1:1 missing_surface", unused]);
-    check("kind: message\nname: m\nchannel: webhook\nsurface: s\nsubject: s\nbody: b\n", &[
-        "1:1 unexpected_subject",
-        "2:7 unused_message",
-    ]);
+    check(
+        "kind: message\nname: m\nchannel: webhook\nsurface: s\nsubject: s\nbody: b\n",
+        &["1:1 unexpected_subject", "2:7 unused_message"],
+    );
     check("kind: message\nname: m\nchannel: log\nsurface: s\nbody: b\n", &["1:1 unexpected_surface", unused]);
     check("kind: message\nname: m\nchannel: sms\nbody: b\n", &[unused, "3:10 not_available"]);
     check("kind: message\nname: m\nchannel: pigeon\nbody: b\n", &[unused, "3:10 unknown_value"]);
@@ -140,28 +139,35 @@ fn messages_and_surfaces() {
     check("kind: message\nname: m\nchannel: webhook\nsurface: nope\nbody: b\n", &[unused, "4:10 unknown_surface"]);
     let smtp = "kind: surface\nname: s\nchannel: email\nsmtp: { host: 127.0.0.1, port: 25, from: a@b }\n";
     check(smtp, &[]);
-    check(&format!("{smtp}---\nkind: message\nname: m\nchannel: webhook\nsurface: s\nbody: b\n"), &[
-        "7:7 unused_message",
-        "9:10 wrong_surface",
-    ]);
+    check(
+        &format!("{smtp}---\nkind: message\nname: m\nchannel: webhook\nsurface: s\nbody: b\n"),
+        &["7:7 unused_message", "9:10 wrong_surface"],
+    );
     check("kind: surface\nname: s\nchannel: log\n", &["3:10 unexpected_surface"]);
     check("kind: surface\nname: s\nchannel: email\n", &["1:1 missing_key"]);
     check("kind: surface\nname: s\nchannel: email\nsmtp: { host: h, port: 0, from: a@b }\n", &["4:24 wrong_type"]);
     check("kind: surface\nname: s\nchannel: email\nsmtp: { host: h, port: 25, from: nobody }\n", &["4:34 bad_address"]);
-    check("kind: surface\nname: s\nchannel: email\nsmtp: { host: h, port: 25, from: a@b, tls: yes }\n", &[
-        "4:44 unknown_value",
-    ]);
-    check("kind: surface\nname: s\nchannel: email\nsmtp: { host: h, port: 25, from: a@b, username: u }\n", &["4:7 missing_key"]);
+    check(
+        "kind: surface\nname: s\nchannel: email\nsmtp: { host: h, port: 25, from: a@b, tls: yes }\n",
+        &["4:44 unknown_value"],
+    );
+    check(
+        "kind: surface\nname: s\nchannel: email\nsmtp: { host: h, port: 25, from: a@b, username: u }\n",
+        &["4:7 missing_key"],
+    );
     check("kind: surface\nname: s\nchannel: webhook\nwebhook: { url: ftp://x }\n", &["4:17 bad_address"]);
-    check("kind: surface\nname: s\nchannel: webhook\nwebhook: { url: \"http://x\", secret: a, secret_env: B }\n", &[
-        "4:52 duplicate_key",
-    ]);
-    check("kind: surface\nname: s\nchannel: webhook\nwebhook: { url: \"http://x\" }\nin_doubt: guess\n", &[
-        "5:11 unknown_value",
-    ]);
-    check("kind: surface\nname: s\nchannel: webhook\nwebhook: { url: \"http://x\", allow_private: 1 }\n", &[
-        "4:44 wrong_type",
-    ]);
+    check(
+        "kind: surface\nname: s\nchannel: webhook\nwebhook: { url: \"http://x\", secret: a, secret_env: B }\n",
+        &["4:52 duplicate_key"],
+    );
+    check(
+        "kind: surface\nname: s\nchannel: webhook\nwebhook: { url: \"http://x\" }\nin_doubt: guess\n",
+        &["5:11 unknown_value"],
+    );
+    check(
+        "kind: surface\nname: s\nchannel: webhook\nwebhook: { url: \"http://x\", allow_private: 1 }\n",
+        &["4:44 wrong_type"],
+    );
 }
 
 #[test]
@@ -186,7 +192,10 @@ fn durations_and_periods() {
 
 #[test]
 fn waits_that_add_up() {
-    let text = JOURNEY.replace("then: send }", "then: two }\n  two: { wait: 50d, then: three }\n  three: { event: purchase, within: 42d, then: send }");
+    let text = JOURNEY.replace(
+        "then: send }",
+        "then: two }\n  two: { wait: 50d, then: three }\n  three: { event: purchase, within: 42d, then: send }",
+    );
     check(&text, &["8:37 waits_exceed_timeout"]);
     check(&text.replace("42d", "40d"), &[]);
     // By the event's own way no time passes, so only the timeout's counts.
@@ -203,11 +212,11 @@ fn graph() {
     check_with("then: done", "then: pause", &["6:3 no_path_to_end", "8:3 unreachable_node"]);
     check_with("{ message: hello, then: done }", "{ message: hello }", &["7:9 missing_end"]);
     check_with("start: pause", "start: send", &["6:3 unreachable_node"]);
-    check_with("{ message: hello, then: done }", "{ message: hello, then: send }", &[
-        "7:3 cycle_without_wait",
-        "7:3 no_path_to_end",
-        "8:3 unreachable_node",
-    ]);
+    check_with(
+        "{ message: hello, then: done }",
+        "{ message: hello, then: send }",
+        &["7:3 cycle_without_wait", "7:3 no_path_to_end", "8:3 unreachable_node"],
+    );
     check_with("{ message: hello, then: done }", "{ message: hello, wait: 1h, then: done }", &["7:3 ambiguous_node"]);
     check_with("{ message: hello, then: done }", "{ mesage: hello, then: done }", &["7:3 unknown_node_form"]);
     check_with("{ message: hello, then: done }", "{ jump: other, then: done }", &["7:11 not_available"]);
@@ -313,7 +322,7 @@ fn expressions() {
     check_with(node, block, &["11:20 unknown_field", "14:11 syntax", "14:13 syntax"]);
     check_with("wait: 1h", "wait: { until: meta.time + duration('1h') }", &[]);
     check_with("wait: 1h", "wait: { until: event.total }", &["6:27 type_mismatch"]);
-    check_with("wait: 1h", "wait: { untill: event.total }", &["6:17 missing_key", "6:19 unknown_key"]);
+    check_with("wait: 1h", "wait: { untill: event.total }", &["6:18 missing_key", "6:20 unknown_key"]);
 }
 
 #[test]
@@ -322,7 +331,11 @@ fn roots_of_expressions() {
     check_with("cart_add }", "cart_add, when: last.total > 5.0 }", &["3:33 root_not_available"]);
     // A filter inside a journey sees the event that comes in as `last`, and its type alone.
     check_with("start: pause", "start: pause\nexit: [ { event: purchase, when: last.amount > event.total } ]", &[]);
-    check_with("start: pause", "start: pause\nexit: [ { event: purchase, when: last.total > 5.0 } ]", &["5:39 unknown_field"]);
+    check_with(
+        "start: pause",
+        "start: pause\nexit: [ { event: purchase, when: last.total > 5.0 } ]",
+        &["5:39 unknown_field"],
+    );
     check_with("wait: 1h", "event: purchase, when: last.amount > event.total && last.items == 'x'", &[]);
     check_with("wait: 1h", "event: purchase, when: event.amount > 1.0", &["6:41 unknown_field"]);
     // A node sees what any received event declares, unless two declare it differently; an exit's event is not received.
@@ -341,7 +354,11 @@ fn earlier_errors_hide_no_later_ones_and_cause_none() {
     // The unknown event's fields are not called unknown, but the profile's still are.
     check_with("cart_add }", "crt_add, when: event.whatever > profile.nope }", &["3:17 unknown_event"]);
     check_with("cart_add }", "crt_add, when: profile.nope == '' }", &["3:17 unknown_event", "3:40 unknown_field"]);
-    check(&format!("kind: event\nname: b\nschema: {{ x: int }}\n---\n{}", JOURNEY.replace("cart_add }", "b, when: event.y > 1 }")), &[
-        "3:14 unknown_type",
-    ]);
+    check(
+        &format!(
+            "kind: event\nname: b\nschema: {{ x: int }}\n---\n{}",
+            JOURNEY.replace("cart_add }", "b, when: event.y > 1 }")
+        ),
+        &["3:14 unknown_type"],
+    );
 }
