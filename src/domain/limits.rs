@@ -48,6 +48,16 @@ pub const TEMPLATE_FUEL: u64 = 200_000;
 pub const TEMPLATE_BYTES_MAX: usize = 512 << 10;
 /// Bytes of an expression's source.
 pub const EXPRESSION_BYTES_MAX: usize = 8 << 10;
+/// Depth of brackets, and count of `?:`, in an expression: its parser recurses by them.
+pub const EXPRESSION_BRACKETS_MAX: u16 = 24;
+/// Operators, dots and brackets of an expression: each can deepen the tree by one before its depth is known.
+pub const EXPRESSION_MARKS_MAX: usize = 1_000;
+/// Depth of an expression's tree: the compiler and the closures it makes recurse by it.
+pub const EXPRESSION_DEPTH_MAX: usize = 100;
+/// Nodes of an expression's tree, macros expanded.
+pub const EXPRESSION_NODES_MAX: usize = 4_000;
+/// Steps of one run of an expression: items of its loops, and text it scans or copies (64 bytes a step). About 10 ms.
+pub const EXPRESSION_STEPS_MAX: u64 = 1 << 20;
 /// Bytes of one resource file.
 pub const RESOURCE_BYTES_MAX: usize = 4 << 20;
 /// Blocks of a shard with the journal writer at once (design §4).
