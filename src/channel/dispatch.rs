@@ -141,3 +141,68 @@ impl DeliverySink for Dispatcher {
         self.pools.read().get(&key).map_or(SURFACE_QUEUE_MAX, Pool::room)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::testing::{Reports, delivery_id, job, smtp_surface, webhook_surface, with_row};
+    use crate::domain::effect::DeliveryOutcome;
+    use crate::domain::limits::LOG_QUEUE_MAX;
+    use crate::domain::surface::{InDoubt, Network};
+
+    fn start(reports: &Arc<Reports>, directory: &std::path::Path) -> Arc<Dispatcher> {
+        let log = LogFile::open(&directory.join("messages.ndjson"), 0).expect("opens");
+        let clock: EngineClock = Arc::new(|| Millis::MIN);
+        Dispatcher::start(&Handle::current(), log, &reports.sink(), &clock)
+    }
+
+    #[tokio::test]
+    async fn every_channel_gets_its_deliveries() {
+        let (reports, directory) = (Reports::new(), tempfile::tempdir().expect("directory"));
+        let dispatcher = start(&reports, directory.path());
+        let private = webhook_surface("http://127.0.0.1:9/", None, Network::Public);
+        let mail = smtp_surface(9, InDoubt::Hold);
+        dispatcher.offer(job(1, Channel::Log, None)).expect("room");
+        dispatcher.offer(job(2, Channel::Webhook, Some(&private))).expect("room");
+        let to_nobody = with_row(&job(3, Channel::Email, Some(&mail)), |row| row.recipient = "nobody".into());
+        dispatcher.offer(to_nobody).expect("room");
+        assert_eq!(reports.wait(delivery_id(1), 1).await, [DeliveryOutcome::Sent]);
+        for n in [2, 3] {
+            let outcomes = reports.wait(delivery_id(n), 1).await;
+            assert!(matches!(outcomes[..], [DeliveryOutcome::Failed { .. }]), "{outcomes:?}");
+        }
+        dispatcher.stop(Duration::from_secs(20)).await;
+        assert_eq!(
+            dispatcher.log().confirmed_offset(),
+            std::fs::metadata(directory.path().join("messages.ndjson")).expect("file").len()
+        );
+    }
+
+    #[tokio::test]
+    async fn room_is_counted_per_surface() {
+        let (reports, directory) = (Reports::new(), tempfile::tempdir().expect("directory"));
+        reports.hold();
+        let dispatcher = start(&reports, directory.path());
+        let surface = webhook_surface("http://127.0.0.1:9/", None, Network::Public);
+        assert_eq!(dispatcher.room(Some("hook"), Channel::Webhook), SURFACE_QUEUE_MAX);
+        dispatcher.offer(job(1, Channel::Webhook, Some(&surface))).expect("room");
+        dispatcher.offer(job(2, Channel::Log, None)).expect("room");
+        assert_eq!(dispatcher.room(Some("hook"), Channel::Webhook), SURFACE_QUEUE_MAX - 1);
+        assert_eq!(dispatcher.room(Some("other"), Channel::Webhook), SURFACE_QUEUE_MAX);
+        assert_eq!(dispatcher.room(None, Channel::Log), LOG_QUEUE_MAX - 1);
+    }
+
+    #[tokio::test]
+    async fn a_stopped_dispatcher_gives_every_job_back() {
+        let (reports, directory) = (Reports::new(), tempfile::tempdir().expect("directory"));
+        let dispatcher = start(&reports, directory.path());
+        let surface = webhook_surface("http://127.0.0.1:9/", None, Network::Public);
+        dispatcher.offer(job(1, Channel::Webhook, Some(&surface))).expect("room");
+        reports.wait(delivery_id(1), 1).await;
+        dispatcher.stop(Duration::ZERO).await;
+        let other = smtp_surface(9, InDoubt::Hold);
+        assert!(dispatcher.offer(job(2, Channel::Webhook, Some(&surface))).is_err());
+        assert!(dispatcher.offer(job(3, Channel::Email, Some(&other))).is_err());
+        assert!(dispatcher.offer(job(4, Channel::Log, None)).is_err());
+    }
+}

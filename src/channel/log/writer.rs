@@ -1,55 +1,31 @@
-//! The `log` channel: an NDJSON file, one object a line, exactly once through crashes.
-//!
-//! ```text
-//! {"id":"d-0001-…-0","time":"2026-01-31T09:00:00.000Z","channel":"log","profile":"crm:4711","version":3,"node":2,
-//!  "message":"cart_reminder","subject":"…","body":"…"}\n
-//! ```
-//!
-//! One task writes batches: write, `fdatasync`, then report *sent* for every line. The report may be lost in a crash,
-//! the line not; so the file itself remembers what was written: [`LogFile::open`] reads the lines behind the confirmed
-//! offset and a delivery found among them is reported without being written again.
-//!
-//! INVARIANT: the confirmed offset never passes a line whose report is not durable. What lies behind it was written
-//! by one write and synced before any report, so a line that does not parse there never was reported.
+//! The one task that writes the log: batches from the queue, reports after the sync, the confirmed offset after the
+//! reports.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
-use super::metrics::DeliveryMetrics;
-use super::queue::{Queue, Queued, queue};
+use super::file::LogFile;
+use crate::channel::metrics::DeliveryMetrics;
+use crate::channel::queue::{Queue, Queued, queue};
 use crate::domain::effect::{DeliveryOutcome, DeliveryReport};
 use crate::domain::ids::DeliveryId;
-use crate::domain::limits::{LOG_BATCH_BYTES_MAX, LOG_QUEUE_MAX, RENDERED_BYTES_MAX};
+use crate::domain::limits::{LOG_BATCH_BYTES_MAX, LOG_QUEUE_MAX};
 use crate::runtime::delivery::{Job, Recorded, ReportSink};
 
 /// Deliveries taken from the queue at once.
 const BATCH_LINES_MAX: usize = 4_096;
-/// Longest line we write: body and subject at six bytes a character (`\u0000`), and the fields around them.
-const LINE_BYTES_MAX: u64 = 2 * 6 * RENDERED_BYTES_MAX as u64 + (64 << 10);
 /// Pause after a failed write, e.g. on a full disk.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
-
-/// Why the file can't be used.
-#[derive(Debug, thiserror::Error)]
-#[error("can't use the message log {path}: {source}")]
-pub struct LogError {
-    path: PathBuf,
-    source: std::io::Error,
-}
 
 /// A line of the file.
 #[derive(Serialize)]
@@ -64,88 +40,6 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<String>,
     body: String,
-}
-
-/// What is read of a line.
-#[derive(Deserialize)]
-struct LineId {
-    id: String,
-}
-
-/// The open file, repaired, with the deliveries found behind the confirmed offset.
-#[derive(Debug)]
-pub struct LogFile {
-    path: PathBuf,
-    file: Arc<File>,
-    /// End of the last whole line; everything before it is durable.
-    end: u64,
-    /// Everything before it is confirmed.
-    confirmed: u64,
-    /// Deliveries written behind `confirmed`, and where. 20 bytes of id each.
-    recovered: HashMap<DeliveryId, u64>,
-}
-
-impl LogFile {
-    /// Opens or creates the file at `path`. `confirmed_offset` is what [`LogChannel::confirmed_offset`] last gave and the engine
-    /// stored (0 if unknown); one that does not fit the file, because someone replaced or cut it, counts as 0. A torn
-    /// last line is cut off; what else does not parse behind the offset is blanked. Blocks on the disk.
-    pub fn open(path: &Path, confirmed_offset: u64) -> Result<Self, LogError> {
-        Self::open_at(path, confirmed_offset).map_err(|source| LogError { path: path.to_owned(), source })
-    }
-
-    fn open_at(path: &Path, confirmed_offset: u64) -> std::io::Result<Self> {
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
-        if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-            File::open(directory)?.sync_all()?;
-        }
-        let confirmed = if is_line_start(&file, confirmed_offset)? { confirmed_offset } else { 0 };
-        let mut log =
-            Self { path: path.to_owned(), file: Arc::new(file), end: confirmed, confirmed, recovered: HashMap::new() };
-        log.read_tail()?;
-        log.file.set_len(log.end)?;
-        log.file.sync_data()?;
-        Ok(log)
-    }
-
-    /// Reads and rewrites the lines behind the confirmed offset. They are about to be reported as sent, and the page
-    /// cache of a process that died after a failed sync proves nothing: only a rewrite makes the next sync cover them.
-    fn read_tail(&mut self) -> std::io::Result<()> {
-        let mut reader = BufReader::with_capacity(1 << 20, self.file.try_clone()?);
-        reader.seek(SeekFrom::Start(self.confirmed))?;
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let read = reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
-            let is_whole = line.last() == Some(&b'\n');
-            if read == 0 || (!is_whole && (read as u64) < LINE_BYTES_MAX) {
-                return Ok(());
-            }
-            match serde_json::from_slice::<LineId>(&line).ok().and_then(|line| line.id.parse().ok()) {
-                Some(id) => {
-                    self.recovered.insert(id, self.end);
-                }
-                None if line.trim_ascii().is_empty() => {}
-                None => {
-                    tracing::warn!(path = %self.path.display(), offset = self.end, "unreadable line blanked");
-                    line.fill(b' ');
-                    if is_whole {
-                        line[read - 1] = b'\n';
-                    }
-                }
-            }
-            self.file.write_all_at(&line, self.end)?;
-            self.end += read as u64;
-        }
-    }
-}
-
-/// Whether a line begins at `offset`, which may be the end of the file.
-fn is_line_start(file: &File, offset: u64) -> std::io::Result<bool> {
-    if offset == 0 {
-        return Ok(true);
-    }
-    let mut before = [0];
-    Ok(file.metadata()?.len() >= offset && file.read_at(&mut before, offset - 1)? == 1 && before == *b"\n")
 }
 
 /// Which lines are not confirmed yet.
@@ -182,12 +76,22 @@ impl std::fmt::Debug for LogChannel {
 
 impl LogChannel {
     /// Starts the writer on `runtime`. `stop` is set to a deadline when the server stops.
-    pub(super) fn start(
+    pub(in crate::channel) fn start(
         runtime: &Handle,
         file: LogFile,
         reports: Arc<dyn ReportSink>,
         metrics: DeliveryMetrics,
         stop: watch::Receiver<Option<Instant>>,
+    ) -> Self {
+        Self::start_with(runtime, file, reports, metrics, (RETRY_PAUSE, stop))
+    }
+
+    pub(in crate::channel) fn start_with(
+        runtime: &Handle,
+        file: LogFile,
+        reports: Arc<dyn ReportSink>,
+        metrics: DeliveryMetrics,
+        (retry_pause, stop): (Duration, watch::Receiver<Option<Instant>>),
     ) -> Self {
         let (queue, jobs) = queue(LOG_QUEUE_MAX);
         let confirmed = Arc::new(AtomicU64::new(file.confirmed));
@@ -204,19 +108,27 @@ impl LogChannel {
             confirmation: Arc::new(Mutex::new(confirmation)),
             published: Arc::clone(&confirmed),
         };
-        let writer = Writer { jobs, file, confirming, forget: Arc::clone(&forget), unconfirmed: JoinSet::new(), stop };
+        let writer = Writer {
+            jobs,
+            file,
+            confirming,
+            forget: Arc::clone(&forget),
+            unconfirmed: JoinSet::new(),
+            retry_pause,
+            stop,
+        };
         Self { queue, confirmed, forget, task: Mutex::new(Some(runtime.spawn(writer.run()))) }
     }
 
-    pub(super) fn offer(&self, job: Job) -> Result<(), Job> {
+    pub(in crate::channel) fn offer(&self, job: Job) -> Result<(), Job> {
         self.queue.offer(job)
     }
 
-    pub(super) fn room(&self) -> usize {
+    pub(in crate::channel) fn room(&self) -> usize {
         self.queue.room()
     }
 
-    pub(super) fn take_task(&self) -> Option<JoinHandle<()>> {
+    pub(in crate::channel) fn take_task(&self) -> Option<JoinHandle<()>> {
         self.task.lock().take()
     }
 
@@ -293,6 +205,7 @@ struct Writer {
     forget: Arc<Notify>,
     /// One task a batch; as many lines as the queue has slots.
     unconfirmed: JoinSet<()>,
+    retry_pause: Duration,
     stop: watch::Receiver<Option<Instant>>,
 }
 
@@ -383,8 +296,8 @@ impl Writer {
         let bytes = Arc::new(bytes);
         let mut is_failing = false;
         loop {
-            let (file, to_write) = (Arc::clone(&self.file.file), Arc::clone(&bytes));
-            let written = tokio::task::spawn_blocking(move || write_and_sync(&file, &to_write, offset)).await;
+            let (disk, to_write) = (Arc::clone(&self.file.disk), Arc::clone(&bytes));
+            let written = tokio::task::spawn_blocking(move || disk.write_and_sync(&to_write, offset)).await;
             let error = match written {
                 Ok(Ok(())) => {
                     if is_failing {
@@ -402,19 +315,10 @@ impl Writer {
             tokio::select! {
                 biased;
                 _ = self.stop.changed() => return false,
-                () = tokio::time::sleep(RETRY_PAUSE) => {}
+                () = tokio::time::sleep(self.retry_pause) => {}
             }
         }
     }
-}
-
-fn write_and_sync(file: &File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
-    let written = file.write_all_at(bytes, offset).and_then(|()| file.sync_data());
-    if written.is_err() {
-        // Best effort: a half-written line is also cut off at the next start.
-        let _ = file.set_len(offset);
-    }
-    written
 }
 
 /// Appends the line of `job`, or says why it can't be rendered.
