@@ -15,8 +15,8 @@ use crate::runtime::delivery::{Job, Recorded, ReportSink, Stopped};
 
 /// Delivers by one surface.
 pub(super) trait Sender: Send + Sync + Sized + 'static {
-    /// Attempts at once by one surface.
-    const CONCURRENCY: usize;
+    /// Attempts at once that one surface's provider bears; the operator's setting may be lower.
+    const IN_FLIGHT_MAX: usize;
 
     /// Prepares clients and secrets. The error text is for people and names no secret.
     fn build(surface: &Surface) -> Result<Self, String>;

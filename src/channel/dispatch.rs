@@ -48,13 +48,21 @@ impl fmt::Debug for Dispatcher {
 }
 
 impl Dispatcher {
-    /// Starts the channels on `runtime`. Install the metrics recorder before.
-    pub fn start(runtime: &Handle, log: LogFile, reports: &Arc<dyn ReportSink>, clock: &EngineClock) -> Arc<Self> {
+    /// Starts the channels on `runtime`, with at most `in_flight_max` attempts at once per surface. Install the metrics
+    /// recorder before.
+    pub fn start(
+        runtime: &Handle,
+        log: LogFile,
+        reports: &Arc<dyn ReportSink>,
+        clock: &EngineClock,
+        in_flight_max: usize,
+    ) -> Arc<Self> {
         let (stop, stopping) = watch::channel(None);
         let context = |channel| Context {
             reports: Arc::clone(reports),
             metrics: DeliveryMetrics::new(channel),
             clock: Arc::clone(clock),
+            in_flight_max: in_flight_max.max(1),
             pause: pause_before,
             stop: stopping.clone(),
         };
@@ -153,7 +161,7 @@ mod tests {
     fn start(reports: &Arc<Reports>, directory: &std::path::Path) -> Arc<Dispatcher> {
         let log = LogFile::open(&directory.join("messages.ndjson"), 0).expect("opens");
         let clock: EngineClock = Arc::new(|| Millis::MIN);
-        Dispatcher::start(&Handle::current(), log, &reports.sink(), &clock)
+        Dispatcher::start(&Handle::current(), log, &reports.sink(), &clock, 64)
     }
 
     #[tokio::test]

@@ -36,6 +36,8 @@ pub(super) struct Context {
     pub(super) metrics: DeliveryMetrics,
     /// Engine time, to know the age of a first attempt that was journaled before a restart.
     pub(super) clock: EngineClock,
+    /// The operator's bound of attempts at once, per surface.
+    pub(super) in_flight_max: usize,
     /// Pause before the next attempt, from the failed ones and a number of `0.0..1.0`: [`pause_before`](super::attempt::pause_before) but in tests.
     pub(super) pause: fn(u32, f64) -> Duration,
     /// Set to a deadline when the server stops.
@@ -170,7 +172,7 @@ impl<S: Sender> PoolLoop<S> {
     async fn run(mut self) {
         let mut stop = self.context.stop.clone();
         loop {
-            let has_worker = self.in_flight.len() < S::CONCURRENCY;
+            let has_worker = self.in_flight.len() < self.context.in_flight_max.min(S::IN_FLIGHT_MAX);
             let due = self.waiting.peek().map(|Reverse(first)| first.due);
             tokio::select! {
                 biased;
@@ -371,7 +373,7 @@ mod tests {
     struct Scripted;
 
     impl Sender for Scripted {
-        const CONCURRENCY: usize = 2;
+        const IN_FLIGHT_MAX: usize = 2;
 
         fn build(surface: &Surface) -> Result<Self, String> {
             if surface.retry_for_ms == 1 { Err("it is broken".to_owned()) } else { Ok(Self) }

@@ -166,6 +166,7 @@ pub(super) fn context(reports: &Arc<Reports>) -> (Context, watch::Sender<Option<
         reports: reports.sink(),
         metrics: DeliveryMetrics::new(Channel::Webhook),
         clock: Arc::new(|| Millis(1_700_000_000_123)),
+        in_flight_max: 64,
         pause: |_, _| Duration::ZERO,
         stop: stopping,
     };

@@ -34,7 +34,7 @@ pub(in crate::channel) struct SmtpSender {
 
 impl Sender for SmtpSender {
     /// Relays commonly allow 10 to 20 connections of one client.
-    const CONCURRENCY: usize = 8;
+    const IN_FLIGHT_MAX: usize = 8;
 
     fn build(surface: &Surface) -> Result<Self, String> {
         let Settings::Smtp(settings) = &surface.settings else {
@@ -123,7 +123,7 @@ impl SmtpSender {
 
     fn keep(&self, session: Session) {
         let mut idle = self.idle.lock();
-        if session.mails < MAILS_MAX && idle.len() < Self::CONCURRENCY {
+        if session.mails < MAILS_MAX && idle.len() < Self::IN_FLIGHT_MAX {
             idle.push(session);
         }
     }

@@ -15,7 +15,7 @@ use super::address::{Lookup, PublicOnly, RefusedAddress, is_public, system_looku
 use crate::channel::attempt::{Announcement, Attempt, Idempotence, Sender};
 use crate::channel::secret;
 use crate::domain::limits::WEBHOOK_ANSWER_BYTES_MAX;
-use crate::domain::surface::{Network, Settings, Surface};
+use crate::domain::surface::{InDoubt, Network, Settings, Surface};
 use crate::runtime::delivery::Job;
 
 const USER_AGENT: &str = concat!("sojourn/", env!("CARGO_PKG_VERSION"));
@@ -23,27 +23,35 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Idle connections are dropped after this: below the 60 s after which many load balancers drop them unseen.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
+/// Idle connections kept per receiver.
+const IDLE_CONNECTIONS_MAX: usize = 64;
+
 /// Sends by one webhook surface.
 pub(in crate::channel) struct WebhookSender {
     client: Client,
     url: Url,
     signer: Option<Webhook>,
+    idempotence: Idempotence,
     /// The literal address in the URL, which no resolver sees, if it must not be reached.
     refused: Option<RefusedAddress>,
 }
 
 impl Sender for WebhookSender {
-    const CONCURRENCY: usize = 64;
+    const IN_FLIGHT_MAX: usize = 1_024;
 
     fn build(surface: &Surface) -> Result<Self, String> {
         Self::with_lookup(surface, system_lookup())
     }
 
-    fn idempotence(_: &Surface) -> Idempotence {
-        Idempotence::Keyed
+    /// A receiver is taken to know the key, unless the surface says that it would rather lose or hold.
+    fn idempotence(surface: &Surface) -> Idempotence {
+        match surface.in_doubt {
+            InDoubt::PreferDuplicate => Idempotence::Keyed,
+            policy @ (InDoubt::Hold | InDoubt::PreferLoss) => Idempotence::Unkeyed(policy),
+        }
     }
 
-    async fn attempt(&self, job: &Job, _: &Announcement) -> Attempt {
+    async fn attempt(&self, job: &Job, announcement: &Announcement) -> Attempt {
         if let Some(refused) = &self.refused {
             return Attempt::Failed(refused.to_string());
         }
@@ -55,13 +63,25 @@ impl Sender for WebhookSender {
             Ok(headers) => headers,
             Err(reason) => return Attempt::Failed(reason),
         };
+        if self.idempotence != Idempotence::Keyed
+            && let Err(ended) = announcement.started().await
+        {
+            return ended;
+        }
+        let is_keyed = self.idempotence == Idempotence::Keyed;
         match self.client.post(self.url.clone()).headers(headers).body(body).send().await {
             Ok(response) => {
-                let attempt = outcome_of(response.status(), retry_after(response.headers()));
+                let status = response.status();
+                let attempt = outcome_of(status, retry_after(response.headers()));
                 drain(response).await;
-                attempt
+                if is_keyed { attempt } else { unkeyed(attempt, may_have_been_handled(status)) }
             }
-            Err(error) => outcome_of_error(&error.without_url()),
+            Err(error) => {
+                // Nothing was sent on a connection that never was.
+                let may_have_arrived = !error.is_connect();
+                let attempt = outcome_of_error(&error.without_url());
+                if is_keyed { attempt } else { unkeyed(attempt, may_have_arrived) }
+            }
         }
     }
 }
@@ -86,7 +106,7 @@ impl WebhookSender {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .timeout(Duration::from_millis(u64::try_from(surface.attempt_timeout_ms).unwrap_or(0)))
-            .pool_max_idle_per_host(Self::CONCURRENCY)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .pool_idle_timeout(IDLE_TIMEOUT);
         let mut refused = None;
         if settings.network == Network::Public {
@@ -96,7 +116,7 @@ impl WebhookSender {
                 .map(|address| RefusedAddress { host: url.host_str().unwrap_or_default().to_owned(), address });
         }
         let client = client.build().map_err(|error| format!("no HTTP client: {}", chain(&error.without_url())))?;
-        Ok(Self { client, url, signer, refused })
+        Ok(Self { client, url, signer, idempotence: Self::idempotence(surface), refused })
     }
 
     /// Headers of one attempt. The timestamp is that of the attempt (receivers refuse old ones); the id never changes.
@@ -138,6 +158,20 @@ fn outcome_of(status: StatusCode, retry_after: Option<Duration>) -> Attempt {
         }
         300..=399 => Attempt::Failed(format!("the receiver answered {status}; redirects are not followed")),
         _ => Attempt::Failed(format!("the receiver answered {status}")),
+    }
+}
+
+/// Whether a receiver that answered so, without knowing our key, may have handled the request: a gateway that gave up
+/// (502, 504) or a handler that broke (500) may have done its work before.
+fn may_have_been_handled(status: StatusCode) -> bool {
+    status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE
+}
+
+/// Without a key a repeat is safe only if the request was surely not handled.
+fn unkeyed(attempt: Attempt, may_have_been_handled: bool) -> Attempt {
+    match attempt {
+        Attempt::Again { reason, .. } if may_have_been_handled => Attempt::Uncertain(reason),
+        other => other,
     }
 }
 

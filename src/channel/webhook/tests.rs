@@ -17,7 +17,7 @@ use crate::domain::content::Escape;
 use crate::domain::effect::DeliveryOutcome;
 use crate::domain::ids::Millis;
 use crate::domain::journey::program::Channel;
-use crate::domain::surface::{Network, Surface};
+use crate::domain::surface::{InDoubt, Network, Surface};
 use crate::runtime::delivery::Standing;
 
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -130,6 +130,34 @@ async fn check(script: &[Answer], expected: &[DeliveryOutcome], requests: usize)
     assert_eq!(reports.wait(delivery_id(1), expected.len()).await, expected);
     let ids = server.request_ids();
     assert_eq!(ids, vec![delivery_id(1).to_string(); requests]);
+}
+
+/// `in_doubt: hold` on a webhook: the attempt is journaled first, and what may have arrived is not repeated.
+#[tokio::test]
+async fn a_receiver_without_keys_is_not_asked_twice() {
+    for (first, expected, requests) in [
+        (Answer::Reset, "in doubt", 1),
+        (Answer::Status(500), "in doubt", 1),
+        (Answer::Status(504), "in doubt", 1),
+        (Answer::Status(503), "sent", 2),
+        (Answer::Status(429), "sent", 2),
+        (Answer::Status(200), "sent", 1),
+    ] {
+        let server = Server::start(&[first, Answer::Status(200)]).await;
+        let mut surface = (*server.surface()).clone();
+        surface.in_doubt = InDoubt::Hold;
+        let reports = Reports::new();
+        let (pool, _stop) = pool::<WebhookSender>(&reports);
+        pool.offer(job(1, Channel::Webhook, Some(&Arc::new(surface)))).expect("room");
+        let outcomes = reports.wait(delivery_id(1), if requests == 1 { 2 } else { 4 }).await;
+        assert_eq!(outcomes[0], DeliveryOutcome::AttemptStarted);
+        let last = match outcomes.last() {
+            Some(DeliveryOutcome::Sent) => "sent",
+            Some(DeliveryOutcome::InDoubt { .. }) => "in doubt",
+            _ => "other",
+        };
+        assert_eq!((last, server.requests.lock().len()), (expected, requests), "{outcomes:?}");
+    }
 }
 
 fn failed(reason: &str) -> DeliveryOutcome {
