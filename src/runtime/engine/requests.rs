@@ -305,10 +305,8 @@ impl Engine {
         for batch in partitions.chunks(MOVES_AT_ONCE) {
             self.move_batch(batch, count).await?;
         }
-        for handle in router.truncate_shards(before.min(count)) {
-            if handle.id().0 >= count {
-                self.retire(handle.id()).await;
-            }
+        for handle in router.truncate_shards(count) {
+            self.retire(handle.id()).await;
         }
         drop(changing);
         self.shards().await
