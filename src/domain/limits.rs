@@ -64,3 +64,12 @@ pub const RESOURCE_BYTES_MAX: usize = 4 << 20;
 pub const BLOCKS_IN_FLIGHT_MAX: usize = 4;
 /// Bytes of one shard's block before it is sealed: keeps a sync near a millisecond on the disks measured.
 pub const BLOCK_BYTES_MAX: usize = 1 << 20;
+/// Deliveries a surface holds (queued, waiting for a retry, in flight): half a second at 30,000 a second; beyond
+/// it instances park at their message node.
+pub const SURFACE_QUEUE_MAX: usize = 16_384;
+/// Lines the log channel holds: a job is about 100 bytes beside the row it shares with the outbox.
+pub const LOG_QUEUE_MAX: usize = 65_536;
+/// Bytes of lines the log channel renders before it writes and syncs them.
+pub const LOG_BATCH_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a provider's HTTP answer that are read (and thrown away) so that its connection can be used again.
+pub const WEBHOOK_ANSWER_BYTES_MAX: usize = 64 << 10;

@@ -9,15 +9,18 @@ use crate::domain::apply::{self, EventInput, Firing, Outcome, World};
 use crate::domain::catalog::Catalog;
 use crate::domain::effect::{DeliveryOutcome, DeliveryReport, Effect, OutboxRow, OutboxState};
 use crate::domain::event::{Event, EventError, PROFILE_UPDATE};
-use crate::domain::ids::{DeliveryId, HashKey, InstanceId, Millis, OwnershipEpoch, PartitionId, ProfileKey, Pseq, SandboxId};
+use crate::domain::ids::{
+    DeliveryId, HashKey, InstanceId, Millis, OwnershipEpoch, PartitionId, ProfileKey, Pseq, SandboxId,
+};
 use crate::domain::profile::Profile;
 use crate::domain::step::{MessageOutcome, Step, StepKind};
 use crate::runtime::api::EventStatus;
 use crate::runtime::partition::dedup::Novelty;
+use crate::runtime::partition::install::{TimerList, timers_of};
 use crate::runtime::partition::outbox::state_change;
-use crate::runtime::partition::table::RowTimer;
 use crate::runtime::partition::{Partition, chain_share};
 use crate::runtime::view::Resolution;
+use crate::store::timers::TimerEntry;
 use crate::wire::component::put_changes;
 use crate::wire::cursor::WireError;
 use crate::wire::outbox::OutboxChange;
@@ -57,8 +60,8 @@ pub struct Draught {
     pub bytes: Vec<u8>,
     /// Last pseq of each partition in it.
     pub spans: BTreeMap<PartitionId, Pseq>,
-    /// Timers set, by partition; they reach the wheel or the pending map only after the sync.
-    pub timers: Vec<(PartitionId, RowTimer)>,
+    /// Timers set that the wheel takes, by partition. Those due later are with the partition's horizon.
+    pub timers: Vec<(PartitionId, TimerEntry)>,
     /// Outbox rows decided.
     pub sends: Vec<DeliveryId>,
     outcome: Outcome,
@@ -122,7 +125,7 @@ impl Partition {
     /// Fires what is due of a profile whose timer came up. A stale timer changes nothing.
     pub fn decide_timer(
         &mut self,
-        timer: &RowTimer,
+        timer: &TimerEntry,
         about: Circumstances<'_>,
         draught: &mut Draught,
     ) -> Result<(), WireError> {
@@ -140,6 +143,9 @@ impl Partition {
         draught: &mut Draught,
     ) -> Result<(), WireError> {
         let mut awake = Awake::wake(self, key, "")?;
+        if !awake.known {
+            return Ok(());
+        }
         draught.outcome.clear();
         let room = |surface: Option<&str>| self.outbox.waiting(surface) < about.config.outbox_rows_max;
         let world = World { room: &room, ..self.world(about) };
@@ -220,6 +226,7 @@ impl Partition {
         assert!(self.id == PartitionId::SYSTEM, "only the system partition holds the catalog");
         let head = self.next_head(RecordKind::Catalog, ProfileKey::default(), about, draught);
         put_plain_record(&mut draught.bytes, &head, payload);
+        self.catalog_record = payload.to_vec();
     }
 
     fn settle(
@@ -342,7 +349,7 @@ impl Partition {
 
     /// Encodes what changed and puts the profile back to sleep.
     fn passivate(&mut self, awake: Awake, draught: &mut Draught) {
-        let Awake { mut profile, known, chain_before } = awake;
+        let Awake { mut profile, known, chain_before, stood } = awake;
         let changes = std::mem::take(&mut profile.changes);
         let worth_keeping = known || !draught.outcome.steps.is_empty() || !profile.document.is_empty();
         if changes.is_empty() || !worth_keeping {
@@ -354,18 +361,9 @@ impl Partition {
             self.hash_sum = self.hash_sum.wrapping_sub(before).wrapping_add(after);
         }
         put_changes(&mut draught.components, &profile, &changes);
-        for ordinal in &changes.instances {
-            if let Some(instance) = profile.instances.iter().find(|i| i.ordinal == *ordinal) {
-                let timer = RowTimer {
-                    key: profile.key,
-                    ordinal: *ordinal,
-                    generation: instance.generation,
-                    due: instance.due,
-                };
-                draught.timers.push((self.id, timer));
-            }
-        }
         self.table.store(&profile);
+        let id = self.id;
+        self.reschedule(&stood, &timers_of(&profile), |timer| draught.timers.push((id, timer)));
     }
 }
 
@@ -407,6 +405,7 @@ struct Awake {
     profile: Profile,
     known: bool,
     chain_before: u64,
+    stood: TimerList,
 }
 
 impl Awake {
@@ -417,6 +416,7 @@ impl Awake {
             None => (Profile::new(key, SmolStr::new(identity)), false),
         };
         let chain_before = profile.chain;
-        Ok(Self { profile, known, chain_before })
+        let stood = timers_of(&profile);
+        Ok(Self { profile, known, chain_before, stood })
     }
 }

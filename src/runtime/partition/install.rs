@@ -2,21 +2,24 @@
 //!
 //! Parts of a snapshot (what is not in pages), all of it at the same cut:
 //! ```text
-//! format u8 = 1 · pseq u64 · engine time i64 · epoch u32 · events u64 · hash sum u128 · dedup · outbox · counts ·
-//! horizon (the rest)
+//! format u8 = 1 · pseq u64 · engine time i64 · epoch u32 · events u64 · hash sum u128 · catalog record ·
+//! dedup · outbox · counts · horizon (the rest)
 //! ```
+
+use smallvec::SmallVec;
 
 use crate::domain::catalog::Catalog;
 use crate::domain::ids::{Millis, OwnershipEpoch, PartitionId, Pseq};
-use crate::runtime::horizon::Horizon;
+use crate::domain::profile::Profile;
+use crate::runtime::horizon::{Horizon, Placement};
 use crate::runtime::partition::counts::Counts;
 use crate::runtime::partition::decide::surface_of;
 use crate::runtime::partition::dedup::Dedup;
 use crate::runtime::partition::outbox::Outbox;
-use crate::runtime::partition::table::RowTimer;
 use crate::runtime::partition::{Partition, chain_share};
+use crate::store::timers::TimerEntry;
 use crate::wire::component;
-use crate::wire::cursor::{Cursor, WireError};
+use crate::wire::cursor::{Cursor, WireError, put_bytes};
 use crate::wire::record::{ProfileRecord, Record, RecordKind};
 
 const PARTS_FORMAT: u8 = 1;
@@ -30,10 +33,11 @@ impl Partition {
         out.extend_from_slice(&self.epoch.0.to_le_bytes());
         out.extend_from_slice(&self.events.to_le_bytes());
         out.extend_from_slice(&self.hash_sum.to_le_bytes());
+        put_bytes(out, &self.catalog_record);
         self.dedup.put(out);
         self.outbox.put(out);
         self.counts.put(out);
-        self.horizon.put(out);
+        self.horizon.encode(out);
     }
 
     /// Installs a snapshot: parts, then pages in ascending order.
@@ -56,10 +60,11 @@ impl Partition {
         partition.epoch = OwnershipEpoch(cursor.u32("epoch")?);
         partition.events = cursor.u64("events")?;
         partition.hash_sum = cursor.u128("hash sum")?;
+        partition.catalog_record = cursor.bytes("catalog record")?.to_vec();
         partition.dedup = Dedup::read(&mut cursor)?;
         partition.outbox = Outbox::read(&mut cursor, |row| surface_of(catalog, row))?;
         partition.counts = Counts::read(&mut cursor)?;
-        partition.horizon = Horizon::read(&mut cursor)?;
+        partition.horizon = Horizon::decode(cursor.rest()).map_err(|e| WireError::invalid("horizon", e))?;
         for (page, bytes) in pages {
             partition.table.install_page(page, bytes)?;
         }
@@ -81,8 +86,10 @@ impl Partition {
         self.pseq = head.pseq;
         self.engine_time = self.engine_time.max(head.engine_time);
         self.epoch = head.epoch;
-        if head.kind == RecordKind::Profile {
-            self.install_profile(record, catalog)?;
+        match head.kind {
+            RecordKind::Profile => self.install_profile(record, catalog)?,
+            RecordKind::Catalog => self.catalog_record = record.payload.to_vec(),
+            RecordKind::Ownership => {}
         }
         Ok(())
     }
@@ -105,24 +112,38 @@ impl Partition {
         let key = record.head.key;
         let mut profile = self.table.wake(key)?.unwrap_or_else(|| component::blank_profile(key));
         let before = chain_share(&profile.identity, profile.chain);
-        let stood: Vec<RowTimer> = timers_of(&profile);
+        let stood = timers_of(&profile);
         component::install(&mut profile, payload.components)?;
         let after = chain_share(&profile.identity, profile.chain);
         self.hash_sum = self.hash_sum.wrapping_sub(before).wrapping_add(after);
         self.table.store(&profile);
-        for timer in timers_of(&profile) {
-            if !stood.contains(&timer) {
-                self.horizon.replayed(timer);
+        let stands = timers_of(&profile);
+        // What falls into an opened slot is found again when the rows are scanned after the replay.
+        self.reschedule(&stood, &stands, |_| {});
+        Ok(())
+    }
+
+    /// Tells the horizon which timers went and which came; `near` gets those for the wheel.
+    pub fn reschedule(&mut self, stood: &[TimerEntry], stands: &[TimerEntry], mut near: impl FnMut(TimerEntry)) {
+        for timer in stood.iter().filter(|t| !stands.contains(t)) {
+            self.horizon.cancel(timer);
+        }
+        for timer in stands.iter().filter(|t| !stood.contains(t)) {
+            if self.horizon.set(*timer) == Placement::Wheel {
+                near(*timer);
             }
         }
-        Ok(())
     }
 }
 
-fn timers_of(profile: &crate::domain::profile::Profile) -> Vec<RowTimer> {
+/// The timers of a profile's instances.
+pub fn timers_of(profile: &Profile) -> TimerList {
     profile
         .instances
         .iter()
-        .map(|i| RowTimer { key: profile.key, ordinal: i.ordinal, generation: i.generation, due: i.due })
+        .map(|i| TimerEntry { key: profile.key, ordinal: i.ordinal, generation: i.generation, due: i.due })
         .collect()
 }
+
+/// Timers of one profile: mostly one or two.
+pub type TimerList = SmallVec<[TimerEntry; 2]>;

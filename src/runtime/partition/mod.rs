@@ -12,6 +12,7 @@ pub mod table;
 
 use crate::domain::ids::{Millis, OwnershipEpoch, PartitionId, Pseq};
 use crate::runtime::horizon::Horizon;
+use crate::store::timers::SlotNo;
 
 use counts::Counts;
 use dedup::Dedup;
@@ -45,6 +46,8 @@ pub struct Partition {
     pub horizon: Horizon,
     /// Number of its last checkpoint.
     pub generation: u64,
+    /// System partition: the catalog's record. Empty elsewhere.
+    pub catalog_record: Vec<u8>,
 }
 
 impl Partition {
@@ -61,8 +64,10 @@ impl Partition {
             counts: Counts::default(),
             events: 0,
             hash_sum: 0,
-            horizon: Horizon::default(),
+            // Nothing is opened yet: the shard opens slots as time comes to them.
+            horizon: Horizon::new(SlotNo(i64::MIN)),
             generation: 0,
+            catalog_record: Vec::new(),
         }
     }
 }

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::domain::ids::{JourneyId, Millis, NodeNo, ProfileKey, VersionId};
 use crate::domain::profile::{DueKind, Instance, Profile};
+use crate::store::timers::TimerEntry;
 use crate::wire::component::{self, put_cold, put_position, vacant_instance};
 use crate::wire::cursor::{Cursor, WireError, put_bytes};
 
@@ -53,19 +54,6 @@ impl Position {
         instance.sends = self.sends;
         instance.due_kind = self.due_kind;
     }
-}
-
-/// A timer as a row names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RowTimer {
-    /// Whose.
-    pub key: ProfileKey,
-    /// Which instance.
-    pub ordinal: u32,
-    /// Its generation.
-    pub generation: u32,
-    /// When.
-    pub due: Millis,
 }
 
 #[derive(Debug)]
@@ -249,9 +237,9 @@ impl Table {
     }
 
     /// Every timer, in slot order.
-    pub fn timers(&self) -> impl Iterator<Item = RowTimer> + '_ {
+    pub fn timers(&self) -> impl Iterator<Item = TimerEntry> + '_ {
         self.rows.iter().flat_map(|row| {
-            row.positions.iter().map(|p| RowTimer {
+            row.positions.iter().map(|p| TimerEntry {
                 key: row.key,
                 ordinal: p.ordinal,
                 generation: p.generation,
@@ -261,23 +249,18 @@ impl Table {
     }
 
     /// Whether the row still names this timer (design §5: instance, generation *and* due).
-    pub fn names(&self, timer: &RowTimer) -> bool {
+    pub fn names(&self, timer: &TimerEntry) -> bool {
         self.slot(timer.key).is_some_and(|slot| {
-            self.rows[slot as usize].positions.iter().any(|p| {
-                p.ordinal == timer.ordinal && p.generation == timer.generation && p.due == timer.due
-            })
+            self.rows[slot as usize]
+                .positions
+                .iter()
+                .any(|p| p.ordinal == timer.ordinal && p.generation == timer.generation && p.due == timer.due)
         })
     }
 
     /// Keys of profiles from slot `from` on with an instance in one of the `versions`, at most `max` rows looked at;
     /// and the slot to go on from, `None` at the end.
-    pub fn inside(
-        &self,
-        versions: &[VersionId],
-        from: usize,
-        max: usize,
-        out: &mut Vec<ProfileKey>,
-    ) -> Option<usize> {
+    pub fn inside(&self, versions: &[VersionId], from: usize, max: usize, out: &mut Vec<ProfileKey>) -> Option<usize> {
         let end = self.rows.len().min(from + max);
         for row in &self.rows[from..end] {
             if row.positions.iter().any(|p| versions.contains(&p.version)) {
