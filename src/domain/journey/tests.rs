@@ -379,3 +379,17 @@ fn json_escapes_of_two_units() {
         "start": "done", "nodes": {"done": {"end": true}}}"#;
     check(json, &["2:9 unknown_key", "2:78 unknown_field"]);
 }
+
+#[test]
+fn templates() {
+    let message = |body: &str| {
+        format!("{JOURNEY}---\nkind: message\nname: m\nchannel: log\nbody: {body}\n").replace("hello", "m")
+    };
+    check(&message("'{{ event.total }} {{ profile.tier }} {{ last.currency }} {{ meta.id }}'"), &[]);
+    check(&message("'it''s {{ event.totl }}'"), &["13:23 unknown_field"]);
+    check(&message("|\n  first\n  and {{ profile.teir }}\n"), &["15:18 unknown_field"]);
+    check(&message("'{{ event.total'"), &["13:17 template_syntax"]);
+    // A message that no journey sends sees what any event declares.
+    let alone = "kind: message\nname: m\nchannel: log\nbody: '{{ event.amount }} {{ event.total }} {{ event.nope }}'\n";
+    check(alone, &["2:7 unused_message", "4:53 unknown_field"]);
+}
