@@ -46,6 +46,14 @@ pub const RENDERED_BYTES_MAX: usize = 2 << 20;
 pub const TEMPLATE_FUEL: u64 = 200_000;
 /// Bytes of a template's source.
 pub const TEMPLATE_BYTES_MAX: usize = 512 << 10;
+/// Tokens of one tag of a template: its parser builds trees as deep as a tag is long, and recursion follows them.
+pub const TEMPLATE_TAG_TOKENS_MAX: usize = 400;
+/// `elif` of one template: each nests one deeper.
+pub const TEMPLATE_ELIFS_MAX: usize = 100;
+/// How many inputs' worth of text one value in a template may hold: `a ~ a` holds two.
+pub const TEMPLATE_GROWTH_MAX: u32 = 64;
+/// Depth of blocks while a template renders.
+pub const TEMPLATE_DEPTH_MAX: usize = 100;
 /// Bytes of an expression's source.
 pub const EXPRESSION_BYTES_MAX: usize = 8 << 10;
 /// Depth of brackets, and count of `?:`, in an expression: its parser recurses by them.
