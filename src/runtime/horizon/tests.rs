@@ -383,7 +383,8 @@ impl Partition {
         self.wheel.clear();
         self.rows = snapshot.rows;
         self.horizon = Horizon::decode(&snapshot.horizon).expect("it was encoded");
-        for (key, row) in self.journal[snapshot.cut..].to_vec() {
+        let tail = self.journal[snapshot.cut..].to_vec();
+        for (key, row) in tail {
             self.install(key, row);
         }
         self.wheel.clear();
