@@ -331,6 +331,46 @@ fn what_is_open_for_long_is_written() {
 }
 
 #[test]
+fn the_thread_writes_what_nobody_flushes() {
+    let directory = TempDir::new().expect("temporary directory");
+    let mut config = config(directory.path());
+    config.flush_age = Duration::from_millis(1);
+    let archive = Archive::open(config).expect("opens");
+    archive.append(&entries(1, 1..=10)).expect("takes");
+    let mut state = archive.shared.state.lock();
+    while state.durable.is_empty() {
+        archive.shared.changed.wait(&mut state);
+    }
+    drop(state);
+    assert_eq!(archive.passed(PartitionId(1)), Pseq(10));
+}
+
+/// While one thread feeds and files come into being, every timeline and export is whole up to some record.
+#[test]
+fn readers_always_see_whole_histories() {
+    let directory = TempDir::new().expect("temporary directory");
+    let mut config = config(directory.path());
+    config.flush_bytes = 2_000;
+    let archive = Archive::open(config).expect("opens");
+    std::thread::scope(|scope| {
+        let feeder = scope.spawn(|| {
+            for from in (1..3_000).step_by(10) {
+                archive.append(&entries(1, from..=from + 9)).expect("takes");
+            }
+        });
+        while !feeder.is_finished() {
+            let found = timeline(&archive, 1, key_of(1, 1));
+            let newest = found.first().copied().unwrap_or(0);
+            assert_eq!(found, expected(1, 1, 1..=newest));
+            let exported = export(&archive, 0..i64::MAX);
+            let newest = exported.last().map_or(0, |(_, pseq)| *pseq);
+            assert_eq!(exported.len() as u64, newest - newest / 5);
+        }
+    });
+    assert_eq!(timeline(&archive, 1, key_of(1, 1)), expected(1, 1, 1..=3_000));
+}
+
+#[test]
 fn a_directory_that_cannot_be_used_is_the_operators() {
     let directory = TempDir::new().expect("temporary directory");
     let file = directory.path().join("file");

@@ -116,7 +116,9 @@ fn a_rebuild_makes_the_checkpoint_in_flight_void() {
     let mut horizon = Horizon::new(SlotNo(10));
     horizon.set(in_slot(11, 1));
     horizon.take_for_checkpoint(4);
+    assert_eq!(horizon.checkpoint_in_flight(), Some(4));
     horizon.rebuild([in_slot(11, 1)]);
+    assert_eq!(horizon.checkpoint_in_flight(), None);
     assert_eq!(horizon.checkpoint_done(4), None);
     assert_eq!(*horizon.take_for_checkpoint(5), [in_slot(11, 1)]);
     assert_eq!(horizon.count(SlotNo(11)).in_index, 1);
