@@ -78,7 +78,7 @@ class World:
     def __init__(self, stack, directory):
         self.stack = stack
         self.directory = pathlib.Path(directory)
-        self.mail = self.start(sys.executable, str(HERE / "mail_sink.py"))
+        self.mail = self.start(sys.executable, str(HERE / "mail_sink.py"), str(self.directory / "ca.pem"))
         self.mail_port = self.mail.next()["port"]
         self.hook = None
         self.hook_port = free_port()
@@ -93,7 +93,9 @@ class World:
         self.hook.next()
 
     def serve(self):
-        env = dict(os.environ, SOJOURN_HTTP_LISTEN="127.0.0.1:0", SOJOURN_TCP_LISTEN="127.0.0.1:0")
+        listen = {"SOJOURN_HTTP_LISTEN": "127.0.0.1:0", "SOJOURN_TCP_LISTEN": "127.0.0.1:0"}
+        trust = {"SSL_CERT_FILE": str(self.directory / "ca.pem"), "PEERS_PASSWORD": "open sesame"}
+        env = {**os.environ, **listen, **trust}
         log = self.stack.enter_context(open(self.directory / "server.log", "a"))
         self.server = self.start(BINARY, "serve", "--data", str(self.directory / "data"), env=env, stderr=log)
         self.url = "http://" + self.server.next()["http"]
@@ -186,6 +188,20 @@ def mails_reach_a_real_server(world):
     assert "<b>Änn &lt;&amp;&gt;</b>" in mail["parts"]["text/html"], mail
     assert "Welcome, Änn <&>: 12.5 EUR" in mail["parts"]["text/plain"], mail
     world.wait_for_messages("onboarding", "welcome", sent=1, failed=0, in_doubt=0)
+
+
+@check
+def mails_are_encrypted_and_logged_in_where_asked(world):
+    world.serve()
+    world.publish()
+    world.post(
+        {"id": "u-1", "type": "profile.update", "profile": "crm:1", "properties": {"email": "ann@example.com"}},
+        {"id": "b-1", "type": "purchase", "profile": "crm:1", "properties": {"total": 9}},
+    )
+    mail = world.mail.next()
+    same((mail["encrypted"], mail["user"], mail["subject"]), (True, "shop", "Receipt"))
+    same(list(mail["parts"]), ["text/plain"])
+    world.wait_for_messages("receipts", "receipt", sent=1, failed=0, in_doubt=0)
 
 
 @check

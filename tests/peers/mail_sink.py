@@ -1,4 +1,7 @@
-"""A mail server (aiosmtpd) that prints {"port": n} and then one JSON line for every mail it accepted.
+"""A mail server (aiosmtpd) with STARTTLS and logins.
+
+Usage: mail_sink.py CA_FILE. Writes the certificate of its authority to CA_FILE and prints {"port": n}, then one JSON line for every
+mail it accepted. The only login is `shop` with the password `open sesame`.
 
 What it does depends on the recipient's local part: `reject` is refused for good, `later…` is refused once and then
 accepted, `vanish` loses its connection after the data and before the reply. Everything else is accepted.
@@ -8,8 +11,11 @@ import asyncio
 import email
 import email.policy
 import json
+import ssl
+import sys
 
-from aiosmtpd.smtp import SMTP
+import trustme
+from aiosmtpd.smtp import SMTP, AuthResult
 
 
 class Sink:
@@ -35,6 +41,8 @@ class Sink:
         mail = {
             "from": envelope.mail_from,
             "to": envelope.rcpt_tos,
+            "encrypted": session.ssl is not None,
+            "user": session.auth_data,
             "subject": str(message["subject"]),
             "message_id": message["message-id"],
             "date": message["date"],
@@ -46,10 +54,24 @@ class Sink:
         return "250 taken"
 
 
+def authenticate(server, session, envelope, mechanism, given):
+    if (given.login, given.password) == (b"shop", b"open sesame"):
+        return AuthResult(success=True, auth_data="shop")
+    return AuthResult(success=False, handled=False)
+
+
 async def main():
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(sys.argv[1])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
     sink = Sink()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(sink, enable_SMTPUTF8=True, loop=loop), "127.0.0.1", 0)
+
+    def connection():
+        return SMTP(sink, enable_SMTPUTF8=True, loop=loop, tls_context=context, authenticator=authenticate)
+
+    server = await loop.create_server(connection, "127.0.0.1", 0)
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
     await server.serve_forever()
 
