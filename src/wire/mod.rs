@@ -2,6 +2,9 @@
 
 pub mod component;
 pub mod cursor;
+pub mod event;
+pub mod json;
+pub mod msgpack;
 pub mod outbox;
 pub mod record;
 pub mod value;
