@@ -56,3 +56,25 @@ pub const RESOURCE_BYTES_MAX: usize = 4 << 20;
 pub const BLOCKS_IN_FLIGHT_MAX: usize = 4;
 /// Bytes of one shard's block before it is sealed: keeps a sync near a millisecond on the disks measured.
 pub const BLOCK_BYTES_MAX: usize = 1 << 20;
+/// Bytes of one TCP frame: a full batch and room for its own heads.
+pub const FRAME_BYTES_MAX: usize = BATCH_BYTES_MAX + (64 << 10);
+/// Bytes of a first frame: it comes before the key is checked, so a stranger may claim no more.
+pub const HELLO_BYTES_MAX: usize = 16 << 10;
+/// Bytes of a producer's name.
+pub const PRODUCER_BYTES_MAX: usize = 128;
+/// Events of one stream that are accepted and not yet acknowledged: at 100,000 events/s two thirds of a second.
+pub const STREAM_EVENTS_IN_FLIGHT_MAX: u64 = 65_536;
+/// Bytes of one stream that are accepted and not yet acknowledged: two full batches.
+pub const STREAM_BYTES_IN_FLIGHT_MAX: usize = 2 * FRAME_BYTES_MAX;
+/// The same over all streams, so that many slow ones can't take the memory.
+pub const STREAMS_BYTES_IN_FLIGHT_MAX: usize = 512 << 20;
+/// Streams at once: each has two tasks and its buffers.
+pub const STREAMS_MAX: usize = 1_024;
+/// Producers whose last sequence is remembered after they left; older ones are forgotten (a look-up only, no guarantee).
+pub const PRODUCERS_REMEMBERED_MAX: usize = 65_536;
+/// Submissions of one stream that wait for their commit: keeps the list of a stream of tiny batches short.
+pub const STREAM_SUBMISSIONS_IN_FLIGHT_MAX: usize = 4_096;
+/// Refused events named in one ack: keeps an ack far below a frame.
+pub const REJECTIONS_PER_ACK_MAX: usize = 4_096;
+/// Bytes of the message about one refused event: it may quote the event.
+pub const REJECTION_MESSAGE_BYTES_MAX: usize = 320;
