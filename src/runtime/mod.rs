@@ -18,4 +18,5 @@ pub mod report;
 pub mod router;
 pub mod shard;
 pub mod ticket;
+pub mod ingest;
 pub mod view;
