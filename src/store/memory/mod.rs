@@ -287,6 +287,17 @@ impl Disk for MemoryDisk {
         Ok(names.map(str::to_owned).collect())
     }
 
+    fn list_directories(&self, directory: &str) -> io::Result<Vec<String>> {
+        self.shared.faults.running()?;
+        let prefix = if directory.is_empty() { String::new() } else { format!("{directory}/") };
+        let tree = self.shared.tree.lock();
+        let inside = tree.entries.range(prefix.clone()..).map(|(path, _)| path.as_str());
+        let inside = inside.map_while(|path| path.strip_prefix(prefix.as_str()));
+        let mut names: Vec<String> = inside.filter_map(|name| Some(name.split_once('/')?.0.to_owned())).collect();
+        names.dedup();
+        Ok(names)
+    }
+
     fn create_dir(&self, _directory: &str) -> io::Result<()> {
         self.shared.faults.running()
     }
