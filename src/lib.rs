@@ -5,6 +5,7 @@
 //! `channel` (how effects leave), `report` (projections), `transport` (how inputs come), `server` (wiring).
 
 pub mod channel;
+pub mod config;
 pub mod domain;
 pub mod report;
 pub mod runtime;
