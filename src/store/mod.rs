@@ -1,1 +1,5 @@
 //! Durability.
+
+pub mod lock;
+
+pub use lock::{DirectoryLock, LockError};
