@@ -1,5 +1,7 @@
 //! Every bound of the engine, each with its reason. Contract figures are marked (contract).
 
+use crate::domain::ids::Millis;
+
 /// Depth of nested values in events and documents; deeper input could exhaust a decoder's stack (contract).
 pub const DEPTH_MAX: usize = 100;
 /// Bytes of one event (contract).
@@ -12,6 +14,12 @@ pub const BATCH_BYTES_MAX: usize = 16 << 20;
 pub const IDENTITY_BYTES_MAX: usize = 256;
 /// Bytes of a type, namespace or property name (contract).
 pub const NAME_BYTES_MAX: usize = 128;
+/// Names in one map of properties: look-ups and merges are linear, so more would let one event hold up a shard.
+pub const MAP_KEYS_MAX: usize = 1_024;
+/// Earliest `event.time`, 1900-01-01: earlier ones come from clocks that were never set.
+pub const EVENT_TIME_MIN: Millis = Millis(-2_208_988_800_000);
+/// Latest `event.time`, 2200-01-01: later ones are microseconds taken for milliseconds.
+pub const EVENT_TIME_MAX: Millis = Millis(7_258_118_400_000);
 /// Bytes of an event's id: room for two UUIDs and a prefix.
 pub const EVENT_ID_BYTES_MAX: usize = 128;
 /// Nodes of a journey, `end` nodes not counted (contract, AJO).

@@ -45,14 +45,23 @@ pub struct Instance {
     pub entered_at: Millis,
     /// When its next timer fires: the node's or the journey's timeout, whichever is first.
     pub due: Millis,
-    /// When the *node's* timer fires; [`Millis::NEVER`] if it has none. `due` is never later.
-    pub node_due: Millis,
+    /// Which of the two that is. At the very same instant it is the node's (contract, "Resources").
+    pub due_kind: DueKind,
     /// Which entry of the profile it is, from 1.
     pub ordinal: u32,
     /// Messages decided so far.
     pub sends: u16,
     /// Its memory.
     pub context: Context,
+}
+
+/// What an instance's next timer means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DueKind {
+    /// The node's wait or event timeout ends, or a parked message tries again.
+    Node,
+    /// The journey's global timeout ends the instance.
+    Timeout,
 }
 
 /// What an instance remembers of its events, cut down to what its program reads.

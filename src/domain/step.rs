@@ -124,4 +124,6 @@ pub enum MessageOutcome {
     InDoubt,
     /// The instance ended before the first attempt.
     Cancelled,
+    /// No longer in doubt; what it became follows as a step of its own.
+    Resolved,
 }

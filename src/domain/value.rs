@@ -104,6 +104,11 @@ impl Map {
         }
     }
 
+    /// About how many bytes it holds: for limits.
+    pub fn weight(&self) -> usize {
+        self.0.iter().map(|(k, v)| k.len() + 2 + v.weight()).sum()
+    }
+
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -111,6 +116,17 @@ impl Map {
 }
 
 impl Value {
+    /// About how many bytes it holds.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Null | Self::Bool(_) => 1,
+            Self::Int(_) | Self::Float(_) | Self::Time(_) => 9,
+            Self::Str(s) => s.len() + 2,
+            Self::List(items) => 3 + items.iter().map(Self::weight).sum::<usize>(),
+            Self::Map(map) => 3 + map.weight(),
+        }
+    }
+
     /// Text of this value as a template shows it: nothing for null, ISO-8601 for instants.
     pub fn to_text(&self) -> String {
         match self {

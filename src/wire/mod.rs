@@ -1,1 +1,10 @@
-//! Bytes to values and back, versioned, no I/O.
+//! Bytes to values and back: versioned, bounded, no I/O. Every decoder checks depth and sizes before it allocates.
+
+pub mod component;
+pub mod cursor;
+pub mod event;
+pub mod json;
+pub mod msgpack;
+pub mod outbox;
+pub mod record;
+pub mod value;

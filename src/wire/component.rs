@@ -1,0 +1,289 @@
+//! Components of a profile as absolute images: what journal records, snapshots and passivated profiles are made of.
+//!
+//! ```text
+//! component = tag u8 · body length varint · body
+//!   1 header    identity text · entries varint · chain u64 · n varint · n × (journey varint, entered-at i64)
+//!   2 position  ordinal varint · version varint · journey varint · node u16 · generation u32 · sends varint ·
+//!               entered-at i64 · due i64 · due kind u8
+//!   3 gone      ordinal varint                       the instance ended: its position and context go
+//!   4 context   ordinal varint · event id text · event type text · event time i64 ·
+//!               n varint · n × (node u16, visits u16) · event map · 0 | 1 + last map
+//!   5 field     name text · value MessagePack        a top-level field of the document
+//!   6 no field  name text                            deleted
+//! ```
+//! INVARIANT: installing a component twice leaves what installing it once leaves.
+
+use smallvec::SmallVec;
+use smol_str::SmolStr;
+
+use crate::domain::ids::{JourneyId, Millis, NodeNo, ProfileKey, VersionId};
+use crate::domain::profile::{Changes, Context, DueKind, Instance, Profile};
+use crate::domain::value::{Map, Value};
+use crate::wire::cursor::{Cursor, WireError, put_bytes, put_text, put_varint};
+use crate::wire::value::{put_map, put_value, read_value};
+
+const HEADER: u8 = 1;
+const POSITION: u8 = 2;
+const GONE: u8 = 3;
+const CONTEXT: u8 = 4;
+const FIELD: u8 = 5;
+const NO_FIELD: u8 = 6;
+
+/// Appends what `profile.changes` names.
+pub fn put_changes(out: &mut Vec<u8>, profile: &Profile, changes: &Changes) {
+    if changes.header {
+        put_header(out, profile);
+    }
+    for ordinal in &changes.instances {
+        match profile.instances.iter().find(|i| i.ordinal == *ordinal) {
+            Some(instance) => put_position(out, instance),
+            None => put_component(out, GONE, |body| put_varint(body, u64::from(*ordinal))),
+        }
+    }
+    for ordinal in &changes.contexts {
+        if let Some(instance) = profile.instances.iter().find(|i| i.ordinal == *ordinal) {
+            put_context(out, instance);
+        }
+    }
+    for name in &changes.fields {
+        match profile.document.get(name) {
+            Some(value) => put_field(out, name, value),
+            None => put_component(out, NO_FIELD, |body| put_text(body, name)),
+        }
+    }
+}
+
+/// Appends all of `profile`.
+pub fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
+    put_header(out, profile);
+    for instance in &profile.instances {
+        put_position(out, instance);
+        put_context(out, instance);
+    }
+    for (name, value) in &profile.document.0 {
+        put_field(out, name, value);
+    }
+}
+
+/// Appends the cold part of `profile`: all but the positions.
+pub fn put_cold(out: &mut Vec<u8>, profile: &Profile) {
+    put_header(out, profile);
+    for instance in &profile.instances {
+        put_context(out, instance);
+    }
+    for (name, value) in &profile.document.0 {
+        put_field(out, name, value);
+    }
+}
+
+/// Appends the position of one instance.
+pub fn put_position(out: &mut Vec<u8>, instance: &Instance) {
+    put_component(out, POSITION, |body| {
+        put_varint(body, u64::from(instance.ordinal));
+        put_varint(body, u64::from(instance.version.0));
+        put_varint(body, u64::from(instance.journey.0));
+        body.extend_from_slice(&instance.node.0.to_le_bytes());
+        body.extend_from_slice(&instance.generation.to_le_bytes());
+        put_varint(body, u64::from(instance.sends));
+        body.extend_from_slice(&instance.entered_at.0.to_le_bytes());
+        body.extend_from_slice(&instance.due.0.to_le_bytes());
+        body.push(match instance.due_kind {
+            DueKind::Node => 0,
+            DueKind::Timeout => 1,
+        });
+    });
+}
+
+fn put_component(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>)) {
+    out.push(tag);
+    // Room for a one-byte length, which fits most bodies; a longer one moves the body.
+    let start = out.len();
+    out.push(0);
+    body(out);
+    let length = out.len() - start - 1;
+    if length < 0x80 {
+        out[start] = length as u8;
+        return;
+    }
+    let mut prefix = Vec::with_capacity(5);
+    put_varint(&mut prefix, length as u64);
+    out.splice(start..=start, prefix);
+}
+
+fn put_header(out: &mut Vec<u8>, profile: &Profile) {
+    put_component(out, HEADER, |body| {
+        put_text(body, &profile.identity);
+        put_varint(body, u64::from(profile.entries));
+        body.extend_from_slice(&profile.chain.to_le_bytes());
+        put_varint(body, profile.last_entries.len() as u64);
+        for (journey, at) in &profile.last_entries {
+            put_varint(body, u64::from(journey.0));
+            body.extend_from_slice(&at.0.to_le_bytes());
+        }
+    });
+}
+
+fn put_context(out: &mut Vec<u8>, instance: &Instance) {
+    let context = &instance.context;
+    put_component(out, CONTEXT, |body| {
+        put_varint(body, u64::from(instance.ordinal));
+        put_text(body, &context.event_id);
+        put_text(body, &context.event_type);
+        body.extend_from_slice(&context.event_time.0.to_le_bytes());
+        put_varint(body, context.visits.len() as u64);
+        for (node, visits) in &context.visits {
+            body.extend_from_slice(&node.0.to_le_bytes());
+            body.extend_from_slice(&visits.to_le_bytes());
+        }
+        put_map(body, &context.event);
+        match &context.last {
+            None => body.push(0),
+            Some(last) => {
+                body.push(1);
+                put_map(body, last);
+            }
+        }
+    });
+}
+
+fn put_field(out: &mut Vec<u8>, name: &SmolStr, value: &Value) {
+    put_component(out, FIELD, |body| {
+        put_text(body, name);
+        put_value(body, value);
+    });
+}
+
+/// Installs every component of `bytes` on `profile`, in order. What an instance lacks for now (a context whose
+/// position comes later) is kept for it.
+pub fn install(profile: &mut Profile, bytes: &[u8]) -> Result<(), WireError> {
+    let mut cursor = Cursor::new(bytes);
+    while !cursor.is_empty() {
+        install_next(profile, &mut cursor)?;
+    }
+    Ok(())
+}
+
+fn install_next(profile: &mut Profile, cursor: &mut Cursor<'_>) -> Result<(), WireError> {
+    let tag = cursor.u8("component tag")?;
+    let mut body = Cursor::new(cursor.bytes("component")?);
+    match tag {
+        HEADER => install_header(profile, &mut body)?,
+        POSITION => install_position(profile, &mut body)?,
+        GONE => {
+            let ordinal = body.varint_u32("ordinal")?;
+            profile.instances.retain(|i| i.ordinal != ordinal);
+        }
+        CONTEXT => {
+            let ordinal = body.varint_u32("ordinal")?;
+            let context = read_context(&mut body)?;
+            instance_mut(profile, ordinal).context = context;
+        }
+        FIELD => {
+            let name = SmolStr::new(body.text("field name")?);
+            let value = read_value(&mut body, 0)?;
+            profile.document.insert(name, value);
+        }
+        NO_FIELD => {
+            profile.document.remove(body.text("field name")?);
+        }
+        other => return Err(WireError::invalid("component", format!("tag {other}"))),
+    }
+    if body.is_empty() {
+        Ok(())
+    } else {
+        Err(WireError::invalid("component", format!("tag {tag} with bytes after its end")))
+    }
+}
+
+fn install_header(profile: &mut Profile, body: &mut Cursor<'_>) -> Result<(), WireError> {
+    profile.identity = SmolStr::new(body.text("identity")?);
+    profile.entries = body.varint_u32("entries")?;
+    profile.chain = body.u64("chain")?;
+    profile.last_entries.clear();
+    for _ in 0..body.varint("last entries")? {
+        let journey = JourneyId(body.varint_u32("journey")?);
+        profile.last_entries.push((journey, Millis(body.i64("entered at")?)));
+    }
+    Ok(())
+}
+
+fn install_position(profile: &mut Profile, body: &mut Cursor<'_>) -> Result<(), WireError> {
+    let ordinal = body.varint_u32("ordinal")?;
+    let instance = instance_mut(profile, ordinal);
+    instance.version = VersionId(body.varint_u32("version")?);
+    instance.journey = JourneyId(body.varint_u32("journey")?);
+    instance.node = NodeNo(body.u16("node")?);
+    instance.generation = body.u32("generation")?;
+    instance.sends = body.varint_u32("sends")? as u16;
+    instance.entered_at = Millis(body.i64("entered at")?);
+    instance.due = Millis(body.i64("due")?);
+    instance.due_kind = match body.u8("due kind")? {
+        0 => DueKind::Node,
+        1 => DueKind::Timeout,
+        other => return Err(WireError::invalid("due kind", other)),
+    };
+    Ok(())
+}
+
+/// The instance `ordinal`, made at its place in the order of entry if it is not there.
+fn instance_mut(profile: &mut Profile, ordinal: u32) -> &mut Instance {
+    let index = profile.instances.iter().position(|i| i.ordinal >= ordinal).unwrap_or(profile.instances.len());
+    if profile.instances.get(index).is_none_or(|i| i.ordinal != ordinal) {
+        profile.instances.insert(index, vacant_instance(ordinal));
+    }
+    &mut profile.instances[index]
+}
+
+/// An instance of which only the ordinal is known yet.
+pub fn vacant_instance(ordinal: u32) -> Instance {
+    Instance {
+        version: VersionId::default(),
+        journey: JourneyId::default(),
+        node: NodeNo::default(),
+        generation: 0,
+        entered_at: Millis::default(),
+        due: Millis::NEVER,
+        due_kind: DueKind::Timeout,
+        ordinal,
+        sends: 0,
+        context: Context::default(),
+    }
+}
+
+fn read_context(body: &mut Cursor<'_>) -> Result<Context, WireError> {
+    let event_id = SmolStr::new(body.text("event id")?);
+    let event_type = SmolStr::new(body.text("event type")?);
+    let event_time = Millis(body.i64("event time")?);
+    let mut visits = SmallVec::new();
+    for _ in 0..body.varint("visits")? {
+        visits.push((NodeNo(body.u16("node")?), body.u16("visits")?));
+    }
+    let event = read_map(body)?;
+    let last = match body.u8("last")? {
+        0 => None,
+        1 => Some(read_map(body)?),
+        other => return Err(WireError::invalid("last", other)),
+    };
+    Ok(Context { event, last, event_id, event_type, event_time, visits })
+}
+
+fn read_map(body: &mut Cursor<'_>) -> Result<Map, WireError> {
+    match read_value(body, 0)? {
+        Value::Map(map) => Ok(map),
+        _ => Err(WireError::invalid("map", "another type")),
+    }
+}
+
+/// A profile with nothing in it, to install components on.
+pub fn blank_profile(key: ProfileKey) -> Profile {
+    let mut profile = Profile::new(key, SmolStr::default());
+    profile.changes = Changes::default();
+    profile
+}
+
+/// Appends bytes behind their length: a whole profile inside a page or record.
+pub fn put_framed(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let mut body = Vec::new();
+    write(&mut body);
+    put_bytes(out, &body);
+}

@@ -1,0 +1,490 @@
+//! Records of the journal: what one input left behind, as absolute images (design §4 rule 2).
+//!
+//! A block of a shard is a sequence of records. All numbers little-endian.
+//! ```text
+//! record  = length u32 · head · payload            length counts head and payload
+//! head    = kind u8 · part u8 · partition u16 · pseq u64 · engine time i64 · catalog version u32 ·
+//!           ownership epoch u32 · profile key u128                                     (44 bytes)
+//! kind    = 1 profile (an input of one profile)  2 ownership (acquired by a shard)  3 catalog (system partition)
+//! part    = 0 whole  1 more parts follow  2 last part: the commit of a split record
+//! payload of a profile record =
+//!   mark   0 | 1 · producer u64 · epoch u32 · sequence u64 | 2 · id hash u128 · expires i64
+//!   event  0 | 1 · id text · type text · (0 | 1 · time i64) · properties bytes
+//!   steps  n varint · n × step        step = version varint · node u16 · ordinal varint · code u8 · detail u16 · due i64?
+//!   notes  n varint · n × (step index varint · text)
+//!   outbox n varint · n × change      (see `outbox`)
+//!   components …                      (see `component`), to the end
+//! payload of a catalog record = the catalog (see `domain::catalog`)
+//! ```
+//! `due` follows a step only where its code is `arrived`. A payload over [`limits::RECORD_BYTES_MAX`] is split into
+//! parts with the same head, one behind the other in one block.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use smol_str::SmolStr;
+
+use crate::domain::ids::{CatalogVersion, Millis, NodeNo, OwnershipEpoch, PartitionId, ProfileKey, Pseq, VersionId};
+use crate::domain::limits;
+use crate::domain::step::{DiscardReason, ExitReason, Failure, MessageOutcome, Path, Step, StepKind};
+use crate::wire::cursor::{Cursor, WireError, put_bytes, put_text, put_varint};
+use crate::wire::outbox::{OutboxChange, put_change, read_change};
+
+/// Bytes of a head.
+const HEAD_SIZE: usize = 44;
+
+/// What a record is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    /// An input of one profile.
+    Profile,
+    /// A shard acquired the partition.
+    Ownership,
+    /// The catalog changed.
+    Catalog,
+}
+
+/// The fixed part of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// What it is about.
+    pub kind: RecordKind,
+    /// Whose record.
+    pub partition: PartitionId,
+    /// Its place in the partition.
+    pub pseq: Pseq,
+    /// Engine time of the input.
+    pub engine_time: Millis,
+    /// Catalog it was decided with.
+    pub catalog: CatalogVersion,
+    /// Ownership it was decided under.
+    pub epoch: OwnershipEpoch,
+    /// The profile; zero where there is none.
+    pub key: ProfileKey,
+}
+
+/// What makes repeats recognisable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// The highest sequence of a producer.
+    Stream {
+        /// Hash of its name.
+        producer: u64,
+        /// Its epoch.
+        epoch: u32,
+        /// Its sequence.
+        sequence: u64,
+    },
+    /// An id, kept until an instant.
+    Id {
+        /// 128-bit hash.
+        hash: u128,
+        /// Engine time after which it is forgotten.
+        expires: Millis,
+    },
+}
+
+/// The event inside a record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EventView<'a> {
+    /// Producer's id.
+    pub id: &'a str,
+    /// Type.
+    pub kind: &'a str,
+    /// `event.time`.
+    pub time: Option<Millis>,
+    /// MessagePack map.
+    pub properties: &'a [u8],
+}
+
+/// A profile record about to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Draft<'a> {
+    /// Its head.
+    pub head: Head,
+    /// Dedup mark.
+    pub mark: Option<Mark>,
+    /// The event, if one caused it.
+    pub event: Option<EventView<'a>>,
+    /// Steps taken.
+    pub steps: &'a [Step],
+    /// Notes to steps.
+    pub notes: &'a [(usize, String)],
+    /// Outbox changes.
+    pub outbox: &'a [OutboxChange],
+    /// Encoded components.
+    pub components: &'a [u8],
+}
+
+/// Appends a profile record.
+pub fn put_profile_record(out: &mut Vec<u8>, draft: &Draft<'_>) {
+    let start = begin(out, &draft.head);
+    match draft.mark {
+        None => out.push(0),
+        Some(Mark::Stream { producer, epoch, sequence }) => {
+            out.push(1);
+            out.extend_from_slice(&producer.to_le_bytes());
+            out.extend_from_slice(&epoch.to_le_bytes());
+            out.extend_from_slice(&sequence.to_le_bytes());
+        }
+        Some(Mark::Id { hash, expires }) => {
+            out.push(2);
+            out.extend_from_slice(&hash.to_le_bytes());
+            out.extend_from_slice(&expires.0.to_le_bytes());
+        }
+    }
+    match draft.event {
+        None => out.push(0),
+        Some(event) => {
+            out.push(1);
+            put_text(out, event.id);
+            put_text(out, event.kind);
+            match event.time {
+                None => out.push(0),
+                Some(time) => {
+                    out.push(1);
+                    out.extend_from_slice(&time.0.to_le_bytes());
+                }
+            }
+            put_bytes(out, event.properties);
+        }
+    }
+    put_varint(out, draft.steps.len() as u64);
+    for step in draft.steps {
+        put_step(out, step);
+    }
+    put_varint(out, draft.notes.len() as u64);
+    for (index, text) in draft.notes {
+        put_varint(out, *index as u64);
+        put_text(out, text);
+    }
+    put_varint(out, draft.outbox.len() as u64);
+    for change in draft.outbox {
+        put_change(out, change);
+    }
+    out.extend_from_slice(draft.components);
+    finish(out, start, &draft.head);
+}
+
+/// Appends a record whose payload is `payload` as it stands.
+pub fn put_plain_record(out: &mut Vec<u8>, head: &Head, payload: &[u8]) {
+    let start = begin(out, head);
+    out.extend_from_slice(payload);
+    finish(out, start, head);
+}
+
+fn begin(out: &mut Vec<u8>, head: &Head) -> usize {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    put_head(out, head, 0);
+    start
+}
+
+fn finish(out: &mut Vec<u8>, start: usize, head: &Head) {
+    let length = out.len() - start - 4;
+    if length <= limits::RECORD_BYTES_MAX {
+        out[start..start + 4].copy_from_slice(&(length as u32).to_le_bytes());
+        return;
+    }
+    let payload = out.split_off(start + 4 + HEAD_SIZE);
+    out.truncate(start);
+    let mut parts = payload.chunks(limits::RECORD_BYTES_MAX - HEAD_SIZE).peekable();
+    while let Some(part) = parts.next() {
+        out.extend_from_slice(&((HEAD_SIZE + part.len()) as u32).to_le_bytes());
+        put_head(out, head, if parts.peek().is_some() { 1 } else { 2 });
+        out.extend_from_slice(part);
+    }
+}
+
+fn put_head(out: &mut Vec<u8>, head: &Head, part: u8) {
+    out.push(match head.kind {
+        RecordKind::Profile => 1,
+        RecordKind::Ownership => 2,
+        RecordKind::Catalog => 3,
+    });
+    out.push(part);
+    out.extend_from_slice(&head.partition.0.to_le_bytes());
+    out.extend_from_slice(&head.pseq.0.to_le_bytes());
+    out.extend_from_slice(&head.engine_time.0.to_le_bytes());
+    out.extend_from_slice(&head.catalog.0.to_le_bytes());
+    out.extend_from_slice(&head.epoch.0.to_le_bytes());
+    out.extend_from_slice(&head.key.0.to_le_bytes());
+}
+
+fn read_head(cursor: &mut Cursor<'_>) -> Result<(Head, u8), WireError> {
+    let kind = match cursor.u8("record kind")? {
+        1 => RecordKind::Profile,
+        2 => RecordKind::Ownership,
+        3 => RecordKind::Catalog,
+        other => return Err(WireError::invalid("record kind", other)),
+    };
+    let part = cursor.u8("record part")?;
+    let head = Head {
+        kind,
+        partition: PartitionId(cursor.u16("partition")?),
+        pseq: Pseq(cursor.u64("pseq")?),
+        engine_time: Millis(cursor.i64("engine time")?),
+        catalog: CatalogVersion(cursor.u32("catalog version")?),
+        epoch: OwnershipEpoch(cursor.u32("ownership epoch")?),
+        key: ProfileKey(cursor.u128("profile key")?),
+    };
+    Ok((head, part))
+}
+
+/// One record of a block, its parts put together.
+#[derive(Clone, Debug)]
+pub struct Record<'a> {
+    /// Its head.
+    pub head: Head,
+    /// Its payload.
+    pub payload: Cow<'a, [u8]>,
+}
+
+/// Where a record lies in its block: the range of all its parts.
+pub type RecordRange = std::ops::Range<usize>;
+
+/// The records of `block`, in order, with where they lie.
+pub fn records(block: &[u8]) -> Records<'_> {
+    Records { block, cursor: Cursor::new(block) }
+}
+
+/// Iterator over the records of a block. Ends after the first error.
+#[derive(Clone, Debug)]
+pub struct Records<'a> {
+    block: &'a [u8],
+    cursor: Cursor<'a>,
+}
+
+impl<'a> Records<'a> {
+    fn next_record(&mut self) -> Result<(RecordRange, Record<'a>), WireError> {
+        let start = self.block.len() - self.cursor.rest().len();
+        let (head, part, payload) = self.next_part()?;
+        let mut record = Record { head, payload: Cow::Borrowed(payload) };
+        let mut more = part == 1;
+        while more {
+            let (next_head, next_part, payload) = self.next_part()?;
+            if next_head != head || next_part == 0 {
+                return Err(WireError::invalid("record", "a split record without its commit part"));
+            }
+            record.payload.to_mut().extend_from_slice(payload);
+            more = next_part == 1;
+        }
+        let end = self.block.len() - self.cursor.rest().len();
+        Ok((start..end, record))
+    }
+
+    fn next_part(&mut self) -> Result<(Head, u8, &'a [u8]), WireError> {
+        let length = self.cursor.u32("record length")? as usize;
+        let mut body = Cursor::new(self.cursor.take(length, "record")?);
+        let (head, part) = read_head(&mut body)?;
+        Ok((head, part, body.rest()))
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<(RecordRange, Record<'a>), WireError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.cursor.is_empty() {
+            return None;
+        }
+        let result = self.next_record();
+        if result.is_err() {
+            self.cursor = Cursor::new(&[]);
+        }
+        Some(result)
+    }
+}
+
+/// The last pseq of each partition in `block`; nothing after the first invalid record.
+pub fn spans(block: &[u8]) -> Vec<(PartitionId, Pseq)> {
+    let mut spans: std::collections::BTreeMap<PartitionId, Pseq> = std::collections::BTreeMap::new();
+    for (_, record) in records(block).map_while(Result::ok) {
+        spans.insert(record.head.partition, record.head.pseq);
+    }
+    spans.into_iter().collect()
+}
+
+/// The payload of a profile record, read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProfileRecord<'a> {
+    /// Dedup mark.
+    pub mark: Option<Mark>,
+    /// The event, if one caused it.
+    pub event: Option<EventView<'a>>,
+    /// Steps taken.
+    pub steps: Vec<Step>,
+    /// Notes to steps.
+    pub notes: Vec<(usize, SmolStr)>,
+    /// Outbox changes.
+    pub outbox: Vec<OutboxChange>,
+    /// Encoded components.
+    pub components: &'a [u8],
+}
+
+impl<'a> ProfileRecord<'a> {
+    /// Reads the payload of a [`RecordKind::Profile`] record.
+    pub fn read(payload: &'a [u8]) -> Result<Self, WireError> {
+        let mut cursor = Cursor::new(payload);
+        let mark = match cursor.u8("mark")? {
+            0 => None,
+            1 => Some(Mark::Stream {
+                producer: cursor.u64("producer")?,
+                epoch: cursor.u32("producer epoch")?,
+                sequence: cursor.u64("sequence")?,
+            }),
+            2 => Some(Mark::Id { hash: cursor.u128("id hash")?, expires: Millis(cursor.i64("expires")?) }),
+            other => return Err(WireError::invalid("mark", other)),
+        };
+        let event = match cursor.u8("event")? {
+            0 => None,
+            1 => Some(read_event(&mut cursor)?),
+            other => return Err(WireError::invalid("event", other)),
+        };
+        let mut steps = Vec::new();
+        for _ in 0..cursor.varint("steps")? {
+            steps.push(read_step(&mut cursor)?);
+        }
+        let mut notes = Vec::new();
+        for _ in 0..cursor.varint("notes")? {
+            let index = cursor.varint_u32("note")? as usize;
+            notes.push((index, SmolStr::new(cursor.text("note")?)));
+        }
+        let mut outbox = Vec::new();
+        for _ in 0..cursor.varint("outbox changes")? {
+            outbox.push(read_change(&mut cursor)?);
+        }
+        Ok(Self { mark, event, steps, notes, outbox, components: cursor.rest() })
+    }
+}
+
+fn read_event<'a>(cursor: &mut Cursor<'a>) -> Result<EventView<'a>, WireError> {
+    Ok(EventView {
+        id: cursor.text("event id")?,
+        kind: cursor.text("event type")?,
+        time: match cursor.u8("event time")? {
+            0 => None,
+            _ => Some(Millis(cursor.i64("event time")?)),
+        },
+        properties: cursor.bytes("properties")?,
+    })
+}
+
+impl EventView<'_> {
+    /// Its properties, owned.
+    pub fn properties_owned(&self) -> Bytes {
+        Bytes::copy_from_slice(self.properties)
+    }
+}
+
+const ARRIVED: u8 = 2;
+
+fn put_step(out: &mut Vec<u8>, step: &Step) {
+    put_varint(out, u64::from(step.version.0));
+    out.extend_from_slice(&step.node.0.to_le_bytes());
+    put_varint(out, u64::from(step.ordinal));
+    let (code, detail) = step_code(step.kind);
+    out.push(code);
+    out.extend_from_slice(&detail.to_le_bytes());
+    if code == ARRIVED {
+        out.extend_from_slice(&step.due.0.to_le_bytes());
+    }
+}
+
+fn read_step(cursor: &mut Cursor<'_>) -> Result<Step, WireError> {
+    let version = VersionId(cursor.varint_u32("step version")?);
+    let node = NodeNo(cursor.u16("step node")?);
+    let ordinal = cursor.varint_u32("step ordinal")?;
+    let code = cursor.u8("step code")?;
+    let detail = cursor.u16("step detail")?;
+    let kind = step_kind(code, detail)?;
+    let due = if code == ARRIVED { Millis(cursor.i64("step due")?) } else { Millis::NEVER };
+    Ok(Step { version, node, ordinal, kind, due })
+}
+
+/// Codes are stored: never change or reuse one.
+fn step_code(kind: StepKind) -> (u8, u16) {
+    match kind {
+        StepKind::Entered => (1, 0),
+        StepKind::Arrived => (ARRIVED, 0),
+        StepKind::Left(Path::Then) => (3, 0),
+        StepKind::Left(Path::Otherwise) => (3, 1),
+        StepKind::Left(Path::WaitEnded) => (3, 2),
+        StepKind::Left(Path::EventReceived) => (3, 3),
+        StepKind::Left(Path::TimedOut) => (3, 4),
+        StepKind::Left(Path::Branch(index)) => (4, index),
+        StepKind::Exited(reason) => (
+            5,
+            match reason {
+                ExitReason::Completed => 0,
+                ExitReason::Criteria => 1,
+                ExitReason::Timeout => 2,
+                ExitReason::Stopped => 3,
+            },
+        ),
+        StepKind::Failed(failure) => (
+            6,
+            match failure {
+                Failure::Expression => 0,
+                Failure::VisitLimit => 1,
+                Failure::StepLimit => 2,
+                Failure::InstanceTooLarge => 3,
+            },
+        ),
+        StepKind::Discarded(reason) => (
+            7,
+            match reason {
+                DiscardReason::AlreadyInJourney => 0,
+                DiscardReason::ReentranceNotAllowed => 1,
+                DiscardReason::EntryFilterError => 2,
+                DiscardReason::TooManyInstances => 3,
+            },
+        ),
+        StepKind::Message { message, outcome } => (
+            match outcome {
+                MessageOutcome::Requested => 8,
+                MessageOutcome::Excluded => 9,
+                MessageOutcome::Sent => 10,
+                MessageOutcome::Failed => 11,
+                MessageOutcome::InDoubt => 12,
+                MessageOutcome::Cancelled => 13,
+                MessageOutcome::Resolved => 14,
+            },
+            message,
+        ),
+    }
+}
+
+fn step_kind(code: u8, detail: u16) -> Result<StepKind, WireError> {
+    let message = |outcome| StepKind::Message { message: detail, outcome };
+    Ok(match (code, detail) {
+        (1, _) => StepKind::Entered,
+        (ARRIVED, _) => StepKind::Arrived,
+        (3, 0) => StepKind::Left(Path::Then),
+        (3, 1) => StepKind::Left(Path::Otherwise),
+        (3, 2) => StepKind::Left(Path::WaitEnded),
+        (3, 3) => StepKind::Left(Path::EventReceived),
+        (3, 4) => StepKind::Left(Path::TimedOut),
+        (4, index) => StepKind::Left(Path::Branch(index)),
+        (5, 0) => StepKind::Exited(ExitReason::Completed),
+        (5, 1) => StepKind::Exited(ExitReason::Criteria),
+        (5, 2) => StepKind::Exited(ExitReason::Timeout),
+        (5, 3) => StepKind::Exited(ExitReason::Stopped),
+        (6, 0) => StepKind::Failed(Failure::Expression),
+        (6, 1) => StepKind::Failed(Failure::VisitLimit),
+        (6, 2) => StepKind::Failed(Failure::StepLimit),
+        (6, 3) => StepKind::Failed(Failure::InstanceTooLarge),
+        (7, 0) => StepKind::Discarded(DiscardReason::AlreadyInJourney),
+        (7, 1) => StepKind::Discarded(DiscardReason::ReentranceNotAllowed),
+        (7, 2) => StepKind::Discarded(DiscardReason::EntryFilterError),
+        (7, 3) => StepKind::Discarded(DiscardReason::TooManyInstances),
+        (8, _) => message(MessageOutcome::Requested),
+        (9, _) => message(MessageOutcome::Excluded),
+        (10, _) => message(MessageOutcome::Sent),
+        (11, _) => message(MessageOutcome::Failed),
+        (12, _) => message(MessageOutcome::InDoubt),
+        (13, _) => message(MessageOutcome::Cancelled),
+        (14, _) => message(MessageOutcome::Resolved),
+        (code, detail) => return Err(WireError::invalid("step", format!("code {code}, detail {detail}"))),
+    })
+}
