@@ -9,6 +9,7 @@ pub mod config;
 pub mod domain;
 pub mod report;
 pub mod runtime;
+pub mod server;
 pub mod store;
 pub mod transport;
 pub mod wire;

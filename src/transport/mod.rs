@@ -2,4 +2,4 @@
 
 pub mod clock;
 pub mod http;
-pub mod keys;
+pub mod api_keys;

@@ -29,7 +29,7 @@ fn post(args: &ServerFilesArgs, action: &str, output: &Output) -> Result<(), Fai
             output.result(&report, people);
             Ok(())
         }
-        Answer::Refused(422, body) => {
+        Answer::Refused(422, body, _) => {
             for finding in &body.error.findings {
                 eprintln!("{}", line(finding));
             }
@@ -38,7 +38,7 @@ fn post(args: &ServerFilesArgs, action: &str, output: &Output) -> Result<(), Fai
             output.result(&body, |_| message);
             Err(Failure::Failed(String::new()))
         }
-        Answer::Refused(_, body) => Err(refused(*body)),
+        Answer::Refused(_, body, _) => Err(refused(*body)),
     }
 }
 

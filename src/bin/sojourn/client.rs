@@ -1,8 +1,9 @@
 //! The HTTP side of client commands: one request, one typed answer, failures with their exit code.
 
 use reqwest::{Method, Url};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize as _, Serialize};
+use serde_json::Value;
 use sojourn::transport::http::error::ErrorBody;
 
 use crate::cli::ServerArgs;
@@ -23,8 +24,8 @@ pub struct Client {
 pub enum Answer<T> {
     /// As asked.
     Ok(T),
-    /// A refusal, with status.
-    Refused(u16, Box<ErrorBody>),
+    /// A refusal: status, body, and the body as sent, which may hold more.
+    Refused(u16, Box<ErrorBody>, Value),
 }
 
 impl Client {
@@ -69,7 +70,7 @@ impl Client {
     pub fn call<T: DeserializeOwned>(&self, method: Method, url: Url, body: Option<&impl Serialize>) -> Result<T, Failure> {
         match self.ask(method, url, body)? {
             Answer::Ok(value) => Ok(value),
-            Answer::Refused(_, body) => Err(refused(*body)),
+            Answer::Refused(_, body, _) => Err(refused(*body)),
         }
     }
 
@@ -118,8 +119,9 @@ impl Client {
             if status.is_success() {
                 return Ok((retry, Answer::Ok(serde_json::from_slice(&bytes).map_err(strange)?)));
             }
-            let body: ErrorBody = serde_json::from_slice(&bytes).map_err(strange)?;
-            Ok((retry, Answer::Refused(status.as_u16(), Box::new(body))))
+            let raw: Value = serde_json::from_slice(&bytes).map_err(strange)?;
+            let body = ErrorBody::deserialize(&raw).map_err(strange)?;
+            Ok((retry, Answer::Refused(status.as_u16(), Box::new(body), raw)))
         })
     }
 }

@@ -4,7 +4,7 @@ use std::io::Read as _;
 
 use rand::TryRng as _;
 use serde::Serialize;
-use sojourn::transport::keys;
+use sojourn::transport::api_keys as keys;
 
 use crate::cli::{KeysAction, KeysArgs};
 use crate::failure::Failure;

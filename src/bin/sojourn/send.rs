@@ -4,9 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
 use sojourn::domain::limits;
-use sojourn::transport::http::error::ErrorBody;
 use sojourn::transport::http::schema::IngestBody;
 
 use crate::cli::SendArgs;
@@ -61,13 +60,6 @@ struct Batch {
     bytes: Vec<u8>,
 }
 
-/// A batch whose events were all rejected is answered 400, with results and an error both.
-#[derive(serde::Deserialize)]
-struct AllRejected {
-    #[serde(default)]
-    results: Vec<sojourn::transport::http::schema::EventResult>,
-}
-
 impl Batch {
     /// Sends until taken: 429 and 503 say when to come back, and repeats are recognised by the event's id.
     fn send(&mut self, client: &Client, summary: &mut Summary) -> Result<(), Failure> {
@@ -79,12 +71,18 @@ impl Batch {
             let (retry, answer) = client.post_bytes::<IngestBody>(url, "application/x-ndjson", self.bytes.clone())?;
             match answer {
                 Answer::Ok(body) => self.count(&body, summary),
-                Answer::Refused(429 | 503, body) if retry.is_some() => {
+                // All rejected: the results stand beside the error.
+                Answer::Refused(400, _, raw) if raw.get("results").is_some() => {
+                    let body = IngestBody::deserialize(&raw)
+                        .map_err(|e| Failure::Failed(format!("the server's answer is not as described: {e}")))?;
+                    self.count(&body, summary);
+                }
+                Answer::Refused(429 | 503, body, _) if retry.is_some() => {
                     eprintln!("sojourn: {}", body.error.message);
                     std::thread::sleep(Duration::from_secs(retry.unwrap_or(1)));
                     continue;
                 }
-                Answer::Refused(_, body) => return Err(refused(*body)),
+                Answer::Refused(_, body, _) => return Err(refused(*body)),
             }
             self.lines.clear();
             self.bytes.clear();

@@ -70,7 +70,7 @@ pub async fn ingest(State(api): State<Api>, headers: HeaderMap, body: Body) -> R
         statuses = api.engine.submit(submission).await?.await?;
     }
     merge(&mut results, statuses);
-    Ok(answer(results, &api))
+    Ok(answer(results))
 }
 
 /// How the body is laid out, as its media type says.
@@ -153,7 +153,7 @@ fn result(id: String, status: EventStatus) -> EventResult {
 }
 
 /// 200 if anything is durable, 400 if all are refused, 429 if any must come again: those accepted are then duplicates.
-fn answer(results: Results, api: &Api) -> Response {
+fn answer(results: Results) -> Response {
     let statuses = || results.iter().map(|(_, status)| status.as_ref().expect("every event has an answer"));
     let accepted = statuses().filter(|s| **s == EventStatus::Accepted).count();
     let deferred = statuses().filter(|s| **s == EventStatus::Deferred).count();

@@ -19,7 +19,7 @@ pub fn presented_key(headers: &HeaderMap) -> Option<&str> {
 
 /// Refuses requests without a key that the registry knows.
 pub async fn authenticate(State(api): State<Api>, request: Request, next: Next) -> Response {
-    if api.keys.admits(presented_key(request.headers())) {
+    if api.keys.allows(presented_key(request.headers())) {
         return next.run(request).await;
     }
     ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", "no valid API key")

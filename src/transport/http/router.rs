@@ -20,7 +20,7 @@ use super::error::ApiError;
 use super::{deliveries, events, guard, health, journeys, profiles, reports, resources, shards};
 use crate::runtime::engine::Engine;
 use crate::transport::clock::SourceClock;
-use crate::transport::keys::ApiKeys;
+use crate::transport::api_keys::ApiKeys;
 
 /// Bounds of the API.
 #[derive(Clone, Copy, Debug)]

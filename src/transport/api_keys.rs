@@ -36,7 +36,7 @@ impl ApiKeys {
     }
 
     /// Whether whoever presents `key` (or none) may speak.
-    pub fn admits(&self, key: Option<&str>) -> bool {
+    pub fn allows(&self, key: Option<&str>) -> bool {
         if self.is_empty() {
             return true;
         }
@@ -55,11 +55,11 @@ mod tests {
     #[test]
     fn keys_are_compared_by_digest() {
         let keys = ApiKeys::new();
-        assert!(keys.admits(None) && keys.admits(Some("anything")));
+        assert!(keys.allows(None) && keys.allows(Some("anything")));
         keys.insert("shop", digest("sk-1"));
         keys.insert("crm", digest("sk-2"));
-        assert!(keys.admits(Some("sk-1")) && keys.admits(Some("sk-2")));
-        assert!(!keys.admits(None) && !keys.admits(Some("")) && !keys.admits(Some("sk-3")));
+        assert!(keys.allows(Some("sk-1")) && keys.allows(Some("sk-2")));
+        assert!(!keys.allows(None) && !keys.allows(Some("")) && !keys.allows(Some("sk-3")));
         assert_eq!(format!("{keys:?}"), "ApiKeys(2)");
     }
 }

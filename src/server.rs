@@ -1,0 +1,141 @@
+//! Wiring: opens listeners over a running engine and stops everything in order. Decides nothing about events.
+//!
+//! A stop has one deadline for all its phases:
+//! 1. readiness turns false and listeners stop accepting;
+//! 2. transports drain: requests and batches in the works end with their acknowledgements;
+//! 3. then the engine stops (shards finish what they hold, channels drain, a last checkpoint and the journal's end
+//!    mark are written) — see [`Engine`].
+//!
+//! Whatever misses the deadline is cut off. Nothing acknowledged is lost by that: every acknowledgement follows its
+//! sync, and the next start recovers what the last one could not tidy.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde::Serialize;
+
+use crate::config::{Clock, Config};
+use crate::runtime::engine::Engine;
+use crate::transport::clock::SourceClock;
+use crate::transport::http::{Api, ApiOptions, HttpListener, ListenerOptions, router};
+use crate::transport::api_keys::{self, ApiKeys};
+
+/// Why a server can't start; the operator mends the named setting.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Anybody could send and read events.
+    #[error(
+        "{setting} {address} is reachable from other machines, but there is no API key: make one with `sojourn keys new NAME` \
+         and put its digest into auth.keys, or listen on 127.0.0.1"
+    )]
+    Open {
+        /// Setting of the listener.
+        setting: &'static str,
+        /// Its address.
+        address: SocketAddr,
+    },
+    /// Keys and events would cross the network in clear.
+    #[error(
+        "{setting} {address} is reachable from other machines, but not encrypted: set tls.certificate and tls.key, or \
+         allow_plaintext if a proxy in front encrypts, or listen on 127.0.0.1"
+    )]
+    Plaintext {
+        /// Setting of the listener.
+        setting: &'static str,
+        /// Its address.
+        address: SocketAddr,
+    },
+    /// An address can't be had.
+    #[error("{setting} {address}: {source}")]
+    Bind {
+        /// Setting of the listener.
+        setting: &'static str,
+        /// Its address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Certificate or key can't be used.
+    #[error("{setting}: {message}")]
+    Tls {
+        /// The setting.
+        setting: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+    /// The metrics recorder can't be installed.
+    #[error("metrics: {0}")]
+    Metrics(String),
+}
+
+/// Refuses listeners that would let strangers in.
+pub fn check_exposure(config: &Config, keys: &ApiKeys) -> Result<(), StartError> {
+    for (setting, address) in [("http.listen", config.http.listen), ("tcp.listen", config.tcp.listen)] {
+        if address.ip().is_loopback() {
+            continue;
+        }
+        if keys.is_empty() {
+            return Err(StartError::Open { setting, address });
+        }
+        if config.tls.certificate.is_none() && !config.engine.allow_plaintext {
+            return Err(StartError::Plaintext { setting, address });
+        }
+    }
+    Ok(())
+}
+
+/// The keys of the settings, and one in clear from the environment if there is one.
+pub fn api_keys(config: &Config, environment_key: Option<&str>) -> ApiKeys {
+    let registry = ApiKeys::new();
+    for key in &config.auth.keys {
+        registry.insert(&key.name, key.digest);
+    }
+    if let Some(key) = environment_key.filter(|key| !key.is_empty()) {
+        registry.insert("environment", api_keys::digest(key));
+    }
+    registry
+}
+
+/// TLS as the settings have it, offering these protocols; `None` without a certificate.
+pub fn tls(config: &Config, protocols: &[&[u8]]) -> Result<Option<Arc<rustls::ServerConfig>>, StartError> {
+    let (Some(certificate), Some(key)) = (&config.tls.certificate, &config.tls.key) else { return Ok(None) };
+    let refuse = |setting: &'static str, path: &Path, error: &dyn std::fmt::Display| StartError::Tls {
+        setting,
+        message: format!("{}: {error}", path.display()),
+    };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .map_err(|e| refuse("tls.certificate", certificate, &e))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| refuse("tls.key", key, &e))?;
+    let mut tls = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(|e| refuse("tls.certificate", certificate, &e))?;
+    tls.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
+    Ok(Some(Arc::new(tls)))
+}
+
+/// Binds the address of a setting.
+pub fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|source| StartError::Bind { setting, address, source })
+}
+
+/// Where a server listens and lives: the first line of `serve`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Addresses {
+    /// HTTP.
+    pub http: SocketAddr,
+    /// gRPC: the same port as HTTP.
+    pub grpc: SocketAddr,
+    /// The TCP feed.
+    pub tcp: SocketAddr,
+    /// Data directory.
+    pub data: String,
+    /// Process id.
+    pub pid: u32,
+}
