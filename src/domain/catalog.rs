@@ -1,15 +1,31 @@
 //! The catalog: what is published. Immutable; every change makes a new one, and shards swap it at a barrier.
+//!
+//! Numbers of journeys, versions, nodes and messages are given once and never reused. A version keeps the message
+//! revisions and field types it was published with, so an instance's path means the same until it ends.
 
-use std::collections::BTreeMap;
+mod publish;
+mod record;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use crate::domain::ids::{CatalogVersion, JourneyId, VersionId};
+use crate::domain::expression::Fields;
+use crate::domain::ids::{CatalogVersion, JourneyId, MessageId, Millis, VersionId};
+use crate::domain::journey::compile::Vocabulary;
+use crate::domain::journey::definition::{AttributeDefinition, EventDefinition, JourneyDefinition, MessageDefinition};
 use crate::domain::journey::program::Program;
+use crate::domain::journey::suggest::did_you_mean;
+use crate::domain::surface::Surface;
+
+pub use crate::domain::journey::findings::SourceFile;
+pub use crate::domain::journey::source::Kind;
+pub use publish::{ApplyReport, Change, ResourceChange};
 
 /// Status of a version (spec §4.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VersionStatus {
     /// Takes entries.
@@ -27,6 +43,21 @@ pub struct Version {
     pub program: Arc<Program>,
     /// Whether they may enter and stay.
     pub status: VersionStatus,
+    /// Engine time of its publishing.
+    pub published_at: Millis,
+    /// What it was compiled from.
+    pub source: Arc<VersionSource>,
+}
+
+/// What a version is compiled from, frozen at publish.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionSource {
+    /// The journey as written.
+    pub definition: JourneyDefinition,
+    /// Declared types of the fields it reads.
+    pub vocabulary: Vocabulary,
+    /// Revisions of the messages it sends, in the order of its nodes.
+    pub messages: Vec<MessageId>,
 }
 
 /// Everything published.
@@ -40,6 +71,58 @@ pub struct Catalog {
     pub entries: BTreeMap<SmolStr, Vec<VersionId>>,
     /// Names of journeys, by number.
     pub journeys: Vec<SmolStr>,
+    /// Declared events, by type.
+    pub events: BTreeMap<SmolStr, EventDefinition>,
+    /// Declared attributes, by path.
+    pub attributes: BTreeMap<SmolStr, AttributeDefinition>,
+    /// All revisions of messages ever published, by number.
+    pub messages: Vec<Arc<MessageDefinition>>,
+    /// Surfaces, by name.
+    pub surfaces: BTreeMap<SmolStr, Arc<Surface>>,
+    /// Event types that some version not stopped names in its entry, exits or nodes.
+    pub listening: BTreeSet<SmolStr>,
+}
+
+/// Why a catalog can't be changed or read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CatalogError {
+    /// No journey has this name.
+    #[error("there is no journey `{name}`{}", .suggestion.as_ref().map(|s| format!("; {s}")).unwrap_or_default())]
+    UnknownJourney {
+        /// The name asked for.
+        name: String,
+        /// A name that is near.
+        suggestion: Option<String>,
+    },
+    /// The journey has no such version.
+    #[error("journey `{name}` has no version {number}; its latest is {latest}")]
+    UnknownVersion {
+        /// The journey.
+        name: String,
+        /// The version asked for.
+        number: u32,
+        /// The latest there is.
+        latest: u32,
+    },
+    /// A stopped version can't be closed: that would let its profiles go on.
+    #[error("version {number} of journey `{name}` is stopped; publish a new version instead")]
+    Stopped {
+        /// The journey.
+        name: String,
+        /// The version.
+        number: u32,
+    },
+    /// The record was written by a newer release, or is none.
+    #[error("catalog record of format {found} can't be read; this release reads format {supported}")]
+    Format {
+        /// Format number found.
+        found: u16,
+        /// Format number of this release.
+        supported: u16,
+    },
+    /// The record is damaged.
+    #[error("catalog record is damaged: {0}")]
+    Damaged(String),
 }
 
 impl Catalog {
@@ -58,8 +141,120 @@ impl Catalog {
         self.entries.get(kind).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether any version not stopped names events of type `kind`; if not, their properties need no decoding.
+    pub fn listens(&self, kind: &str) -> bool {
+        self.listening.contains(kind)
+    }
+
     /// Name of a journey.
     pub fn journey_name(&self, id: JourneyId) -> &SmolStr {
         &self.journeys[id.0 as usize]
     }
+
+    /// Number of the journey `name`.
+    pub fn journey_id(&self, name: &str) -> Option<JourneyId> {
+        self.journeys.iter().position(|known| known == name).map(|index| JourneyId(index as u32))
+    }
+
+    /// All versions of a journey, oldest first.
+    pub fn versions_of(&self, journey: JourneyId) -> impl DoubleEndedIterator<Item = &Version> {
+        self.versions.iter().filter(move |version| version.program.journey == journey)
+    }
+
+    /// The surface `name`.
+    pub fn surface(&self, name: &str) -> Option<&Arc<Surface>> {
+        self.surfaces.get(name)
+    }
+
+    /// The message revision `id`.
+    pub fn message(&self, id: MessageId) -> &Arc<MessageDefinition> {
+        &self.messages[id.0 as usize]
+    }
+
+    /// The latest revision of the message `name`.
+    pub fn latest_message(&self, name: &str) -> Option<MessageId> {
+        self.messages.iter().rposition(|message| message.name.value == name).map(|index| MessageId(index as u32))
+    }
+
+    /// Declared fields of the profile document, nested by the dots of their names.
+    pub fn profile_fields(&self) -> Fields {
+        publish::profile_fields(&self.attributes)
+    }
+
+    /// Stops version `number` of a journey, or all its versions: no entries, and those inside leave at once. What is
+    /// stopped already stays so. Nothing is reopened by it (spec §4.6).
+    pub fn stop(&self, name: &str, number: Option<u32>) -> Result<Self, CatalogError> {
+        let ids = self.select(name, number)?;
+        Ok(self.with_status(&ids, VersionStatus::Stopped))
+    }
+
+    /// Closes version `number` of a journey, or its live one: no entries, and those inside run to their end.
+    pub fn close(&self, name: &str, number: Option<u32>) -> Result<Self, CatalogError> {
+        let mut ids = self.select(name, number)?;
+        if number.is_none() {
+            ids.retain(|id| self.get(*id).status == VersionStatus::Live);
+        }
+        if let Some(id) = ids.iter().find(|id| self.get(**id).status == VersionStatus::Stopped) {
+            return Err(CatalogError::Stopped { name: name.to_owned(), number: self.program(*id).number });
+        }
+        Ok(self.with_status(&ids, VersionStatus::Closed))
+    }
+
+    fn select(&self, name: &str, number: Option<u32>) -> Result<Vec<VersionId>, CatalogError> {
+        let Some(journey) = self.journey_id(name) else {
+            let suggestion = did_you_mean(name, self.journeys.iter().map(SmolStr::as_str));
+            return Err(CatalogError::UnknownJourney { name: name.to_owned(), suggestion });
+        };
+        let all: Vec<&Version> = self.versions_of(journey).collect();
+        let latest = all.last().map_or(0, |version| version.program.number);
+        let ids: Vec<VersionId> = all
+            .iter()
+            .filter(|version| number.is_none_or(|number| version.program.number == number))
+            .map(|version| version.program.version)
+            .collect();
+        match (ids.is_empty(), number) {
+            (true, Some(number)) => Err(CatalogError::UnknownVersion { name: name.to_owned(), number, latest }),
+            _ => Ok(ids),
+        }
+    }
+
+    fn with_status(&self, ids: &[VersionId], status: VersionStatus) -> Self {
+        let mut next = self.clone();
+        let mut changed = false;
+        for id in ids {
+            let version = &mut next.versions[id.0 as usize];
+            changed |= version.status != status;
+            version.status = status;
+        }
+        if changed {
+            next.version.0 += 1;
+            next.index();
+        }
+        next
+    }
+
+    /// Builds what derives from versions and their status.
+    fn index(&mut self) {
+        self.entries.clear();
+        self.listening.clear();
+        let mut live: Vec<&Version> = Vec::new();
+        for version in &self.versions {
+            if version.status == VersionStatus::Stopped {
+                continue;
+            }
+            let definition = &version.source.definition;
+            self.listening.extend(definition.event_types().into_iter().map(|event| event.value.clone()));
+            if version.status == VersionStatus::Live {
+                live.push(version);
+            }
+        }
+        live.sort_by_key(|version| version.program.journey);
+        for version in live {
+            let event = version.program.entry.event.clone();
+            self.entries.entry(event).or_default().push(version.program.version);
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

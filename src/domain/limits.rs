@@ -24,6 +24,10 @@ pub const EVENT_TIME_MAX: Millis = Millis(7_258_118_400_000);
 pub const EVENT_ID_BYTES_MAX: usize = 128;
 /// Nodes of a journey, `end` nodes not counted (contract, AJO).
 pub const NODES_MAX: usize = 50;
+/// Branches of one condition: each is evaluated in turn, on the shard's thread.
+pub const BRANCHES_MAX: usize = 100;
+/// Exit criteria of one journey: each is evaluated on every event of its type.
+pub const EXITS_MAX: usize = 50;
 /// Visits of one node by one instance (contract).
 pub const NODE_VISITS_MAX: u16 = 1_000;
 /// Steps that one input may cause for one profile (contract).
@@ -34,6 +38,8 @@ pub const WAIT_MS_MAX: i64 = 90 * 86_400_000;
 pub const TIMEOUT_MS_MAX: i64 = 91 * 86_400_000;
 /// Shortest re-entrance period: 5 minutes (spec §2.2).
 pub const REENTRY_MS_MIN: i64 = 5 * 60_000;
+/// Longest re-entrance period: 90 days (spec §2.2).
+pub const REENTRY_MS_MAX: i64 = 90 * 86_400_000;
 /// State of one instance: kept fields of its events (spec §2.8).
 pub const INSTANCE_BYTES_MAX: usize = 1 << 20;
 /// Instances that one profile may hold at once: as many as AJO allows live journeys.

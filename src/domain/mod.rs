@@ -2,6 +2,7 @@
 //! inputs always give the same outputs. Everything above this layer may be rebuilt around it.
 
 pub mod apply;
+pub mod bucket;
 pub mod catalog;
 pub mod content;
 pub mod effect;
@@ -13,4 +14,6 @@ pub mod journey;
 pub mod limits;
 pub mod profile;
 pub mod step;
+pub mod surface;
 pub mod value;
+pub mod wheel;

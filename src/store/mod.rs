@@ -1,5 +1,6 @@
 //! Durability.
 
 pub mod lock;
+pub mod timers;
 
 pub use lock::{DirectoryLock, LockError};

@@ -30,8 +30,9 @@ pub struct Scope<'a> {
     pub now: Millis,
 }
 
-/// The type of a field or of a whole expression.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The type of a field or of a whole expression. Published schemas are stored with it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Type {
     /// Text.
     String,

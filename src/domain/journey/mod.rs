@@ -1,3 +1,15 @@
-//! Journeys: from resource files (`source`), through validation (`check`), to the program that profiles walk (`program`).
+//! Journeys: from resource files (`source`) to definitions (`definition`), through the rules (`check`, `graph`) and the
+//! compiler (`compile`), to the program that profiles walk (`program`).
 
+pub mod check;
+pub mod compile;
+pub mod definition;
+pub mod duration;
+pub mod findings;
+pub mod graph;
 pub mod program;
+pub mod source;
+pub mod suggest;
+
+#[cfg(test)]
+mod tests;

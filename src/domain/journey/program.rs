@@ -52,7 +52,8 @@ pub struct EventFilter {
 }
 
 /// Re-entrance (spec §2.2), measured from the previous *entry*, and only after the previous instance ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reentry {
     /// Never again.
     Never,

@@ -2,34 +2,35 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 
 use super::body::JsonBody;
 use super::error::{ApiError, ErrorBody};
 use super::router::Api;
 use super::schema::{CheckBody, ResourceFiles};
-use crate::runtime::engine::RequestError;
+use crate::domain::catalog::{Catalog, SourceFile};
 
 fn texts(files: ResourceFiles) -> Vec<(String, String)> {
     files.files.into_iter().map(|f| (f.name, f.text)).collect()
 }
 
-/// Checks resources against the published ones; publishes nothing.
+/// Checks resources by themselves, as `sojourn check` does; publishes nothing.
 #[utoipa::path(
     post, path = "/v1/resources/check", tag = "resources", request_body = ResourceFiles,
     responses(
         (status = 200, description = "What was found, errors included", body = CheckBody),
         (status = 400, description = "Not the shape described", body = ErrorBody),
         (status = 401, description = "No valid API key", body = ErrorBody),
-        (status = 503, description = "Stopping", body = ErrorBody),
     )
 )]
 pub async fn check(State(api): State<Api>, JsonBody(files): JsonBody<ResourceFiles>) -> Result<Json<CheckBody>, ApiError> {
-    // `plan` validates just as `apply` does and changes nothing; its errors are this route's answer.
-    match api.engine.plan(texts(files)).await {
-        Ok(_) => Ok(Json(CheckBody::new(&[]))),
-        Err(RequestError::Findings(findings)) => Ok(Json(CheckBody::new(&findings))),
-        Err(other) => Err(other.into()),
-    }
+    let sources = files.files.into_iter().map(|f| SourceFile { name: f.name, text: f.text }).collect::<Vec<_>>();
+    // Compiling a large set takes milliseconds: not on a thread that serves connections.
+    let checking = tokio::task::spawn_blocking(move || Catalog::check(&sources));
+    let findings = checking
+        .await
+        .map_err(|_| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the check ended early"))?;
+    Ok(Json(CheckBody::new(&findings)))
 }
 
 /// What publishing would change.

@@ -1,0 +1,550 @@
+//! Checking a set of files and publishing it: the whole set or nothing.
+//!
+//! References resolve against the files and what is published already. A live journey that is not in the files is
+//! compiled again too: a change of what it refers to makes it a new version, or an error of the whole set.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::Serialize;
+use smol_str::SmolStr;
+
+use crate::domain::catalog::{Catalog, SourceFile, Version, VersionSource, VersionStatus};
+use crate::domain::expression::{Fields, Schemas, Type};
+use crate::domain::finding::{Finding, Severity};
+use crate::domain::ids::{JourneyId, MessageId, Millis, VersionId};
+use crate::domain::journey::check;
+use crate::domain::journey::compile::{Compiled, Numbers, Vocabulary, check_alone, compile};
+use crate::domain::journey::definition::{
+    AttributeDefinition, EventDefinition, JourneyDefinition, MessageDefinition, NodeForm,
+};
+use crate::domain::journey::duration;
+use crate::domain::journey::findings::{At, Findings, PUBLISHED};
+use crate::domain::journey::program::{Program, Reentry};
+use crate::domain::journey::source::{Kind, Resources, read};
+use crate::domain::journey::suggest::did_you_mean;
+
+/// What publishing a set of files changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ApplyReport {
+    /// Number of the catalog afterwards; the same as before if nothing changed.
+    pub catalog_version: u32,
+    /// What becomes of each resource: those of the files first, then what only the catalog has.
+    pub resources: Vec<ResourceChange>,
+    /// Findings that do not hinder.
+    pub warnings: Vec<Finding>,
+}
+
+/// What becomes of one resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ResourceChange {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: SmolStr,
+    /// What becomes of it.
+    pub change: Change,
+    /// Journeys: number of the latest version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// Journeys: status of the latest version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<VersionStatus>,
+}
+
+/// The ways a resource may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// It is new.
+    Created,
+    /// A journey, or what it refers to, changed: a new version takes the entries, the one before is closed.
+    NewVersion,
+    /// Anything but a journey changed.
+    Updated,
+    /// It says the same as before.
+    Unchanged,
+    /// It is published and in none of the files; it stays as it is (a journey: live).
+    Vanished,
+}
+
+/// A journey that passed, with what publishing needs.
+struct Candidate {
+    compiled: Compiled,
+    source: VersionSource,
+}
+
+impl Catalog {
+    /// Everything wrong with `files` taken by themselves: errors and warnings.
+    pub fn check(files: &[SourceFile]) -> Vec<Finding> {
+        match Self::default().apply(files, Millis(0)) {
+            Ok((_, report)) => report.warnings,
+            Err(findings) => findings,
+        }
+    }
+
+    /// Publishes `files` over what is published, at engine time `now`. Any error refuses the whole set.
+    pub fn apply(&self, files: &[SourceFile], now: Millis) -> Result<(Self, ApplyReport), Vec<Finding>> {
+        let mut findings = Findings::new(files);
+        let resources = read(files, &mut findings);
+        let merged = Merged::new(self, &resources, &mut findings);
+        merged.check_messages(&mut findings);
+        let candidates = merged.check_journeys(&mut findings);
+        merged.check_unused(&mut findings);
+        if findings.any_error() {
+            return Err(findings.into_sorted());
+        }
+        let (next, report) = merged.publish(candidates, now, findings);
+        // What counts from here on is what a restart would read: definitions without their places in these files.
+        match Self::from_record(&next.to_record()) {
+            Ok(next) => Ok((next, report)),
+            Err(error) => Err(vec![Finding {
+                file: PUBLISHED.to_owned(),
+                line: 0,
+                column: 0,
+                code: "not_loadable",
+                severity: Severity::Error,
+                message: format!("what was to be published can't be read again: {error}"),
+                suggestion: Some("this is an error of Sojourn itself; please report it with the files".to_owned()),
+            }]),
+        }
+    }
+}
+
+/// Files over the catalog.
+struct Merged<'a> {
+    catalog: &'a Catalog,
+    files: &'a Resources,
+    events: BTreeMap<&'a SmolStr, &'a EventDefinition>,
+    profile: Fields,
+    profile_blurred: bool,
+    /// The catalog with the new message revisions and everything else but versions.
+    next: Catalog,
+    /// Latest revision by name.
+    messages: BTreeMap<SmolStr, MessageId>,
+    /// Live journeys that are in no file.
+    others: Vec<JourneyDefinition>,
+}
+
+impl<'a> Merged<'a> {
+    fn new(catalog: &'a Catalog, files: &'a Resources, findings: &mut Findings<'_>) -> Self {
+        let events = catalog.events.iter().chain(&files.events).collect();
+        let mut next = catalog.clone();
+        next.events.extend(files.events.clone());
+        next.attributes.extend(files.attributes.clone());
+        for (name, surface) in &files.surfaces {
+            next.surfaces.insert(name.clone(), Arc::new(surface.value.clone()));
+        }
+        let mut messages: BTreeMap<SmolStr, MessageId> = BTreeMap::new();
+        for (index, message) in catalog.messages.iter().enumerate() {
+            messages.insert(message.name.value.clone(), MessageId(index as u32));
+        }
+        for (name, message) in &files.messages {
+            match messages.get(name) {
+                Some(id) if *next.messages[id.0 as usize] == *message => {
+                    // The same revision, but with places in the files, which findings can name.
+                    next.messages[id.0 as usize] = Arc::new(message.clone());
+                }
+                _ => {
+                    messages.insert(name.clone(), MessageId(next.messages.len() as u32));
+                    next.messages.push(Arc::new(message.clone()));
+                }
+            }
+        }
+        check_attributes(&next.attributes, findings);
+        let profile_blurred = files.attributes.values().any(|attribute| attribute.broken);
+        let profile = profile_fields(&next.attributes);
+        let live = catalog.versions.iter().filter(|version| version.status == VersionStatus::Live);
+        let definitions = live.map(|version| &version.source.definition);
+        let others =
+            definitions.filter(|definition| !files.journeys.contains_key(&definition.name.value)).cloned().collect();
+        Self { catalog, files, events, profile, profile_blurred, next, messages, others }
+    }
+
+    fn latest(&self, journey: &str) -> Option<&'a Version> {
+        let id = self.catalog.journey_id(journey)?;
+        self.catalog.versions_of(id).next_back()
+    }
+
+    /// Surfaces of messages, and channels of surfaces.
+    fn check_messages(&self, findings: &mut Findings<'_>) {
+        for (name, surface) in &self.files.surfaces {
+            let before = self.catalog.surface(name).map(|surface| surface.channel());
+            if before.is_some_and(|before| before != surface.value.channel()) {
+                let message = format!("surface `{name}` is published with another channel");
+                let suggestion = "give the new surface a name of its own".to_owned();
+                findings.error_with(surface.place, "channel_changed", message, suggestion);
+            }
+        }
+        for message in self.messages.values().map(|id| &self.next.messages[id.0 as usize]) {
+            let Some(surface) = message.surface.as_ref().filter(|_| !message.broken) else { continue };
+            match self.next.surface(&surface.value) {
+                None if self.files.partial => {}
+                None => {
+                    let known = self.next.surfaces.keys().map(SmolStr::as_str);
+                    let suggestion = did_you_mean(&surface.value, known)
+                        .unwrap_or_else(|| format!("declare it: `kind: surface`, `name: {}`", surface.value));
+                    let message =
+                        format!("message `{}` names the unknown surface `{}`", message.name.value, surface.value);
+                    findings.error_with(surface.place, "unknown_surface", message, suggestion);
+                }
+                Some(found) if found.channel() != message.channel => {
+                    let text = format!(
+                        "surface `{}` is not of the channel of message `{}`",
+                        surface.value, message.name.value
+                    );
+                    findings.error_with(
+                        surface.place,
+                        "wrong_surface",
+                        text,
+                        "name a surface of the same channel".to_owned(),
+                    );
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// All journeys of the files, and the live ones that are in none.
+    fn check_journeys(&self, findings: &mut Findings<'_>) -> Vec<Option<Candidate>> {
+        let mut candidates = Vec::new();
+        for definition in self.files.journeys.values() {
+            check::check(definition, findings);
+            self.check_reentry(definition, findings);
+            candidates.push(self.candidate(definition, findings));
+        }
+        for definition in &self.others {
+            candidates.push(self.candidate(definition, findings));
+        }
+        candidates
+    }
+
+    fn check_reentry(&self, definition: &JourneyDefinition, findings: &mut Findings<'_>) {
+        let Some(latest) = self.latest(&definition.name.value) else { return };
+        let before = latest.program.reentry;
+        if before != definition.reentry.value && !definition.broken {
+            let message = format!(
+                "re-entrance of journey `{}` must be the same in all versions; it was {}",
+                definition.name.value,
+                print_reentry(before)
+            );
+            let suggestion = format!("write `reentry: {}`, or give the journey a new name", print_reentry(before));
+            findings.error_with(definition.reentry.place, "reentry_changed", message, suggestion);
+        }
+    }
+
+    fn candidate(&self, definition: &JourneyDefinition, findings: &mut Findings<'_>) -> Option<Candidate> {
+        let vocabulary = self.vocabulary(definition, findings);
+        let messages = self.messages_of(definition, findings);
+        let numbers = Numbers::default();
+        let compiled = compile(definition, &vocabulary, &messages, numbers, findings)?;
+        // Unread fields are left out, so that a change of them makes no new version.
+        let vocabulary = vocabulary.pruned(&compiled.reads);
+        let messages = messages.into_iter().map(|(id, _)| id).collect();
+        Some(Candidate { compiled, source: VersionSource { definition: definition.clone(), vocabulary, messages } })
+    }
+
+    fn vocabulary(&self, definition: &JourneyDefinition, findings: &mut Findings<'_>) -> Vocabulary {
+        let mut vocabulary = Vocabulary {
+            profile: self.profile.clone(),
+            blurred_profile: self.profile_blurred,
+            ..Vocabulary::default()
+        };
+        for event in definition.event_types() {
+            let declared = self.events.get(&event.value);
+            if declared.is_none_or(|declared| declared.broken) {
+                vocabulary.blurred_events.insert(event.value.clone());
+            }
+            if let Some(declared) = declared {
+                vocabulary.events.insert(event.value.clone(), declared.schema.clone());
+            } else if !self.files.partial && !event.value.is_empty() {
+                let known = self.events.keys().map(|name| name.as_str());
+                let suggestion = did_you_mean(&event.value, known)
+                    .unwrap_or_else(|| format!("declare it: `kind: event`, `name: {}`, `schema: {{}}`", event.value));
+                let message = format!("journey `{}` names the unknown event `{}`", definition.name.value, event.value);
+                findings.error_with(event.place, "unknown_event", message, suggestion);
+            }
+        }
+        vocabulary
+    }
+
+    fn messages_of(
+        &self,
+        definition: &JourneyDefinition,
+        findings: &mut Findings<'_>,
+    ) -> Vec<(MessageId, Arc<MessageDefinition>)> {
+        let mut found = Vec::new();
+        for name in definition.messages() {
+            if let Some(id) = self.messages.get(&name.value) {
+                let message = &self.next.messages[id.0 as usize];
+                if !message.broken {
+                    found.push((*id, Arc::clone(message)));
+                }
+            } else if !self.files.partial {
+                let suggestion = did_you_mean(&name.value, self.messages.keys().map(SmolStr::as_str))
+                    .unwrap_or_else(|| format!("declare it: `kind: message`, `name: {}`", name.value));
+                let message = format!("journey `{}` sends the unknown message `{}`", definition.name.value, name.value);
+                findings.error_with(name.place, "unknown_message", message, suggestion);
+            }
+        }
+        found
+    }
+
+    /// Messages of the files that no journey sends: a warning, and their templates checked with every known field.
+    fn check_unused(&self, findings: &mut Findings<'_>) {
+        let journeys = || self.files.journeys.values().chain(&self.others);
+        // What could not be read may have sent it.
+        let hidden = self.files.partial
+            || journeys().any(|journey| journey.nodes.iter().any(|node| matches!(node.form, NodeForm::Broken)));
+        let sent: BTreeSet<&str> =
+            journeys().flat_map(|journey| journey.messages().into_iter().map(|name| name.value.as_str())).collect();
+        for message in self.files.messages.values().filter(|message| !sent.contains(message.name.value.as_str())) {
+            if !hidden {
+                let text = format!("no journey sends message `{}`", message.name.value);
+                findings.warning(
+                    message.name.place,
+                    "unused_message",
+                    text,
+                    "send it from a node, or remove it".to_owned(),
+                );
+            }
+            let blurred = self.profile_blurred || self.files.partial || self.events.values().any(|event| event.broken);
+            if !message.broken && !blurred {
+                check_alone(message, &self.widest_schemas(), findings);
+            }
+        }
+    }
+
+    /// Every field that any event declares; the first declaration of a name counts.
+    fn widest_schemas(&self) -> Schemas {
+        let mut fields = Fields::new();
+        let mut names = BTreeSet::new();
+        for (name, value_type) in self.events.values().flat_map(|event| &event.schema) {
+            if names.insert(name) {
+                fields.push((name.clone(), value_type.clone()));
+            }
+        }
+        Schemas { event: Some(fields.clone()), last: Some(fields), profile: Some(self.profile.clone()) }
+    }
+
+    fn publish(
+        self,
+        candidates: Vec<Option<Candidate>>,
+        now: Millis,
+        findings: Findings<'_>,
+    ) -> (Catalog, ApplyReport) {
+        let mut resources = self.simple_changes();
+        let catalog = self.catalog;
+        let in_files = self.files.journeys.len();
+        let mut vanished = self.vanished();
+        let mut next = self.next;
+        let mut changed = resources.iter().any(|resource| resource.change != Change::Unchanged);
+        for (index, candidate) in candidates.into_iter().enumerate() {
+            let candidate = candidate.expect("without an error every journey compiles");
+            let name = candidate.source.definition.name.value.clone();
+            let change = next.publish_journey(candidate, now);
+            changed |= change != Change::Unchanged;
+            if index >= in_files && change == Change::Unchanged {
+                continue;
+            }
+            vanished.retain(|resource| resource.kind != Kind::Journey || resource.name != name);
+            resources.push(next.describe_journey(name, change));
+        }
+        for mut resource in vanished {
+            if resource.kind == Kind::Journey {
+                resource = next.describe_journey(resource.name, resource.change);
+            }
+            resources.push(resource);
+        }
+        let next = if changed {
+            next.version.0 += 1;
+            next.index();
+            next
+        } else {
+            catalog.clone()
+        };
+        let report = ApplyReport { catalog_version: next.version.0, resources, warnings: findings.into_sorted() };
+        (next, report)
+    }
+
+    /// What becomes of everything in the files but journeys.
+    fn simple_changes(&self) -> Vec<ResourceChange> {
+        let (files, catalog) = (self.files, self.catalog);
+        let mut changes = Vec::new();
+        for (name, event) in &files.events {
+            changes.push(simple(Kind::Event, name, catalog.events.get(name).map(|before| before == event)));
+        }
+        for (name, attribute) in &files.attributes {
+            changes.push(simple(Kind::Attribute, name, catalog.attributes.get(name).map(|before| before == attribute)));
+        }
+        for (name, surface) in &files.surfaces {
+            changes.push(simple(Kind::Surface, name, catalog.surface(name).map(|before| **before == surface.value)));
+        }
+        for (name, message) in &files.messages {
+            let before = catalog.latest_message(name).map(|id| catalog.message(id));
+            changes.push(simple(Kind::Message, name, before.map(|before| **before == *message)));
+        }
+        changes
+    }
+
+    /// What is published and in no file. Of journeys only the live ones: the others are past.
+    fn vanished(&self) -> Vec<ResourceChange> {
+        let (files, catalog) = (self.files, self.catalog);
+        let vanished = |kind: Kind, name: &SmolStr| ResourceChange {
+            kind,
+            name: name.clone(),
+            change: Change::Vanished,
+            version: None,
+            status: None,
+        };
+        let messages: BTreeSet<&SmolStr> = catalog.messages.iter().map(|message| &message.name.value).collect();
+        let gone = |kind, names: Vec<&SmolStr>, known: &dyn Fn(&str) -> bool| -> Vec<ResourceChange> {
+            names.into_iter().filter(|name| !known(name)).map(|name| vanished(kind, name)).collect()
+        };
+        let mut changes = gone(Kind::Event, catalog.events.keys().collect(), &|name| files.events.contains_key(name));
+        changes.extend(gone(Kind::Attribute, catalog.attributes.keys().collect(), &|name| {
+            files.attributes.contains_key(name)
+        }));
+        changes
+            .extend(gone(Kind::Surface, catalog.surfaces.keys().collect(), &|name| files.surfaces.contains_key(name)));
+        changes.extend(gone(Kind::Message, messages.into_iter().collect(), &|name| files.messages.contains_key(name)));
+        changes.extend(self.others.iter().map(|definition| vanished(Kind::Journey, &definition.name.value)));
+        changes
+    }
+}
+
+impl Catalog {
+    /// Makes a new version of a journey, unless it means the same as its latest.
+    fn publish_journey(&mut self, candidate: Candidate, now: Millis) -> Change {
+        let Candidate { compiled, source } = candidate;
+        let name = &source.definition.name.value;
+        let journey = self.journey_id(name).unwrap_or_else(|| {
+            self.journeys.push(name.clone());
+            JourneyId(self.journeys.len() as u32 - 1)
+        });
+        let latest = self.versions_of(journey).next_back();
+        let number = latest.map_or(1, |latest| latest.program.number + 1);
+        if let Some(latest) = latest {
+            let same_definition = latest.source.definition.same_meaning(&source.definition);
+            let same_references = latest.source.vocabulary == source.vocabulary
+                && latest.source.messages.iter().collect::<BTreeSet<_>>() == source.messages.iter().collect();
+            // What someone stopped or closed opens again only by a change of the journey itself.
+            if same_definition && (same_references || latest.status != VersionStatus::Live) {
+                return Change::Unchanged;
+            }
+        }
+        let change = if latest.is_some() { Change::NewVersion } else { Change::Created };
+        for version in self.versions.iter_mut().filter(|version| version.program.journey == journey) {
+            if version.status == VersionStatus::Live {
+                version.status = VersionStatus::Closed;
+            }
+        }
+        let version = VersionId(self.versions.len() as u32);
+        let program = Arc::new(Program { journey, version, number, ..compiled.program });
+        self.versions.push(Version {
+            program,
+            status: VersionStatus::Live,
+            published_at: now,
+            source: Arc::new(source),
+        });
+        change
+    }
+
+    fn describe_journey(&self, name: SmolStr, change: Change) -> ResourceChange {
+        let latest = self.journey_id(&name).and_then(|id| self.versions_of(id).next_back());
+        let version = latest.map(|latest| latest.program.number);
+        let status = latest.map(|latest| latest.status);
+        ResourceChange { kind: Kind::Journey, name, change, version, status }
+    }
+}
+
+fn simple(kind: Kind, name: &SmolStr, same: Option<bool>) -> ResourceChange {
+    let change = match same {
+        None => Change::Created,
+        Some(true) => Change::Unchanged,
+        Some(false) => Change::Updated,
+    };
+    ResourceChange { kind, name: name.clone(), change, version: None, status: None }
+}
+
+fn print_reentry(reentry: Reentry) -> String {
+    match reentry {
+        Reentry::Never => "never".to_owned(),
+        Reentry::After(after_ms) => format!("{{ after: {} }}", duration::print(after_ms)),
+    }
+}
+
+/// Attributes nested by their dots. Of two that contradict each other the first by name counts.
+pub fn profile_fields(attributes: &BTreeMap<SmolStr, AttributeDefinition>) -> Fields {
+    let mut fields = Fields::new();
+    for attribute in attributes.values() {
+        let path: Vec<&str> = attribute.name.value.split('.').collect();
+        insert(&mut fields, &path, &attribute.value_type);
+    }
+    fields
+}
+
+fn insert(fields: &mut Fields, path: &[&str], value_type: &Type) {
+    let Some((first, rest)) = path.split_first() else { return };
+    let index = match fields.iter().position(|(name, _)| name == first) {
+        Some(index) => index,
+        None => {
+            let whole = if rest.is_empty() { value_type.clone() } else { Type::Object(Fields::new()) };
+            fields.push((SmolStr::new(first), whole));
+            fields.len() - 1
+        }
+    };
+    match (&mut fields[index].1, rest.is_empty(), value_type) {
+        (Type::Object(inner), false, _) => insert(inner, rest, value_type),
+        (Type::Object(inner), true, Type::Object(added)) => {
+            for (name, added) in added {
+                insert(inner, &[name], added);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Finds attributes that say different things about one field: one lies below another that is no object, or both are
+/// the same with different types.
+fn check_attributes(attributes: &BTreeMap<SmolStr, AttributeDefinition>, findings: &mut Findings<'_>) {
+    let mut leaves: BTreeMap<Vec<SmolStr>, (&At<SmolStr>, &Type)> = BTreeMap::new();
+    let mut inner: BTreeMap<Vec<SmolStr>, &At<SmolStr>> = BTreeMap::new();
+    for attribute in attributes.values().filter(|attribute| !attribute.broken) {
+        let name = &attribute.name;
+        let mut other = None;
+        for (path, value_type) in leaves_of(attribute) {
+            let above = (1..path.len()).find_map(|length| leaves.get(&path[..length]));
+            let same = leaves.get(&path).filter(|(_, found)| *found != value_type);
+            let from_leaves = above.or(same).map(|(name, _)| *name);
+            let below = inner.get(&path).copied();
+            other = other.or([from_leaves, below].into_iter().flatten().find(|found| *found != name));
+            for length in 1..path.len() {
+                inner.entry(path[..length].to_vec()).or_insert(name);
+            }
+            leaves.entry(path).or_insert((name, value_type));
+        }
+        if let Some(other) = other {
+            let message = format!("attributes `{}` and `{}` contradict each other", other.value, name.value);
+            findings.error_with(name.place, "attribute_conflict", message, "declare each field once".to_owned());
+        }
+    }
+}
+
+/// Paths and types of the fields of an attribute that are no objects.
+fn leaves_of(attribute: &AttributeDefinition) -> Vec<(Vec<SmolStr>, &Type)> {
+    let mut leaves = Vec::new();
+    let path: Vec<SmolStr> = attribute.name.value.split('.').map(SmolStr::new).collect();
+    let mut open = vec![(path, &attribute.value_type)];
+    while let Some((path, value_type)) = open.pop() {
+        match value_type {
+            Type::Object(fields) => {
+                open.extend(fields.iter().map(|(name, value_type)| {
+                    (path.iter().chain([name]).cloned().collect::<Vec<SmolStr>>(), value_type)
+                }));
+            }
+            leaf => leaves.push((path, leaf)),
+        }
+    }
+    leaves
+}

@@ -1,0 +1,144 @@
+//! The catalog as bytes: definitions and numbers, never compiled programs, which are built again at every start.
+//!
+//! ```text
+//! offset 0  4 bytes  "SJCT"
+//!        4  u16 LE   format, 1
+//!        6  ...      one MessagePack value: the struct `Record`, as an array of its fields in their order
+//! ```
+//!
+//! INVARIANT: the same catalog gives the same bytes (maps are ordered), and reading bytes gives the catalog they came
+//! from. The golden file `golden/catalog-1.hex` pins format 1.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+
+use crate::domain::catalog::{Catalog, CatalogError, Version, VersionSource, VersionStatus};
+use crate::domain::ids::{CatalogVersion, JourneyId, MessageId, Millis, VersionId};
+use crate::domain::journey::compile::{Numbers, compile};
+use crate::domain::journey::definition::{AttributeDefinition, EventDefinition, MessageDefinition};
+use crate::domain::journey::findings::Findings;
+use crate::domain::surface::Surface;
+
+const MAGIC: [u8; 4] = *b"SJCT";
+const FORMAT: u16 = 1;
+const HEADER_SIZE: usize = 6;
+/// Nesting of a record: types nest as deep as a file may, each level in an enum, a list and a pair.
+const DEPTH_MAX: usize = 512;
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    version: CatalogVersion,
+    journeys: Vec<SmolStr>,
+    events: BTreeMap<SmolStr, EventDefinition>,
+    attributes: BTreeMap<SmolStr, AttributeDefinition>,
+    messages: Vec<Arc<MessageDefinition>>,
+    surfaces: BTreeMap<SmolStr, Arc<Surface>>,
+    versions: Vec<VersionRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct VersionRecord {
+    journey: JourneyId,
+    number: u32,
+    status: VersionStatus,
+    published_at: Millis,
+    source: Arc<VersionSource>,
+}
+
+impl Catalog {
+    /// This catalog as bytes.
+    pub fn to_record(&self) -> Vec<u8> {
+        let versions = self.versions.iter().map(|version| VersionRecord {
+            journey: version.program.journey,
+            number: version.program.number,
+            status: version.status,
+            published_at: version.published_at,
+            source: Arc::clone(&version.source),
+        });
+        let record = Record {
+            version: self.version,
+            journeys: self.journeys.clone(),
+            events: self.events.clone(),
+            attributes: self.attributes.clone(),
+            messages: self.messages.clone(),
+            surfaces: self.surfaces.clone(),
+            versions: versions.collect(),
+        };
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&FORMAT.to_le_bytes());
+        rmp_serde::encode::write(&mut bytes, &record).expect("definitions have no type that MessagePack lacks");
+        bytes
+    }
+
+    /// The catalog of `bytes`, compiled anew.
+    pub fn from_record(bytes: &[u8]) -> Result<Self, CatalogError> {
+        let (header, body) = bytes.split_at_checked(HEADER_SIZE).ok_or_else(|| damaged("it is cut short"))?;
+        if header[..4] != MAGIC {
+            return Err(damaged("it does not begin with SJCT"));
+        }
+        let format = u16::from_le_bytes([header[4], header[5]]);
+        if format != FORMAT {
+            return Err(CatalogError::Format { found: format, supported: FORMAT });
+        }
+        let mut rest = body;
+        let mut decoder = rmp_serde::Deserializer::new(&mut rest);
+        decoder.set_max_depth(DEPTH_MAX);
+        let record = Record::deserialize(&mut decoder).map_err(|error| damaged(&error.to_string()))?;
+        if !rest.is_empty() {
+            return Err(damaged("bytes follow its end"));
+        }
+        Self::from_definitions(record)
+    }
+
+    fn from_definitions(record: Record) -> Result<Self, CatalogError> {
+        let mut catalog = Self {
+            version: record.version,
+            journeys: record.journeys,
+            events: record.events,
+            attributes: record.attributes,
+            messages: record.messages,
+            surfaces: record.surfaces,
+            ..Self::default()
+        };
+        for (index, version) in record.versions.into_iter().enumerate() {
+            let name = catalog.journeys.get(version.journey.0 as usize);
+            if name != Some(&version.source.definition.name.value) {
+                return Err(damaged("a version names a journey that is not there"));
+            }
+            let numbers =
+                Numbers { journey: version.journey, version: VersionId(index as u32), number: version.number };
+            catalog.versions.push(Version {
+                program: Arc::new(compile_again(&catalog.messages, &version.source, numbers)?),
+                status: version.status,
+                published_at: version.published_at,
+                source: version.source,
+            });
+        }
+        catalog.index();
+        Ok(catalog)
+    }
+}
+
+fn compile_again(
+    messages: &[Arc<MessageDefinition>],
+    source: &VersionSource,
+    numbers: Numbers,
+) -> Result<crate::domain::journey::program::Program, CatalogError> {
+    let found = |id: &MessageId| messages.get(id.0 as usize).map(|message| (*id, Arc::clone(message)));
+    let messages: Option<Vec<_>> = source.messages.iter().map(found).collect();
+    let messages = messages.ok_or_else(|| damaged("a version sends a message that is not there"))?;
+    let mut findings = Findings::new(&[]);
+    let compiled = compile(&source.definition, &source.vocabulary, &messages, numbers, &mut findings);
+    compiled.map(|compiled| compiled.program).ok_or_else(|| {
+        let finding = findings.into_sorted().into_iter().next();
+        let why = finding.map_or_else(|| "no reason given".to_owned(), |finding| finding.message);
+        damaged(&format!("journey `{}`, version {}: {why}", source.definition.name.value, numbers.number))
+    })
+}
+
+fn damaged(why: &str) -> CatalogError {
+    CatalogError::Damaged(why.to_owned())
+}

@@ -1,0 +1,162 @@
+//! The rules of a journey's graph and times (spec §3.0, §3.4, §2.4). Expressions and references are checked elsewhere.
+
+use std::collections::BTreeSet;
+
+use crate::domain::journey::definition::{JourneyDefinition, NodeForm};
+use crate::domain::journey::duration::print;
+use crate::domain::journey::findings::{At, Findings};
+use crate::domain::journey::graph::{Edge, Graph};
+use crate::domain::journey::suggest::did_you_mean;
+use crate::domain::limits;
+
+use smol_str::SmolStr;
+
+/// Notes everything wrong with the graph of `definition`.
+pub fn check(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
+    check_count(definition, findings);
+    check_targets(definition, findings);
+    check_single_waits(definition, findings);
+    check_heard(definition, findings);
+    // A node that can't be read or a target that does not exist hides ways: what they lead to would seem unreachable.
+    let Some(graph) = Graph::new(definition) else { return };
+    let reachable = graph.reachable();
+    for (node, reachable) in definition.nodes.iter().zip(&reachable) {
+        if !reachable {
+            let message = format!("node `{}` can't be reached from `{}`", node.name.value, definition.start.value);
+            findings.error_with(node.name.place, "unreachable_node", message, "lead to it, or remove it".to_owned());
+        }
+    }
+    check_ends(definition, &graph, &reachable, findings);
+    check_cycles(definition, &graph, findings);
+    check_long_ways(definition, &graph, findings);
+}
+
+fn check_count(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
+    let count = definition.nodes.iter().filter(|node| !matches!(node.form, NodeForm::End)).count();
+    if count > limits::NODES_MAX {
+        let message = format!(
+            "journey `{}` has {count} nodes; at most {} are allowed, `end` nodes not counted",
+            definition.name.value,
+            limits::NODES_MAX
+        );
+        findings.error_with(definition.name.place, "too_many_nodes", message, "split the journey".to_owned());
+    }
+}
+
+fn check_targets(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
+    if definition.nodes.is_empty() {
+        if !definition.broken {
+            let message = format!("journey `{}` has no nodes", definition.name.value);
+            findings.error_with(
+                definition.name.place,
+                "missing_end",
+                message,
+                "add at least `done: { end: true }`".to_owned(),
+            );
+        }
+        return;
+    }
+    let names: BTreeSet<&str> = definition.nodes.iter().map(|node| node.name.value.as_str()).collect();
+    let mut check = |target: &At<SmolStr>, whence: String| {
+        if !names.contains(target.value.as_str()) {
+            let suggestion = did_you_mean(&target.value, names.iter().copied())
+                .unwrap_or_else(|| format!("add a node `{}`, or name one that exists", target.value));
+            let message = format!("{whence} leads to `{}`, which is no node", target.value);
+            findings.error_with(target.place, "unknown_target", message, suggestion);
+        }
+    };
+    if !definition.start.value.is_empty() {
+        check(&definition.start, "`start`".to_owned());
+    }
+    for node in &definition.nodes {
+        for target in node.form.targets() {
+            check(target, format!("node `{}`", node.name.value));
+        }
+    }
+}
+
+fn check_single_waits(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
+    for node in &definition.nodes {
+        let (what, duration_ms) = match &node.form {
+            NodeForm::Wait { duration_ms, .. } => ("wait", duration_ms),
+            NodeForm::Event { within_ms: Some(within_ms), .. } => ("`within`", within_ms),
+            _ => continue,
+        };
+        if duration_ms.value > definition.timeout_ms {
+            let message = format!(
+                "the {what} of {} at node `{}` is longer than the journey's timeout of {}",
+                print(duration_ms.value),
+                node.name.value,
+                print(definition.timeout_ms)
+            );
+            let suggestion = "shorten it, or lengthen `timeout` (at most 91d)".to_owned();
+            findings.error_with(duration_ms.place, "wait_exceeds_timeout", message, suggestion);
+        }
+    }
+}
+
+/// Exit criteria go before event nodes: what always ends the instance never reaches a node.
+fn check_heard(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
+    for filter in definition.awaited() {
+        let ended_by = definition.exit.iter().find(|exit| exit.event == filter.event && exit.when.is_none());
+        if ended_by.is_some() {
+            let message =
+                format!("no `{}` arrives here: the exit criterion ends the instance before", filter.event.value);
+            let suggestion = "give the exit criterion a `when`, or remove one of the two".to_owned();
+            findings.warning(filter.event.place, "never_received", message, suggestion);
+        }
+    }
+}
+
+/// One finding per group of nodes that has no way out.
+fn check_ends(definition: &JourneyDefinition, graph: &Graph, reachable: &[bool], findings: &mut Findings<'_>) {
+    let can_end = graph.can_end();
+    for component in graph.components(|_, _| true) {
+        let trapped = reachable[component[0]] && !can_end[component[0]];
+        let leads_out = component.iter().any(|n| graph.edges[*n].iter().any(|e| !component.contains(&e.to)));
+        if trapped && !leads_out {
+            let names: Vec<String> =
+                component.iter().map(|n| format!("`{}`", definition.nodes[*n].name.value)).collect();
+            let message = format!("no path leads from {} to an end", names.join(", "));
+            let suggestion = "lead out of it to a node `{ end: true }`".to_owned();
+            findings.error_with(definition.nodes[component[0]].name.place, "no_path_to_end", message, suggestion);
+        }
+    }
+}
+
+fn check_cycles(definition: &JourneyDefinition, graph: &Graph, findings: &mut Findings<'_>) {
+    let at_once = |node: usize, edge: Edge| !graph.pauses[node] && !graph.pauses[edge.to];
+    for component in graph.components(at_once) {
+        if graph.is_cycle(&component, at_once) {
+            let names: Vec<String> =
+                component.iter().map(|n| format!("`{}`", definition.nodes[*n].name.value)).collect();
+            let message = format!("{} go round in a cycle without a wait or an event", names.join(", "));
+            let suggestion = "put a wait or an event into the cycle".to_owned();
+            findings.error_with(definition.nodes[component[0]].name.place, "cycle_without_wait", message, suggestion);
+        }
+    }
+}
+
+/// Warns at the nodes where the waits of the longest way first pass the timeout.
+fn check_long_ways(definition: &JourneyDefinition, graph: &Graph, findings: &mut Findings<'_>) {
+    let timeout_ms = definition.timeout_ms;
+    for (node, leave_ms) in definition.nodes.iter().zip(graph.longest_ways_ms()) {
+        let (duration_ms, place) = match &node.form {
+            NodeForm::Wait { duration_ms, .. } => (duration_ms.value, duration_ms.place),
+            NodeForm::Event { within_ms: Some(within_ms), .. } => (within_ms.value, within_ms.place),
+            _ => continue,
+        };
+        let Some(leave_ms) = leave_ms else { continue };
+        if duration_ms <= timeout_ms && leave_ms > timeout_ms && leave_ms - duration_ms <= timeout_ms {
+            let message = format!(
+                "waits up to node `{}` may add up to {}, more than the journey's timeout of {}",
+                node.name.value,
+                print(leave_ms),
+                print(timeout_ms)
+            );
+            let suggestion =
+                "the timeout will end those instances: shorten the waits, or lengthen `timeout`".to_owned();
+            findings.warning(place, "waits_exceed_timeout", message, suggestion);
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! A checked definition and what it refers to, to the program that profiles walk.
+//!
+//! The same function serves publishing and loading: what it is given at publish is stored and given again at every
+//! start, so a version never changes its meaning. All findings are noted; a program comes out only if none is an error.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+
+use crate::domain::content::{Escape, Template};
+use crate::domain::expression::{Expr, FieldPath, Fields, Root, Schemas, SourceError, Type};
+use crate::domain::ids::{JourneyId, MessageId, NodeNo, VersionId};
+use crate::domain::journey::definition::{
+    FilterDefinition, Format, JourneyDefinition, MessageDefinition, NodeDefinition, NodeForm,
+};
+use crate::domain::journey::findings::{At, Findings};
+use crate::domain::journey::graph::Graph;
+use crate::domain::journey::program::{EventFilter, Message, Node, NodeKind, Program};
+
+/// What is declared of the events and attributes that a journey names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vocabulary {
+    /// Fields by event type.
+    pub events: BTreeMap<SmolStr, Fields>,
+    /// Fields of the profile document.
+    pub profile: Fields,
+    /// Event types whose fields are not known, because their declaration is missing or broken (a finding says so).
+    #[serde(skip)]
+    pub blurred_events: BTreeSet<SmolStr>,
+    /// An attribute's declaration is broken.
+    #[serde(skip)]
+    pub blurred_profile: bool,
+}
+
+/// Numbers of a version.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Numbers {
+    /// The journey.
+    pub journey: JourneyId,
+    /// The version, over all journeys.
+    pub version: VersionId,
+    /// The version within its journey, from 1.
+    pub number: u32,
+}
+
+/// A program and what it reads.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The program.
+    pub program: Program,
+    /// Every field that any expression or template of it reads, entry filter included.
+    pub reads: BTreeSet<FieldPath>,
+}
+
+/// Compiles `definition`. `messages` are those it sends, in the order of [`JourneyDefinition::messages`]; one that is
+/// missing has its finding already.
+pub fn compile(
+    definition: &JourneyDefinition,
+    vocabulary: &Vocabulary,
+    messages: &[(MessageId, Arc<MessageDefinition>)],
+    numbers: Numbers,
+    findings: &mut Findings<'_>,
+) -> Option<Compiled> {
+    let before = findings.count();
+    let mut compiler = Compiler::new(definition, vocabulary, findings);
+    let entry = compiler.entry();
+    let exit: Vec<_> = definition.exit.iter().map(|exit| compiler.filter(exit, "exit criterion")).collect();
+    let programs: Vec<_> = messages.iter().map(|(id, message)| compiler.message(*id, message)).collect();
+    let graph = Graph::new(definition);
+    let on_cycle = graph.as_ref().map(Graph::on_cycle);
+    let mut nodes = Vec::with_capacity(definition.nodes.len());
+    for (index, node) in definition.nodes.iter().enumerate() {
+        let kind = compiler.node(node, &programs);
+        let on_cycle = on_cycle.as_ref().is_some_and(|on_cycle| on_cycle[index]);
+        nodes.push(kind.map(|kind| Node { name: node.name.value.clone(), kind, on_cycle }));
+    }
+    let reads = std::mem::take(&mut compiler.reads);
+    let kept = std::mem::take(&mut compiler.kept);
+    if definition.broken || findings.any_error_since(before) {
+        return None;
+    }
+    let of = |root: Root| kept.iter().filter(move |read| read.root == root).map(|read| read.path.clone());
+    // While no later event came, `last` is the entry event: what is read of it must be there.
+    let keeps_event = smallest(of(Root::Event).chain(of(Root::Last)).collect());
+    let keeps_last = smallest(of(Root::Last).collect());
+    let start = graph?.start;
+    let program = Program {
+        journey: numbers.journey,
+        version: numbers.version,
+        number: numbers.number,
+        name: definition.name.value.clone(),
+        timezone: definition.timezone.clone(),
+        entry: entry?,
+        reentry: definition.reentry.value,
+        exit: exit.into_iter().collect::<Option<_>>()?,
+        timeout_ms: definition.timeout_ms,
+        start: node_no(start),
+        nodes: nodes.into_iter().collect::<Option<_>>()?,
+        messages: programs.into_iter().collect::<Option<_>>()?,
+        keeps_event,
+        keeps_last,
+    };
+    Some(Compiled { program, reads })
+}
+
+/// Checks the templates of a message that no journey sends, with every field any event declares.
+pub fn check_alone(message: &MessageDefinition, schemas: &Schemas, findings: &mut Findings<'_>) {
+    for template in message.subject.iter().chain([&message.body]) {
+        if let Err(errors) = Template::compile(&template.value, schemas, escape(message.format)) {
+            note(template, &errors, &format!("message `{}`", message.name.value), findings);
+        }
+    }
+}
+
+impl Vocabulary {
+    /// Only what `reads` reach.
+    pub fn pruned(&self, reads: &BTreeSet<FieldPath>) -> Self {
+        let below = |roots: &[Root]| -> Vec<&[SmolStr]> {
+            reads.iter().filter(|read| roots.contains(&read.root)).map(|read| read.path.as_slice()).collect()
+        };
+        let of_events = below(&[Root::Event, Root::Last]);
+        let events = self.events.iter().map(|(name, fields)| (name.clone(), prune(fields, &of_events))).collect();
+        Self { events, profile: prune(&self.profile, &below(&[Root::Profile])), ..Self::default() }
+    }
+}
+
+/// Fields that one of `paths` reaches; whole where a path ends or leads into a list.
+fn prune(fields: &Fields, paths: &[&[SmolStr]]) -> Fields {
+    if paths.iter().any(|path| path.is_empty()) {
+        return fields.clone();
+    }
+    let mut kept = Fields::new();
+    for (name, value_type) in fields {
+        let below: Vec<&[SmolStr]> = paths.iter().filter(|path| path[0] == *name).map(|path| &path[1..]).collect();
+        match value_type {
+            _ if below.is_empty() => {}
+            Type::Object(inner) => kept.push((name.clone(), Type::Object(prune(inner, &below)))),
+            whole => kept.push((name.clone(), whole.clone())),
+        }
+    }
+    kept
+}
+
+/// Without the paths that lie below others.
+fn smallest(paths: BTreeSet<Vec<SmolStr>>) -> Vec<Vec<SmolStr>> {
+    let mut kept: Vec<Vec<SmolStr>> = Vec::new();
+    // A prefix sorts before what it begins.
+    for path in paths {
+        if !kept.iter().any(|shorter| path.starts_with(shorter)) {
+            kept.push(path);
+        }
+    }
+    kept
+}
+
+/// The number of a node: there are never more than a `u16` of them (nodes and branches are bounded).
+fn node_no(index: usize) -> NodeNo {
+    NodeNo(u16::try_from(index).expect("nodes of a checked journey are bounded"))
+}
+
+fn escape(format: Format) -> Escape {
+    match format {
+        Format::Text => Escape::None,
+        Format::Html => Escape::Html,
+        Format::Json => Escape::Json,
+    }
+}
+
+fn note(source: &At<impl AsRef<str>>, errors: &[SourceError], whence: &str, findings: &mut Findings<'_>) {
+    if errors.is_empty() {
+        findings.error(source.place, "expression", format!("{whence}: can't be compiled"));
+    }
+    for error in errors {
+        let message = format!("{whence}: {}", error.message);
+        findings.error_within(source, error.offset, error.code, message, error.suggestion.clone());
+    }
+}
+
+/// A field of `last` that two events declare with different types.
+struct Conflict {
+    name: SmolStr,
+    first: SmolStr,
+    second: SmolStr,
+}
+
+struct Compiler<'c, 'f> {
+    definition: &'c JourneyDefinition,
+    vocabulary: &'c Vocabulary,
+    findings: &'c mut Findings<'f>,
+    /// What nodes and messages may read.
+    inside: Schemas,
+    conflicts: Vec<Conflict>,
+    numbers: BTreeMap<&'c str, usize>,
+    reads: BTreeSet<FieldPath>,
+    /// The part of `reads` that an instance must remember: all but the entry filter's.
+    kept: BTreeSet<FieldPath>,
+}
+
+impl<'c, 'f> Compiler<'c, 'f> {
+    fn new(definition: &'c JourneyDefinition, vocabulary: &'c Vocabulary, findings: &'c mut Findings<'f>) -> Self {
+        let entry = vocabulary.events.get(&definition.entry.event.value).cloned();
+        let (last, conflicts) = last_fields(definition, vocabulary);
+        let profile = Some(vocabulary.profile.clone());
+        let numbers = definition.nodes.iter().enumerate().map(|(n, node)| (node.name.value.as_str(), n)).collect();
+        Self {
+            definition,
+            vocabulary,
+            findings,
+            inside: Schemas { event: entry, last: Some(last), profile },
+            conflicts,
+            numbers,
+            reads: BTreeSet::new(),
+            kept: BTreeSet::new(),
+        }
+    }
+
+    fn entry(&mut self) -> Option<EventFilter> {
+        let entry = &self.definition.entry;
+        let when = match &entry.when {
+            None => None,
+            Some(when) => {
+                let schemas = Schemas { last: None, ..self.inside.clone() };
+                let blurred = self.blurred_roots(&[]);
+                let expr = self.expression(when, &schemas, &blurred, &Type::Boolean, "entry")?;
+                self.reads.extend(expr.reads().iter().cloned());
+                Some(expr)
+            }
+        };
+        Some(EventFilter { event: entry.event.value.clone(), when })
+    }
+
+    /// A filter inside a journey: `last` is the event that comes in.
+    fn filter(&mut self, filter: &FilterDefinition, whence: &str) -> Option<EventFilter> {
+        let when = match &filter.when {
+            None => None,
+            Some(when) => {
+                let last = self.vocabulary.events.get(&filter.event.value).cloned();
+                let schemas = Schemas { last, ..self.inside.clone() };
+                let blurred = self.blurred_roots(&[&filter.event.value]);
+                let expr = self.expression(when, &schemas, &blurred, &Type::Boolean, whence)?;
+                self.read(expr.reads());
+                Some(expr)
+            }
+        };
+        Some(EventFilter { event: filter.event.value.clone(), when })
+    }
+
+    fn node(&mut self, node: &NodeDefinition, messages: &[Option<Arc<Message>>]) -> Option<NodeKind> {
+        let whence = format!("node `{}`", node.name.value);
+        match &node.form {
+            NodeForm::Wait { duration_ms, then } => {
+                Some(NodeKind::Wait { duration_ms: duration_ms.value, then: self.target(then)? })
+            }
+            NodeForm::WaitUntil { until, then } => {
+                let until = self.inside(until, &Type::Timestamp, &whence);
+                Some(NodeKind::WaitUntil { until: until?, then: self.target(then)? })
+            }
+            NodeForm::Condition { branches, otherwise } => {
+                let compiled: Vec<_> = branches
+                    .iter()
+                    .map(|branch| {
+                        Some((self.inside(&branch.when, &Type::Boolean, &whence)?, self.target(&branch.then)?))
+                    })
+                    .collect();
+                let otherwise = match otherwise {
+                    Some(target) => Some(self.target(target)?),
+                    None => None,
+                };
+                Some(NodeKind::Condition { branches: compiled.into_iter().collect::<Option<_>>()?, otherwise })
+            }
+            NodeForm::Event { filter, within_ms, then, on_timeout } => {
+                let filter = self.filter(filter, &whence);
+                let on_timeout = match on_timeout {
+                    Some(target) => Some(self.target(target)?),
+                    None => None,
+                };
+                let within_ms = within_ms.as_ref().map(|at| at.value);
+                Some(NodeKind::Event { filter: filter?, within_ms, then: self.target(then)?, on_timeout })
+            }
+            NodeForm::Message { message, then } => {
+                let is_named = |found: &Option<Arc<Message>>| found.as_ref().is_some_and(|m| m.name == message.value);
+                let index = messages.iter().position(is_named)?;
+                Some(NodeKind::Message { message: u16::try_from(index).ok()?, then: self.target(then)? })
+            }
+            NodeForm::End => Some(NodeKind::End),
+            NodeForm::Broken => None,
+        }
+    }
+
+    fn target(&self, target: &At<SmolStr>) -> Option<NodeNo> {
+        self.numbers.get(target.value.as_str()).map(|index| node_no(*index))
+    }
+
+    fn message(&mut self, id: MessageId, message: &MessageDefinition) -> Option<Arc<Message>> {
+        let subject = message.subject.as_ref().map(|subject| self.template(subject, Escape::None, message));
+        let body = self.template(&message.body, escape(message.format), message);
+        let subject = match subject {
+            Some(subject) => Some(subject?),
+            None => None,
+        };
+        let body = body?;
+        let reads: BTreeSet<FieldPath> =
+            subject.iter().chain([&body]).flat_map(|template| template.reads().iter().cloned()).collect();
+        Some(Arc::new(Message {
+            id,
+            name: message.name.value.clone(),
+            channel: message.channel,
+            surface: message.surface.as_ref().map(|at| at.value.clone()),
+            subject,
+            body,
+            reads: reads.into_iter().collect(),
+        }))
+    }
+
+    fn template(&mut self, source: &At<String>, escape: Escape, message: &MessageDefinition) -> Option<Template> {
+        if self.mentions_blurred(&source.value, &self.blurred_roots(&self.received())) {
+            return None;
+        }
+        let whence = format!("message `{}` in journey `{}`", message.name.value, self.definition.name.value);
+        match Template::compile(&source.value, &self.inside, escape) {
+            Ok(template) => {
+                if self.conflicts(source, template.reads(), &whence) {
+                    return None;
+                }
+                self.read(template.reads());
+                Some(template)
+            }
+            Err(errors) => {
+                note(source, &errors, &whence, self.findings);
+                None
+            }
+        }
+    }
+
+    /// An expression of a node.
+    fn inside(&mut self, source: &At<SmolStr>, expected: &Type, whence: &str) -> Option<Expr> {
+        let schemas = self.inside.clone();
+        let blurred = self.blurred_roots(&self.received());
+        let expr = self.expression(source, &schemas, &blurred, expected, whence)?;
+        if self.conflicts(source, expr.reads(), whence) {
+            return None;
+        }
+        self.read(expr.reads());
+        Some(expr)
+    }
+
+    fn expression(
+        &mut self,
+        source: &At<SmolStr>,
+        schemas: &Schemas,
+        blurred: &[&str],
+        expected: &Type,
+        whence: &str,
+    ) -> Option<Expr> {
+        if self.mentions_blurred(&source.value, blurred) {
+            return None;
+        }
+        let whence = format!("{whence} in journey `{}`", self.definition.name.value);
+        Expr::compile(&source.value, schemas, expected)
+            .map_err(|errors| note(source, &errors, &whence, self.findings))
+            .ok()
+    }
+
+    fn read(&mut self, reads: &[FieldPath]) {
+        self.reads.extend(reads.iter().cloned());
+        self.kept.extend(reads.iter().cloned());
+    }
+
+    /// Event types that `last` may be of at a node.
+    fn received(&self) -> Vec<&'c SmolStr> {
+        let awaited = self.definition.awaited().map(|filter| &filter.event.value);
+        [&self.definition.entry.event.value].into_iter().chain(awaited).collect()
+    }
+
+    /// Roots whose fields are not all known where `last` is one of `received`.
+    fn blurred_roots(&self, received: &[&SmolStr]) -> Vec<&'static str> {
+        let blurred = |event: &SmolStr| self.vocabulary.blurred_events.contains(event);
+        let mut roots = Vec::new();
+        if blurred(&self.definition.entry.event.value) {
+            roots.push("event");
+        }
+        if received.iter().any(|event| blurred(event)) {
+            roots.push("last");
+        }
+        if self.vocabulary.blurred_profile {
+            roots.push("profile");
+        }
+        roots
+    }
+
+    /// Whether an error in `source` might only come from an earlier finding.
+    fn mentions_blurred(&self, source: &str, roots: &[&str]) -> bool {
+        roots.iter().any(|root| source.contains(root))
+    }
+
+    /// Whether `reads` hold a field of `last` whose type depends on which event came.
+    fn conflicts(&mut self, source: &At<impl AsRef<str>>, reads: &[FieldPath], whence: &str) -> bool {
+        let is_read = |conflict: &&Conflict| {
+            reads
+                .iter()
+                .any(|read| read.root == Root::Last && read.path.first().is_none_or(|name| *name == conflict.name))
+        };
+        let Some(conflict) = self.conflicts.iter().find(is_read) else { return false };
+        let text = source.value.as_ref();
+        let offset = text.find(&format!("last.{}", conflict.name)).or_else(|| text.find("last")).unwrap_or(0);
+        let message = format!(
+            "{whence}: field `last.{}` is of one type in `{}` and of another in `{}`",
+            conflict.name, conflict.first, conflict.second
+        );
+        let suggestion = "declare it with one type, or read it in the event's own `when`".to_owned();
+        self.findings.error_within(source, offset, "conflicting_field", message, Some(suggestion));
+        true
+    }
+}
+
+/// The fields of `last` at a node: those of the entry event and of every awaited one. An exit's event never gets here.
+fn last_fields(definition: &JourneyDefinition, vocabulary: &Vocabulary) -> (Fields, Vec<Conflict>) {
+    let mut fields = Fields::new();
+    let mut declared_by: BTreeMap<SmolStr, SmolStr> = BTreeMap::new();
+    let mut conflicts: Vec<Conflict> = Vec::new();
+    let events = [&definition.entry].into_iter().chain(definition.awaited()).map(|filter| &filter.event.value);
+    for event in events {
+        for (name, value_type) in vocabulary.events.get(event).into_iter().flatten() {
+            match fields.iter().find(|(known, _)| known == name) {
+                None => {
+                    fields.push((name.clone(), value_type.clone()));
+                    declared_by.insert(name.clone(), event.clone());
+                }
+                Some((_, known)) if known == value_type || conflicts.iter().any(|c| c.name == *name) => {}
+                Some(_) => {
+                    let first = declared_by.get(name).cloned().unwrap_or_default();
+                    conflicts.push(Conflict { name: name.clone(), first, second: event.clone() });
+                }
+            }
+        }
+    }
+    (fields, conflicts)
+}

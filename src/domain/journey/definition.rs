@@ -1,0 +1,231 @@
+//! Resources as they were written: what the catalog stores and compiles again at every start.
+//!
+//! The encoding of these types is the catalog's format (`catalog::record`): a change needs a new format number.
+//! INVARIANT: definitions with an error never reach the catalog; `broken` and [`NodeForm::Broken`] exist only during a check.
+
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+
+use crate::domain::expression::{Fields, Type};
+use crate::domain::journey::findings::{At, Place};
+use crate::domain::journey::program::{Channel, Reentry};
+
+/// `kind: event`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventDefinition {
+    /// Type of the event.
+    pub name: At<SmolStr>,
+    /// What is declared of its properties.
+    pub schema: Fields,
+    /// Part of the schema could not be read.
+    #[serde(skip)]
+    pub broken: bool,
+}
+
+/// `kind: attribute`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttributeDefinition {
+    /// Path in the profile document, with dots.
+    pub name: At<SmolStr>,
+    /// Its type.
+    pub value_type: Type,
+    /// The type could not be read.
+    #[serde(skip)]
+    pub broken: bool,
+}
+
+/// `kind: message`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageDefinition {
+    /// Its name.
+    pub name: At<SmolStr>,
+    /// How it leaves.
+    pub channel: Channel,
+    /// The surface it leaves by.
+    pub surface: Option<At<SmolStr>>,
+    /// Template of the subject.
+    pub subject: Option<At<String>>,
+    /// Template of the body.
+    pub body: At<String>,
+    /// What the body is.
+    pub format: Format,
+    /// Something of it could not be read.
+    #[serde(skip)]
+    pub broken: bool,
+}
+
+/// What a body is, and so how inserted values are escaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// Plain text: no escapes.
+    Text,
+    /// HTML: entities.
+    Html,
+    /// JSON: string escapes.
+    Json,
+}
+
+/// `kind: journey`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JourneyDefinition {
+    /// Its name.
+    pub name: At<SmolStr>,
+    /// IANA zone.
+    pub timezone: SmolStr,
+    /// What lets profiles in.
+    pub entry: FilterDefinition,
+    /// When they may come again.
+    pub reentry: At<Reentry>,
+    /// What ends an instance anywhere.
+    pub exit: Vec<FilterDefinition>,
+    /// Life of an instance, milliseconds.
+    pub timeout_ms: i64,
+    /// First node.
+    pub start: At<SmolStr>,
+    /// All nodes, in the order of the file: the index is the node's number.
+    pub nodes: Vec<NodeDefinition>,
+    /// Something of it could not be read.
+    #[serde(skip)]
+    pub broken: bool,
+}
+
+/// An event type and a filter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilterDefinition {
+    /// Type of the event.
+    pub event: At<SmolStr>,
+    /// Expression that must be true.
+    pub when: Option<At<SmolStr>>,
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeDefinition {
+    /// Its name.
+    pub name: At<SmolStr>,
+    /// What it does.
+    pub form: NodeForm,
+}
+
+/// What a node does; targets are names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeForm {
+    /// `wait: 1h`.
+    Wait {
+        /// Milliseconds.
+        duration_ms: At<i64>,
+        /// Target.
+        then: At<SmolStr>,
+    },
+    /// `wait: { until: … }`.
+    WaitUntil {
+        /// Timestamp expression.
+        until: At<SmolStr>,
+        /// Target.
+        then: At<SmolStr>,
+    },
+    /// `condition: [ … ]`.
+    Condition {
+        /// In order.
+        branches: Vec<BranchDefinition>,
+        /// Target if none is true.
+        otherwise: Option<At<SmolStr>>,
+    },
+    /// `event: …`.
+    Event {
+        /// What it waits for.
+        filter: FilterDefinition,
+        /// Milliseconds.
+        within_ms: Option<At<i64>>,
+        /// Target.
+        then: At<SmolStr>,
+        /// Target of the timeout.
+        on_timeout: Option<At<SmolStr>>,
+    },
+    /// `message: …`.
+    Message {
+        /// Name of the message.
+        message: At<SmolStr>,
+        /// Target.
+        then: At<SmolStr>,
+    },
+    /// `end: true`.
+    End,
+    /// Could not be read; a finding says why.
+    #[serde(skip)]
+    Broken,
+}
+
+/// One branch of a condition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchDefinition {
+    /// Boolean expression.
+    pub when: At<SmolStr>,
+    /// Target.
+    pub then: At<SmolStr>,
+}
+
+impl<T: Default> Default for At<T> {
+    fn default() -> Self {
+        Self::new(T::default(), Place::default())
+    }
+}
+
+impl JourneyDefinition {
+    /// Whether `other` says the same. The order of nodes is no meaning.
+    pub fn same_meaning(&self, other: &Self) -> bool {
+        let sorted = |definition: &Self| {
+            let mut nodes = definition.nodes.clone();
+            nodes.sort_by(|a, b| a.name.value.cmp(&b.name.value));
+            Self { nodes, ..definition.clone() }
+        };
+        self == other || sorted(self) == sorted(other)
+    }
+
+    /// Types of all events it names: entry, awaited, exits; each once, in that order.
+    pub fn event_types(&self) -> Vec<&At<SmolStr>> {
+        let mut types: Vec<&At<SmolStr>> = Vec::new();
+        let awaited = self.awaited().map(|filter| &filter.event);
+        for event in [&self.entry.event].into_iter().chain(awaited).chain(self.exit.iter().map(|e| &e.event)) {
+            if !types.contains(&event) {
+                types.push(event);
+            }
+        }
+        types
+    }
+
+    /// Filters of its event nodes.
+    pub fn awaited(&self) -> impl Iterator<Item = &FilterDefinition> {
+        self.nodes.iter().filter_map(|node| match &node.form {
+            NodeForm::Event { filter, .. } => Some(filter),
+            _ => None,
+        })
+    }
+
+    /// Names of the messages it sends; each once, in order of nodes.
+    pub fn messages(&self) -> Vec<&At<SmolStr>> {
+        let mut names: Vec<&At<SmolStr>> = Vec::new();
+        for node in &self.nodes {
+            if let NodeForm::Message { message, .. } = &node.form
+                && !names.contains(&message)
+            {
+                names.push(message);
+            }
+        }
+        names
+    }
+}
+
+impl NodeForm {
+    /// Where it leads, in order.
+    pub fn targets(&self) -> Vec<&At<SmolStr>> {
+        match self {
+            Self::Wait { then, .. } | Self::WaitUntil { then, .. } | Self::Message { then, .. } => vec![then],
+            Self::Condition { branches, otherwise } => branches.iter().map(|b| &b.then).chain(otherwise).collect(),
+            Self::Event { then, on_timeout, .. } => [then].into_iter().chain(on_timeout).collect(),
+            Self::End | Self::Broken => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The graph of a journey: who leads where, what is reachable, what lies on cycles. Knows nodes as numbers only.
+
+use std::collections::BTreeMap;
+
+use crate::domain::journey::definition::{JourneyDefinition, NodeForm};
+
+/// A way from one node to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// Where it leads.
+    pub to: usize,
+    /// The longest time an instance may spend before it goes this way (milliseconds).
+    pub duration_ms: i64,
+}
+
+/// The nodes of a journey and the ways between them.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    /// First node.
+    pub start: usize,
+    /// Ways on, by node.
+    pub edges: Vec<Vec<Edge>>,
+    /// Whether an instance may end here: an end node, or a condition without `otherwise`.
+    pub ends: Vec<bool>,
+    /// Whether an instance stops here for a time or an event.
+    pub pauses: Vec<bool>,
+}
+
+impl Graph {
+    /// The graph of `definition`; `None` if a node is broken or a target unknown.
+    pub fn new(definition: &JourneyDefinition) -> Option<Self> {
+        let numbers: BTreeMap<&str, usize> =
+            definition.nodes.iter().enumerate().map(|(number, node)| (node.name.value.as_str(), number)).collect();
+        let number = |name: &str| numbers.get(name).copied();
+        let mut graph = Self {
+            start: number(&definition.start.value)?,
+            edges: Vec::with_capacity(definition.nodes.len()),
+            ends: Vec::new(),
+            pauses: Vec::new(),
+        };
+        for node in &definition.nodes {
+            let mut edges = Vec::new();
+            for (index, target) in node.form.targets().into_iter().enumerate() {
+                let duration_ms = match &node.form {
+                    NodeForm::Wait { duration_ms, .. } => duration_ms.value,
+                    NodeForm::Event { within_ms: Some(within_ms), on_timeout, .. } => {
+                        // The event's own way may be taken at once, unless the timeout goes there too.
+                        if index == 0 && on_timeout.is_some() { 0 } else { within_ms.value }
+                    }
+                    _ => 0,
+                };
+                edges.push(Edge { to: number(&target.value)?, duration_ms });
+            }
+            graph.edges.push(edges);
+            graph.ends.push(matches!(node.form, NodeForm::End | NodeForm::Condition { otherwise: None, .. }));
+            graph
+                .pauses
+                .push(matches!(node.form, NodeForm::Wait { .. } | NodeForm::WaitUntil { .. } | NodeForm::Event { .. }));
+            if matches!(node.form, NodeForm::Broken) {
+                return None;
+            }
+        }
+        Some(graph)
+    }
+
+    /// Whether each node can be reached from the start.
+    pub fn reachable(&self) -> Vec<bool> {
+        let mut reached = vec![false; self.edges.len()];
+        let mut open = vec![self.start];
+        reached[self.start] = true;
+        while let Some(node) = open.pop() {
+            for edge in &self.edges[node] {
+                if !std::mem::replace(&mut reached[edge.to], true) {
+                    open.push(edge.to);
+                }
+            }
+        }
+        reached
+    }
+
+    /// Whether an instance can come to an end from each node.
+    pub fn can_end(&self) -> Vec<bool> {
+        let mut can_end = self.ends.clone();
+        // Backwards, one round per step of the longest way: 50 nodes that are no end.
+        loop {
+            let mut changed = false;
+            for node in 0..self.edges.len() {
+                if !can_end[node] && self.edges[node].iter().any(|edge| can_end[edge.to]) {
+                    can_end[node] = true;
+                    changed = true;
+                }
+            }
+            if !changed {
+                return can_end;
+            }
+        }
+    }
+
+    /// Groups of nodes that reach each other, each node in one; later groups lead to earlier ones only. Ways for which
+    /// `follows` is false do not count. (Tarjan 1972, without recursion.)
+    pub fn components(&self, follows: impl Fn(usize, Edge) -> bool) -> Vec<Vec<usize>> {
+        const UNSEEN: usize = usize::MAX;
+        let count = self.edges.len();
+        let (mut order, mut low) = (vec![UNSEEN; count], vec![UNSEEN; count]);
+        let (mut on_stack, mut stack, mut components) = (vec![false; count], Vec::new(), Vec::new());
+        let mut next = 0;
+        for root in 0..count {
+            if order[root] != UNSEEN {
+                continue;
+            }
+            let mut calls = vec![(root, 0)];
+            while let Some((node, edge_index)) = calls.pop() {
+                if edge_index == 0 {
+                    order[node] = next;
+                    low[node] = next;
+                    next += 1;
+                    stack.push(node);
+                    on_stack[node] = true;
+                }
+                if let Some(edge) = self.edges[node].get(edge_index) {
+                    calls.push((node, edge_index + 1));
+                    if !follows(node, *edge) {
+                        continue;
+                    }
+                    if order[edge.to] == UNSEEN {
+                        calls.push((edge.to, 0));
+                    } else if on_stack[edge.to] {
+                        low[node] = low[node].min(order[edge.to]);
+                    }
+                    continue;
+                }
+                if let Some((caller, _)) = calls.last() {
+                    low[*caller] = low[*caller].min(low[node]);
+                }
+                if low[node] == order[node] {
+                    let at = stack
+                        .iter()
+                        .rposition(|n| *n == node)
+                        .expect("a node is on the stack until its group is taken");
+                    let mut component = stack.split_off(at);
+                    for member in &component {
+                        on_stack[*member] = false;
+                    }
+                    component.sort_unstable();
+                    components.push(component);
+                }
+            }
+        }
+        components
+    }
+
+    /// Whether `component` holds a cycle.
+    pub fn is_cycle(&self, component: &[usize], follows: impl Fn(usize, Edge) -> bool) -> bool {
+        component.len() > 1
+            || self.edges[component[0]].iter().any(|e| e.to == component[0] && follows(component[0], *e))
+    }
+
+    /// Whether each node lies on a cycle.
+    pub fn on_cycle(&self) -> Vec<bool> {
+        let mut on_cycle = vec![false; self.edges.len()];
+        for component in self.components(|_, _| true) {
+            if self.is_cycle(&component, |_, _| true) {
+                for node in component {
+                    on_cycle[node] = true;
+                }
+            }
+        }
+        on_cycle
+    }
+
+    /// The longest time from the start until each node is left, going round no cycle twice; and the node's own share.
+    pub fn longest_ways_ms(&self) -> Vec<Option<i64>> {
+        let components = self.components(|_, _| true);
+        let mut component_of = vec![0; self.edges.len()];
+        for (index, component) in components.iter().enumerate() {
+            for node in component {
+                component_of[*node] = index;
+            }
+        }
+        let mut arrival: Vec<Option<i64>> = vec![None; components.len()];
+        let mut leave = vec![None; self.edges.len()];
+        arrival[component_of[self.start]] = Some(0);
+        for index in (0..components.len()).rev() {
+            let Some(arrived_ms) = arrival[index] else { continue };
+            for &node in &components[index] {
+                for edge in &self.edges[node] {
+                    let left_ms = arrived_ms.saturating_add(edge.duration_ms);
+                    leave[node] = leave[node].max(Some(left_ms));
+                    let to = component_of[edge.to];
+                    if to != index {
+                        arrival[to] = arrival[to].max(Some(left_ms));
+                    }
+                }
+            }
+        }
+        leave
+    }
+}

@@ -1,0 +1,290 @@
+//! `kind: journey`: the graph of named nodes as written. Rules about the graph live in `check`.
+
+use smol_str::SmolStr;
+
+use crate::domain::event::RESERVED_PREFIXES;
+use crate::domain::journey::definition::{
+    BranchDefinition, FilterDefinition, JourneyDefinition, NodeDefinition, NodeForm,
+};
+use crate::domain::journey::findings::{At, Findings, Place};
+use crate::domain::journey::program::Reentry;
+use crate::domain::journey::source::reader::{
+    MapReader, duration, entries, event_name, full_text, items, listed, name, text,
+};
+use crate::domain::journey::source::tree::{Shape, Tree};
+use crate::domain::journey::suggest::did_you_mean;
+use crate::domain::limits;
+
+/// The key that says what a node does.
+const FORMS: [&str; 5] = ["wait", "condition", "message", "event", "end"];
+/// Forms of later releases.
+const LATER_FORMS: [&str; 9] =
+    ["jump", "update_profile", "action", "split", "experiment", "offer", "optimize", "parallel", "profile_cap"];
+const FORM_HELP: &str = "a node is one of `wait`, `condition`, `message`, `event`, `end`";
+const ENTRY_HELP: &str = "journeys are entered by events: `entry: { event: NAME, when: … }`";
+const EVENT_HELP: &str = "await an event of your own, declared with `kind: event`";
+/// Re-entrance unless given (spec §2.2).
+const REENTRY: Reentry = Reentry::After(limits::REENTRY_MS_MIN);
+
+/// Reads a journey. Whatever can't be read leaves `broken` set and a finding behind.
+pub fn read(journey_name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Findings<'_>) -> JourneyDefinition {
+    let before = findings.count();
+    name(&journey_name, "a journey", findings);
+    let timezone = map.optional("timezone").and_then(|tree| read_timezone(tree, findings));
+    let entry = map.required("entry", findings).and_then(|tree| read_entry(tree, findings));
+    let reentry = match map.optional("reentry") {
+        Some(tree) => read_reentry(tree, findings),
+        None => Some(At::new(REENTRY, journey_name.place)),
+    };
+    let exit = map.optional("exit").map(|tree| read_exit(tree, findings)).unwrap_or_default();
+    let timeout =
+        map.optional("timeout").and_then(|tree| duration(tree, "`timeout`", (1, limits::TIMEOUT_MS_MAX), findings));
+    let start = map.required("start", findings).and_then(|tree| full_text(tree, "`start`", findings));
+    let nodes = map.required("nodes", findings).map(|tree| read_nodes(tree, findings)).unwrap_or_default();
+    for later in ["priority", "rule_set", "start_date", "end_date", "holdout"] {
+        map.not_available(later, "remove it", findings);
+    }
+    map.finish(findings);
+    JourneyDefinition {
+        name: journey_name,
+        timezone: timezone.unwrap_or_else(|| SmolStr::new_static("UTC")),
+        entry: entry.unwrap_or_default(),
+        reentry: reentry.unwrap_or_else(|| At::new(REENTRY, Place::default())),
+        exit,
+        timeout_ms: timeout.map_or(limits::TIMEOUT_MS_MAX, |at| at.value),
+        start: start.unwrap_or_default(),
+        nodes,
+        broken: findings.any_error_since(before),
+    }
+}
+
+fn read_timezone(tree: &Tree, findings: &mut Findings<'_>) -> Option<SmolStr> {
+    let zone = full_text(tree, "`timezone`", findings)?;
+    // The bundled data, never the machine's: every node must know the same zones.
+    let bundled = jiff::tz::TimeZoneDatabase::bundled();
+    if bundled.get(&zone.value).is_ok() {
+        return Some(zone.value);
+    }
+    let known: Vec<String> = bundled.available().map(|name| name.to_string()).collect();
+    let suggestion = did_you_mean(&zone.value, known.iter().map(String::as_str))
+        .unwrap_or_else(|| "use an IANA name such as `Europe/Paris`".to_owned());
+    findings.error_with(zone.place, "unknown_timezone", format!("unknown time zone `{}`", zone.value), suggestion);
+    None
+}
+
+fn read_entry(tree: &Tree, findings: &mut Findings<'_>) -> Option<FilterDefinition> {
+    let mut map = MapReader::open(tree, "`entry`", findings)?;
+    for later in ["audience", "read_audience", "qualification", "business_event", "schedule"] {
+        if map.not_available(later, ENTRY_HELP, findings) {
+            return None;
+        }
+    }
+    let filter = read_filter(&mut map, findings);
+    map.finish(findings);
+    filter
+}
+
+fn read_exit(tree: &Tree, findings: &mut Findings<'_>) -> Vec<FilterDefinition> {
+    let Some(items) = items(tree, "`exit`", findings) else { return Vec::new() };
+    if items.len() > limits::EXITS_MAX {
+        let message = format!("{} exit criteria; at most {} are allowed", items.len(), limits::EXITS_MAX);
+        findings.error(tree.place, "too_many_exits", message);
+    }
+    let mut exits = Vec::new();
+    for item in items {
+        let Some(mut map) = MapReader::open(item, "an exit criterion", findings) else { continue };
+        if map.not_available("audience", "exit by an event: `exit: [ { event: NAME, when: … } ]`", findings) {
+            continue;
+        }
+        exits.extend(read_filter(&mut map, findings));
+        map.finish(findings);
+    }
+    exits
+}
+
+/// `event` and `when`.
+fn read_filter(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<FilterDefinition> {
+    let event = map.required("event", findings).and_then(|tree| full_text(tree, "`event`", findings));
+    let when = map.optional("when").map(|tree| full_text(tree, "`when`", findings));
+    let event = event?;
+    if !event_name(&event, "an event type", findings) {
+        return None;
+    }
+    if event.value.starts_with("message.") {
+        let message = format!("awaiting `{}` is not available in this release", event.value);
+        findings.error_with(event.place, "not_available", message, EVENT_HELP.to_owned());
+        return None;
+    }
+    if RESERVED_PREFIXES.iter().any(|prefix| event.value.starts_with(prefix)) {
+        let message = format!("events of the reserved type `{}` can't be awaited", event.value);
+        findings.error_with(event.place, "reserved_event", message, EVENT_HELP.to_owned());
+        return None;
+    }
+    match when {
+        Some(when) => Some(FilterDefinition { event, when: Some(when?) }),
+        None => Some(FilterDefinition { event, when: None }),
+    }
+}
+
+fn read_reentry(tree: &Tree, findings: &mut Findings<'_>) -> Option<At<Reentry>> {
+    if tree.text() == Some("never") {
+        return Some(At::new(Reentry::Never, tree.place));
+    }
+    if !matches!(tree.shape, Shape::Map(_)) {
+        let suggestion = "write `never` or `{ after: 1d }`".to_owned();
+        findings.error_with(tree.place, "unknown_value", "`reentry` can't be read".to_owned(), suggestion);
+        return None;
+    }
+    let mut map = MapReader::open(tree, "`reentry`", findings)?;
+    let bounds = (limits::REENTRY_MS_MIN, limits::REENTRY_MS_MAX);
+    let after = map.required("after", findings).and_then(|tree| duration(tree, "`after`", bounds, findings));
+    map.finish(findings);
+    Some(At::new(Reentry::After(after?.value), tree.place))
+}
+
+fn read_nodes(tree: &Tree, findings: &mut Findings<'_>) -> Vec<NodeDefinition> {
+    let mut nodes = Vec::new();
+    for (node_name, place, value) in entries(tree, "`nodes`", findings).unwrap_or_default() {
+        let node_name = At::new(SmolStr::new(node_name), place);
+        name(&node_name, "a node", findings);
+        let form = read_node(&node_name, value, findings).unwrap_or(NodeForm::Broken);
+        nodes.push(NodeDefinition { name: node_name, form });
+    }
+    nodes
+}
+
+fn read_node(node_name: &At<SmolStr>, tree: &Tree, findings: &mut Findings<'_>) -> Option<NodeForm> {
+    let mut map = MapReader::open(tree, format!("node `{}`", node_name.value), findings)?;
+    let forms: Vec<&str> = FORMS.into_iter().filter(|form| map.has(form)).collect();
+    let form = match forms.as_slice() {
+        [form] => *form,
+        [] => {
+            unknown_form(node_name, &map, findings);
+            return None;
+        }
+        several => {
+            let message = format!("node `{}` does several things: {}", node_name.value, listed(several));
+            findings.error_with(node_name.place, "ambiguous_node", message, "make each a node of its own".to_owned());
+            return None;
+        }
+    };
+    let form = match form {
+        "wait" => read_wait(&mut map, findings),
+        "condition" => read_condition(&mut map, findings),
+        "message" => read_message(&mut map, findings),
+        "event" => read_event(&mut map, findings),
+        _ => read_end(&mut map, findings),
+    };
+    map.finish(findings);
+    form
+}
+
+fn unknown_form(node_name: &At<SmolStr>, map: &MapReader<'_>, findings: &mut Findings<'_>) {
+    if let Some((later, place)) = map.keys().find(|(key, _)| LATER_FORMS.contains(key)) {
+        let message = format!("`{later}` in node `{}` is not available in this release", node_name.value);
+        findings.error_with(place, "not_available", message, FORM_HELP.to_owned());
+        return;
+    }
+    let suggestion = map.keys().find_map(|(key, _)| did_you_mean(key, FORMS)).unwrap_or_else(|| FORM_HELP.to_owned());
+    let message = format!("node `{}` says nothing that a node can do", node_name.value);
+    findings.error_with(node_name.place, "unknown_node_form", message, suggestion);
+}
+
+/// `then`: every node but an end has a way on.
+fn read_then(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<At<SmolStr>> {
+    match map.optional("then") {
+        Some(tree) => full_text(tree, "`then`", findings),
+        None => {
+            let message = format!("{} leads nowhere", map.what);
+            let suggestion = "add `then: NODE`; a path stops at a node `{ end: true }`".to_owned();
+            findings.error_with(map.place, "missing_end", message, suggestion);
+            None
+        }
+    }
+}
+
+fn read_wait(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<NodeForm> {
+    let tree = map.optional("wait")?;
+    let then = read_then(map, findings);
+    if let Shape::Map(_) = tree.shape {
+        let mut inner = MapReader::open(tree, format!("`wait` of {}", map.what), findings)?;
+        let until = inner.required("until", findings).and_then(|tree| full_text(tree, "`until`", findings));
+        inner.finish(findings);
+        return Some(NodeForm::WaitUntil { until: until?, then: then? });
+    }
+    let duration_ms = duration(tree, "`wait`", (1, limits::WAIT_MS_MAX), findings);
+    Some(NodeForm::Wait { duration_ms: duration_ms?, then: then? })
+}
+
+fn read_condition(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<NodeForm> {
+    let tree = map.optional("condition")?;
+    let otherwise = map.optional("otherwise").map(|tree| full_text(tree, "`otherwise`", findings));
+    let items = items(tree, &format!("`condition` of {}", map.what), findings)?;
+    if items.is_empty() {
+        let message = format!("condition {} has no branch", map.what);
+        findings.error_with(tree.place, "empty_condition", message, "add `- when: …` with `then: NODE`".to_owned());
+        return None;
+    }
+    if items.len() > limits::BRANCHES_MAX {
+        let message = format!("{} branches; at most {} are allowed", items.len(), limits::BRANCHES_MAX);
+        findings.error(tree.place, "too_many_branches", message);
+    }
+    let mut branches = Vec::new();
+    for item in items {
+        let Some(mut branch) = MapReader::open(item, format!("a branch of {}", map.what), findings) else { continue };
+        let when = branch.required("when", findings).and_then(|tree| full_text(tree, "`when`", findings));
+        let then = read_then(&mut branch, findings);
+        branch.finish(findings);
+        if let (Some(when), Some(then)) = (when, then) {
+            branches.push(BranchDefinition { when, then });
+        }
+    }
+    let otherwise = match otherwise {
+        Some(target) => Some(target?),
+        None => None,
+    };
+    // A branch that could not be read may be the only way to some node: then the node as a whole is broken.
+    (branches.len() == items.len()).then_some(NodeForm::Condition { branches, otherwise })
+}
+
+fn read_message(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<NodeForm> {
+    let tree = map.optional("message")?;
+    let then = read_then(map, findings);
+    let message = full_text(tree, "`message`", findings);
+    Some(NodeForm::Message { message: message?, then: then? })
+}
+
+fn read_event(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<NodeForm> {
+    let then = read_then(map, findings);
+    let within = map.optional("within").map(|tree| duration(tree, "`within`", (1, limits::WAIT_MS_MAX), findings));
+    let on_timeout = map.optional("on_timeout").map(|tree| (text(tree, "`on_timeout`", findings), tree.place));
+    if let (Some((_, place)), None) = (&on_timeout, &within) {
+        let message = format!("{} has `on_timeout` but no `within`", map.what);
+        findings.error_with(*place, "missing_key", message, "add `within: 30d`, or remove `on_timeout`".to_owned());
+    }
+    // Feedback on a message is the one event that `of` goes with; the event's type says so already.
+    let filter = read_filter(map, findings);
+    if filter.is_some() {
+        map.not_available("of", EVENT_HELP, findings);
+    } else {
+        map.optional("of");
+    }
+    let on_timeout = match on_timeout {
+        Some((target, _)) => Some(target?),
+        None => None,
+    };
+    let within_ms = match within {
+        Some(within) => Some(within?),
+        None => None,
+    };
+    Some(NodeForm::Event { filter: filter?, within_ms, then: then?, on_timeout })
+}
+
+fn read_end(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<NodeForm> {
+    let tree = map.optional("end")?;
+    if matches!(&tree.shape, Shape::Word(word) if word == "true") {
+        return Some(NodeForm::End);
+    }
+    findings.error_with(tree.place, "wrong_type", "`end` can only be `true`", "write `{ end: true }`".to_owned());
+    None
+}

@@ -1,0 +1,11 @@
+//! Resource files to definitions. `tree` knows YAML, `reader` maps and scalars, the rest one kind of resource each.
+
+mod journey;
+mod message;
+mod reader;
+mod resources;
+mod schema;
+mod surface;
+mod tree;
+
+pub use resources::{Kind, Resources, read};

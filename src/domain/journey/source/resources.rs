@@ -1,0 +1,159 @@
+//! All resources of a set of files: each document by its kind, each name once.
+
+use std::collections::BTreeMap;
+
+use smol_str::SmolStr;
+
+use crate::domain::journey::definition::{AttributeDefinition, EventDefinition, JourneyDefinition, MessageDefinition};
+use crate::domain::journey::findings::{At, Findings, Place, SourceFile};
+use crate::domain::journey::source::reader::{MapReader, listed, text};
+use crate::domain::journey::source::tree::{Extent, Tree, parse};
+use crate::domain::journey::source::{journey, message, schema, surface};
+use crate::domain::journey::suggest::nearest;
+use crate::domain::surface::Surface;
+
+/// The kinds of resources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A type of events.
+    Event,
+    /// A field of the profile document.
+    Attribute,
+    /// Settings of a channel.
+    Surface,
+    /// A message.
+    Message,
+    /// A journey.
+    Journey,
+}
+
+impl Kind {
+    const ALL: [Self; 5] = [Self::Event, Self::Attribute, Self::Message, Self::Surface, Self::Journey];
+
+    /// Its word in files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Attribute => "attribute",
+            Self::Surface => "surface",
+            Self::Message => "message",
+            Self::Journey => "journey",
+        }
+    }
+}
+
+/// Kinds of later releases.
+const LATER_KINDS: [&str; 13] = [
+    "audience",
+    "segment",
+    "rule_set",
+    "ruleset",
+    "offer",
+    "placement",
+    "decision_policy",
+    "experiment",
+    "holdout",
+    "fragment",
+    "template",
+    "campaign",
+    "action",
+];
+
+/// Everything the files hold, by name.
+#[derive(Debug, Default)]
+pub struct Resources {
+    /// Events by type.
+    pub events: BTreeMap<SmolStr, EventDefinition>,
+    /// Attributes by path.
+    pub attributes: BTreeMap<SmolStr, AttributeDefinition>,
+    /// Surfaces by name.
+    pub surfaces: BTreeMap<SmolStr, At<Surface>>,
+    /// Messages by name.
+    pub messages: BTreeMap<SmolStr, MessageDefinition>,
+    /// Journeys by name.
+    pub journeys: BTreeMap<SmolStr, JourneyDefinition>,
+    /// A document could not be read or placed: a name that seems unknown may stand there.
+    pub partial: bool,
+}
+
+/// Reads all files. Definitions are as complete as their findings allow.
+pub fn read(files: &[SourceFile], findings: &mut Findings<'_>) -> Resources {
+    let mut resources = Resources::default();
+    let mut declared = BTreeMap::new();
+    for index in 0..files.len() {
+        let (documents, extent) = parse(files, index, findings);
+        resources.partial |= extent == Extent::Partial;
+        for document in documents.iter().filter(|document| !document.is_null()) {
+            if read_document(document, &mut resources, &mut declared, findings).is_none() {
+                resources.partial = true;
+            }
+        }
+    }
+    resources
+}
+
+/// `None`: it is unknown what this document declares.
+fn read_document(
+    document: &Tree,
+    resources: &mut Resources,
+    declared: &mut BTreeMap<(Kind, SmolStr), Place>,
+    findings: &mut Findings<'_>,
+) -> Option<()> {
+    let mut map = MapReader::open(document, "a resource", findings)?;
+    let word = text(map.required("kind", findings)?, "`kind`", findings)?;
+    let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.word() == word.value) else {
+        unknown_kind(&word, findings);
+        return None;
+    };
+    map.what = format!("this {}", kind.word());
+    let name = text(map.required("name", findings)?, "`name`", findings)?;
+    map.what = format!("{} `{}`", kind.word(), name.value);
+    if let Some(first) = declared.get(&(kind, name.value.clone())) {
+        let message = format!("{} is declared twice; first at {}", map.what, findings.name_place(*first));
+        findings.error_with(name.place, "duplicate_resource", message, "rename or remove one of them".to_owned());
+        return Some(());
+    }
+    declared.insert((kind, name.value.clone()), name.place);
+    if let Some(description) = map.optional("description") {
+        text(description, "`description`", findings);
+    }
+    let key = name.value.clone();
+    match kind {
+        Kind::Event => {
+            resources.events.insert(key, schema::read_event(name, map, findings));
+        }
+        Kind::Attribute => {
+            resources.attributes.insert(key, schema::read_attribute(name, map, findings));
+        }
+        Kind::Surface => {
+            // A surface that can't be read still has its name: messages that use it are not to blame.
+            let surface = surface::read(&name, map, findings);
+            match surface {
+                Some(surface) => {
+                    resources.surfaces.insert(key, At::new(surface, name.place));
+                }
+                None => resources.partial = true,
+            }
+        }
+        Kind::Message => {
+            resources.messages.insert(key, message::read(name, map, findings));
+        }
+        Kind::Journey => {
+            resources.journeys.insert(key, journey::read(name, map, findings));
+        }
+    }
+    Some(())
+}
+
+fn unknown_kind(word: &At<SmolStr>, findings: &mut Findings<'_>) {
+    let words = Kind::ALL.map(Kind::word);
+    let supported = format!("known kinds are {}", listed(&words));
+    if LATER_KINDS.contains(&word.value.as_str()) {
+        let message = format!("kind `{}` is not available in this release", word.value);
+        findings.error_with(word.place, "not_available", message, supported);
+        return;
+    }
+    let suggestion = nearest(&word.value, words).map_or(supported, |found| format!("did you mean `{found}`?"));
+    findings.error_with(word.place, "unknown_kind", format!("unknown kind `{}`", word.value), suggestion);
+}

@@ -1,0 +1,419 @@
+//! From one input to one record: repeats, decision, images. Everything here happens before the commit, so nothing
+//! here may be seen from outside until the block it writes to is durable (design §4 rule 1).
+
+use std::collections::BTreeMap;
+
+use smol_str::SmolStr;
+
+use crate::domain::apply::{self, EventInput, Firing, Outcome, World};
+use crate::domain::catalog::Catalog;
+use crate::domain::effect::{DeliveryOutcome, DeliveryReport, Effect, OutboxRow, OutboxState};
+use crate::domain::event::{Event, EventError, PROFILE_UPDATE};
+use crate::domain::ids::{DeliveryId, HashKey, InstanceId, Millis, OwnershipEpoch, PartitionId, ProfileKey, Pseq, SandboxId};
+use crate::domain::profile::Profile;
+use crate::domain::step::{MessageOutcome, Step, StepKind};
+use crate::runtime::api::EventStatus;
+use crate::runtime::partition::dedup::Novelty;
+use crate::runtime::partition::outbox::state_change;
+use crate::store::timers::TimerEntry;
+use crate::runtime::partition::install::{TimerList, timers_of};
+use crate::runtime::partition::{Partition, chain_share};
+use crate::runtime::view::Resolution;
+use crate::wire::component::put_changes;
+use crate::wire::cursor::WireError;
+use crate::wire::outbox::OutboxChange;
+use crate::wire::record::{Draft, EventView, Head, Mark, RecordKind, put_plain_record, put_profile_record};
+use crate::wire::value::map_from;
+
+/// Settings a decision depends on; the same for every partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecideConfig {
+    /// How long ids of unsequenced events are known, in milliseconds of engine time.
+    pub id_window_ms: i64,
+    /// Ids one partition keeps at most.
+    pub ids_max: usize,
+    /// Outbox rows of one partition for one surface; beyond it instances park.
+    pub outbox_rows_max: usize,
+    /// Whose instant a fired timer's decisions carry.
+    pub firing: Firing,
+    /// Keys profiles.
+    pub hash_key: HashKey,
+}
+
+/// What a decision needs to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    /// Settings.
+    pub config: &'a DecideConfig,
+    /// What is published.
+    pub catalog: &'a Catalog,
+    /// Engine time.
+    pub now: Millis,
+}
+
+/// Records on their way to the journal, and what follows once they are durable.
+#[derive(Debug, Default)]
+pub struct Draught {
+    /// Records, one behind the other.
+    pub bytes: Vec<u8>,
+    /// Last pseq of each partition in it.
+    pub spans: BTreeMap<PartitionId, Pseq>,
+    /// Timers set that the wheel takes, by partition. Those due later are with the partition's horizon.
+    pub timers: Vec<(PartitionId, TimerEntry)>,
+    /// Outbox rows decided.
+    pub sends: Vec<DeliveryId>,
+    outcome: Outcome,
+    components: Vec<u8>,
+    outbox: Vec<OutboxChange>,
+}
+
+impl Partition {
+    /// Handles an event that is valid in itself.
+    pub fn decide_event(
+        &mut self,
+        event: &Event,
+        key: ProfileKey,
+        mark: Mark,
+        about: Circumstances<'_>,
+        draught: &mut Draught,
+    ) -> Result<EventStatus, WireError> {
+        match self.dedup.judge(&mark, about.now, about.config.ids_max) {
+            Novelty::New => {}
+            Novelty::Repeated => return Ok(EventStatus::Duplicate),
+            Novelty::NoRoom => return Ok(EventStatus::Deferred),
+        }
+        let view = EventView { id: &event.id, kind: &event.kind, time: event.time, properties: &event.properties };
+        let update = event.kind == PROFILE_UPDATE;
+        if !update && !about.catalog.listens(&event.kind) {
+            draught.outcome.clear();
+            self.write(None, Some(mark), Some(view), key, about, draught);
+            return Ok(EventStatus::Accepted);
+        }
+        let properties = match map_from(&event.properties) {
+            Ok(map) => map,
+            Err(error) => {
+                return Ok(EventStatus::Rejected(EventError::new("bad_properties", error.to_string())));
+            }
+        };
+        let mut awake = Awake::wake(self, key, &event.profile)?;
+        draught.outcome.clear();
+        let world = self.world(about);
+        let room = |surface: Option<&str>| self.outbox.waiting(surface) < about.config.outbox_rows_max;
+        let world = World { room: &room, ..world };
+        if update {
+            if let Err(error) =
+                apply::apply_update(&mut awake.profile, &properties, about.now, world, &mut draught.outcome)
+            {
+                // Timers that were due fired all the same: they will fire again from their rows.
+                return Ok(EventStatus::Rejected(EventError::new("document_too_large", error.to_string())));
+            }
+        } else {
+            let input = EventInput {
+                id: &event.id,
+                kind: &event.kind,
+                time: event.time.unwrap_or(about.now),
+                properties: &properties,
+            };
+            apply::apply_event(&mut awake.profile, input, about.now, world, &mut draught.outcome);
+        }
+        self.write(Some(awake), Some(mark), Some(view), key, about, draught);
+        Ok(EventStatus::Accepted)
+    }
+
+    /// Fires what is due of a profile whose timer came up. A stale timer changes nothing.
+    pub fn decide_timer(
+        &mut self,
+        timer: &TimerEntry,
+        about: Circumstances<'_>,
+        draught: &mut Draught,
+    ) -> Result<(), WireError> {
+        if !self.table.names(timer) {
+            return Ok(());
+        }
+        self.decide_due(timer.key, about, draught)
+    }
+
+    /// Fires what is due of a profile and ends its instances in stopped versions.
+    pub fn decide_due(
+        &mut self,
+        key: ProfileKey,
+        about: Circumstances<'_>,
+        draught: &mut Draught,
+    ) -> Result<(), WireError> {
+        let mut awake = Awake::wake(self, key, "")?;
+        if !awake.known {
+            return Ok(());
+        }
+        draught.outcome.clear();
+        let room = |surface: Option<&str>| self.outbox.waiting(surface) < about.config.outbox_rows_max;
+        let world = World { room: &room, ..self.world(about) };
+        apply::apply_timers(&mut awake.profile, about.now, world, &mut draught.outcome);
+        if !draught.outcome.steps.is_empty() || !awake.profile.changes.is_empty() {
+            self.write(Some(awake), None, None, key, about, draught);
+        }
+        Ok(())
+    }
+
+    /// Takes in what a channel reports. A report on a row that is gone changes nothing.
+    pub fn decide_report(&mut self, report: &DeliveryReport, about: Circumstances<'_>, draught: &mut Draught) {
+        let Some(row) = self.outbox.get(report.id).cloned() else { return };
+        draught.outcome.clear();
+        let doubtful = row.state == OutboxState::InDoubt;
+        match &report.outcome {
+            DeliveryOutcome::AttemptStarted => {
+                let first = row.first_attempt_at.or(Some(about.now));
+                draught.outbox.push(state_change(&row, OutboxState::Started, first));
+            }
+            DeliveryOutcome::AttemptFailed { .. } => {
+                draught.outbox.push(state_change(&row, OutboxState::Pending, row.first_attempt_at));
+            }
+            DeliveryOutcome::Sent => self.settle(&row, MessageOutcome::Sent, None, doubtful.into(), draught),
+            DeliveryOutcome::Failed { reason } => {
+                self.settle(&row, MessageOutcome::Failed, Some(reason), doubtful.into(), draught);
+            }
+            DeliveryOutcome::InDoubt { reason } => {
+                if doubtful {
+                    return;
+                }
+                note(draught, reason);
+                draught.outcome.steps.push(message_step(&row, MessageOutcome::InDoubt));
+                draught.outbox.push(state_change(&row, OutboxState::InDoubt, row.first_attempt_at));
+            }
+        }
+        self.write_outbox(&row, about, draught);
+    }
+
+    /// Carries out what an operator decided about a row in doubt; whether it was in doubt.
+    pub fn decide_resolution(
+        &mut self,
+        id: DeliveryId,
+        resolution: Resolution,
+        about: Circumstances<'_>,
+        draught: &mut Draught,
+    ) -> bool {
+        let Some(row) = self.outbox.get(id).filter(|r| r.state == OutboxState::InDoubt).cloned() else {
+            return false;
+        };
+        draught.outcome.clear();
+        match resolution {
+            Resolution::Sent => self.settle(&row, MessageOutcome::Sent, None, Doubt::Resolved, draught),
+            Resolution::Drop => {
+                let reason = "dropped by an operator".to_owned();
+                self.settle(&row, MessageOutcome::Failed, Some(&reason), Doubt::Resolved, draught);
+            }
+            Resolution::Resend => {
+                draught.outcome.steps.push(message_step(&row, MessageOutcome::Resolved));
+                draught.outbox.push(state_change(&row, OutboxState::Pending, row.first_attempt_at));
+                draught.sends.push(row.id);
+            }
+        }
+        self.write_outbox(&row, about, draught);
+        true
+    }
+
+    /// Takes the partition over: from here on records carry the new epoch.
+    pub fn decide_ownership(&mut self, epoch: OwnershipEpoch, about: Circumstances<'_>, draught: &mut Draught) {
+        assert!(epoch > self.epoch, "an owner's epoch is above the last");
+        self.epoch = epoch;
+        let head = self.next_head(RecordKind::Ownership, ProfileKey::default(), about, draught);
+        put_plain_record(&mut draught.bytes, &head, &[]);
+    }
+
+    /// Writes the catalog into the system partition.
+    pub fn decide_catalog(&mut self, payload: &[u8], about: Circumstances<'_>, draught: &mut Draught) {
+        assert!(self.id == PartitionId::SYSTEM, "only the system partition holds the catalog");
+        let head = self.next_head(RecordKind::Catalog, ProfileKey::default(), about, draught);
+        put_plain_record(&mut draught.bytes, &head, payload);
+    }
+
+    fn settle(
+        &self,
+        row: &OutboxRow,
+        outcome: MessageOutcome,
+        reason: Option<&String>,
+        doubt: Doubt,
+        draught: &mut Draught,
+    ) {
+        if doubt == Doubt::Resolved {
+            draught.outcome.steps.push(message_step(row, MessageOutcome::Resolved));
+        }
+        if let Some(reason) = reason {
+            note(draught, reason);
+        }
+        draught.outcome.steps.push(message_step(row, outcome));
+        draught.outbox.push(OutboxChange::Gone(row.id));
+    }
+
+    fn write_outbox(&mut self, row: &OutboxRow, about: Circumstances<'_>, draught: &mut Draught) {
+        let (namespace, value) = row.profile.split_once(':').unwrap_or(("", &row.profile));
+        let key = about.config.hash_key.profile_key(SandboxId::DEFAULT, namespace, value);
+        self.write(None, None, None, key, about, draught);
+    }
+
+    fn world<'a>(&self, about: Circumstances<'a>) -> World<'a> {
+        World {
+            catalog: about.catalog,
+            sandbox: SandboxId::DEFAULT,
+            partition: self.id,
+            firing: about.config.firing,
+            room: &|_| true,
+        }
+    }
+
+    fn next_head(
+        &mut self,
+        kind: RecordKind,
+        key: ProfileKey,
+        about: Circumstances<'_>,
+        draught: &mut Draught,
+    ) -> Head {
+        self.pseq = Pseq(self.pseq.0 + 1);
+        self.engine_time = self.engine_time.max(about.now);
+        draught.spans.insert(self.id, self.pseq);
+        Head {
+            kind,
+            partition: self.id,
+            pseq: self.pseq,
+            engine_time: self.engine_time,
+            catalog: about.catalog.version,
+            epoch: self.epoch,
+            key,
+        }
+    }
+
+    /// Writes the record of one input and makes its images the partition's state.
+    fn write(
+        &mut self,
+        awake: Option<Awake>,
+        mark: Option<Mark>,
+        event: Option<EventView<'_>>,
+        key: ProfileKey,
+        about: Circumstances<'_>,
+        draught: &mut Draught,
+    ) {
+        let head = self.next_head(RecordKind::Profile, key, about, draught);
+        self.take_effects(draught);
+        draught.components.clear();
+        if let Some(awake) = awake {
+            self.passivate(awake, draught);
+        }
+        put_profile_record(
+            &mut draught.bytes,
+            &Draft {
+                head,
+                mark,
+                event,
+                steps: &draught.outcome.steps,
+                notes: &draught.outcome.notes,
+                outbox: &draught.outbox,
+                components: &draught.components,
+            },
+        );
+        for step in &draught.outcome.steps {
+            self.counts.count(step);
+        }
+        for change in draught.outbox.drain(..) {
+            self.outbox.install(&change, |row| surface_of(about.catalog, row));
+        }
+        if let Some(mark) = mark {
+            self.dedup.remember(&mark);
+        }
+        self.events += u64::from(event.is_some());
+        draught.outcome.clear();
+    }
+
+    /// Effects become changes of the outbox.
+    fn take_effects(&mut self, draught: &mut Draught) {
+        for effect in std::mem::take(&mut draught.outcome.effects) {
+            match effect {
+                Effect::Send(row) => {
+                    draught.sends.push(row.id);
+                    draught.outbox.push(OutboxChange::Put(row));
+                }
+                Effect::CancelUnattempted(instance) => self.cancel(instance, draught),
+            }
+        }
+    }
+
+    fn cancel(&mut self, instance: InstanceId, draught: &mut Draught) {
+        let any = DeliveryId { partition: self.id, instance, ordinal: 0 };
+        for id in self.outbox.unattempted(any, instance) {
+            let row = self.outbox.get(id).expect("listed just now").clone();
+            draught.outcome.steps.push(message_step(&row, MessageOutcome::Cancelled));
+            draught.outbox.push(OutboxChange::Gone(id));
+        }
+    }
+
+    /// Encodes what changed and puts the profile back to sleep.
+    fn passivate(&mut self, awake: Awake, draught: &mut Draught) {
+        let Awake { mut profile, known, chain_before, stood } = awake;
+        let changes = std::mem::take(&mut profile.changes);
+        let worth_keeping = known || !draught.outcome.steps.is_empty() || !profile.document.is_empty();
+        if changes.is_empty() || !worth_keeping {
+            return;
+        }
+        if profile.chain != chain_before {
+            let before = chain_share(&profile.identity, chain_before);
+            let after = chain_share(&profile.identity, profile.chain);
+            self.hash_sum = self.hash_sum.wrapping_sub(before).wrapping_add(after);
+        }
+        put_changes(&mut draught.components, &profile, &changes);
+        self.table.store(&profile);
+        let id = self.id;
+        self.reschedule(&stood, &timers_of(&profile), |timer| draught.timers.push((id, timer)));
+    }
+}
+
+/// The surface a row leaves by.
+pub fn surface_of(catalog: &Catalog, row: &OutboxRow) -> Option<SmolStr> {
+    catalog.program(row.version).messages.get(usize::from(row.message)).and_then(|m| m.surface.clone())
+}
+
+/// Whether a settled row was in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    None,
+    Resolved,
+}
+
+impl From<bool> for Doubt {
+    fn from(doubtful: bool) -> Self {
+        if doubtful { Self::Resolved } else { Self::None }
+    }
+}
+
+fn message_step(row: &OutboxRow, outcome: MessageOutcome) -> Step {
+    Step {
+        version: row.version,
+        node: row.node,
+        ordinal: row.entry_ordinal,
+        kind: StepKind::Message { message: row.message, outcome },
+        due: Millis::NEVER,
+    }
+}
+
+/// Attaches `text` to the step that is pushed next.
+fn note(draught: &mut Draught, text: &str) {
+    draught.outcome.notes.push((draught.outcome.steps.len(), text.to_owned()));
+}
+
+/// A profile that is awake for one input.
+struct Awake {
+    profile: Profile,
+    known: bool,
+    chain_before: u64,
+    stood: TimerList,
+}
+
+impl Awake {
+    fn wake(partition: &Partition, key: ProfileKey, identity: &str) -> Result<Self, WireError> {
+        let known = partition.table.wake(key)?;
+        let (profile, known) = match known {
+            Some(profile) => (profile, true),
+            None => (Profile::new(key, SmolStr::new(identity)), false),
+        };
+        let chain_before = profile.chain;
+        let stood = timers_of(&profile);
+        Ok(Self { profile, known, chain_before, stood })
+    }
+}

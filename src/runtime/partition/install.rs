@@ -1,0 +1,145 @@
+//! Recovery of a partition: images from a snapshot's pages and parts, then records of the tail. Executes nothing.
+//!
+//! Parts of a snapshot (what is not in pages), all of it at the same cut:
+//! ```text
+//! format u8 = 1 · pseq u64 · engine time i64 · epoch u32 · events u64 · hash sum u128 · dedup · outbox · counts ·
+//! horizon (the rest)
+//! ```
+
+use smallvec::SmallVec;
+
+use crate::domain::catalog::Catalog;
+use crate::domain::ids::{Millis, OwnershipEpoch, PartitionId, Pseq};
+use crate::domain::profile::Profile;
+use crate::runtime::horizon::{Horizon, Placement};
+use crate::runtime::partition::counts::Counts;
+use crate::runtime::partition::decide::surface_of;
+use crate::runtime::partition::dedup::Dedup;
+use crate::runtime::partition::outbox::Outbox;
+use crate::store::timers::TimerEntry;
+use crate::runtime::partition::{Partition, chain_share};
+use crate::wire::component;
+use crate::wire::cursor::{Cursor, WireError};
+use crate::wire::record::{ProfileRecord, Record, RecordKind};
+
+const PARTS_FORMAT: u8 = 1;
+
+impl Partition {
+    /// Everything that is not in pages, as it is now.
+    pub fn put_parts(&self, out: &mut Vec<u8>) {
+        out.push(PARTS_FORMAT);
+        out.extend_from_slice(&self.pseq.0.to_le_bytes());
+        out.extend_from_slice(&self.engine_time.0.to_le_bytes());
+        out.extend_from_slice(&self.epoch.0.to_le_bytes());
+        out.extend_from_slice(&self.events.to_le_bytes());
+        out.extend_from_slice(&self.hash_sum.to_le_bytes());
+        self.dedup.put(out);
+        self.outbox.put(out);
+        self.counts.put(out);
+        self.horizon.encode(out);
+    }
+
+    /// Installs a snapshot: parts, then pages in ascending order.
+    pub fn from_snapshot<'a>(
+        id: PartitionId,
+        generation: u64,
+        parts: &[u8],
+        pages: impl Iterator<Item = (u32, &'a [u8])>,
+        catalog: &Catalog,
+    ) -> Result<Self, WireError> {
+        let mut cursor = Cursor::new(parts);
+        let format = cursor.u8("format")?;
+        if format != PARTS_FORMAT {
+            return Err(WireError::invalid("snapshot format", format));
+        }
+        let mut partition = Self::new(id);
+        partition.generation = generation;
+        partition.pseq = Pseq(cursor.u64("pseq")?);
+        partition.engine_time = Millis(cursor.i64("engine time")?);
+        partition.epoch = OwnershipEpoch(cursor.u32("epoch")?);
+        partition.events = cursor.u64("events")?;
+        partition.hash_sum = cursor.u128("hash sum")?;
+        partition.dedup = Dedup::read(&mut cursor)?;
+        partition.outbox = Outbox::read(&mut cursor, |row| surface_of(catalog, row))?;
+        partition.counts = Counts::read(&mut cursor)?;
+        partition.horizon = Horizon::decode(cursor.rest()).map_err(|e| WireError::invalid("horizon", e))?;
+        for (page, bytes) in pages {
+            partition.table.install_page(page, bytes)?;
+        }
+        Ok(partition)
+    }
+
+    /// Installs a record of the tail. Records at or before the cut are skipped; a gap is corruption.
+    pub fn install(&mut self, record: &Record<'_>, catalog: &Catalog) -> Result<(), WireError> {
+        let head = &record.head;
+        if head.pseq <= self.pseq {
+            return Ok(());
+        }
+        if head.pseq.0 != self.pseq.0 + 1 {
+            return Err(WireError::invalid(
+                "journal",
+                format!("partition {} goes from record {} to {}", self.id, self.pseq, head.pseq),
+            ));
+        }
+        self.pseq = head.pseq;
+        self.engine_time = self.engine_time.max(head.engine_time);
+        self.epoch = head.epoch;
+        if head.kind == RecordKind::Profile {
+            self.install_profile(record, catalog)?;
+        }
+        Ok(())
+    }
+
+    fn install_profile(&mut self, record: &Record<'_>, catalog: &Catalog) -> Result<(), WireError> {
+        let payload = ProfileRecord::read(&record.payload)?;
+        if let Some(mark) = &payload.mark {
+            self.dedup.remember(mark);
+        }
+        self.events += u64::from(payload.event.is_some());
+        for step in &payload.steps {
+            self.counts.count(step);
+        }
+        for change in &payload.outbox {
+            self.outbox.install(change, |row| surface_of(catalog, row));
+        }
+        if payload.components.is_empty() {
+            return Ok(());
+        }
+        let key = record.head.key;
+        let mut profile = self.table.wake(key)?.unwrap_or_else(|| component::blank_profile(key));
+        let before = chain_share(&profile.identity, profile.chain);
+        let stood = timers_of(&profile);
+        component::install(&mut profile, payload.components)?;
+        let after = chain_share(&profile.identity, profile.chain);
+        self.hash_sum = self.hash_sum.wrapping_sub(before).wrapping_add(after);
+        self.table.store(&profile);
+        let stands = timers_of(&profile);
+        // What falls into an opened slot is found again when the rows are scanned after the replay.
+        self.reschedule(&stood, &stands, |_| {});
+        Ok(())
+    }
+
+    /// Tells the horizon which timers went and which came; `near` gets those for the wheel.
+    pub fn reschedule(&mut self, stood: &[TimerEntry], stands: &[TimerEntry], mut near: impl FnMut(TimerEntry)) {
+        for timer in stood.iter().filter(|t| !stands.contains(t)) {
+            self.horizon.cancel(timer);
+        }
+        for timer in stands.iter().filter(|t| !stood.contains(t)) {
+            if self.horizon.set(*timer) == Placement::Wheel {
+                near(*timer);
+            }
+        }
+    }
+}
+
+/// The timers of a profile's instances.
+pub fn timers_of(profile: &Profile) -> TimerList {
+    profile
+        .instances
+        .iter()
+        .map(|i| TimerEntry { key: profile.key, ordinal: i.ordinal, generation: i.generation, due: i.due })
+        .collect()
+}
+
+/// Timers of one profile: mostly one or two.
+pub type TimerList = SmallVec<[TimerEntry; 2]>;

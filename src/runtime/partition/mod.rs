@@ -1,0 +1,75 @@
+//! A partition: the unit of state, order, move and recovery. Owns its profiles, repeats, outbox and counters.
+//!
+//! One input at a time becomes one record of absolute images ([`decide`]); recovery installs the same images and
+//! executes nothing ([`install`]). Which shard's thread runs this is not its business: a move hands over the box.
+
+pub mod counts;
+pub mod decide;
+pub mod dedup;
+pub mod install;
+pub mod outbox;
+pub mod table;
+
+use crate::domain::ids::{Millis, OwnershipEpoch, PartitionId, Pseq};
+use crate::runtime::horizon::Horizon;
+use crate::store::timers::SlotNo;
+
+use counts::Counts;
+use dedup::Dedup;
+use outbox::Outbox;
+use table::Table;
+
+/// One partition's state.
+#[derive(Debug)]
+pub struct Partition {
+    /// Which one.
+    pub id: PartitionId,
+    /// Sequence of its last record.
+    pub pseq: Pseq,
+    /// Engine time of its last record.
+    pub engine_time: Millis,
+    /// How often it changed hands.
+    pub epoch: OwnershipEpoch,
+    /// Its profiles.
+    pub table: Table,
+    /// What it knows of past inputs.
+    pub dedup: Dedup,
+    /// Messages decided and not answered for.
+    pub outbox: Outbox,
+    /// What its profiles did.
+    pub counts: Counts,
+    /// Events accepted.
+    pub events: u64,
+    /// Keyed sum of its profiles' chains of decisions (design §9).
+    pub hash_sum: u128,
+    /// Timers beyond the wheel.
+    pub horizon: Horizon,
+    /// Number of its last checkpoint.
+    pub generation: u64,
+}
+
+impl Partition {
+    /// An empty partition.
+    pub fn new(id: PartitionId) -> Self {
+        Self {
+            id,
+            pseq: Pseq(0),
+            engine_time: Millis::MIN,
+            epoch: OwnershipEpoch(0),
+            table: Table::default(),
+            dedup: Dedup::default(),
+            outbox: Outbox::default(),
+            counts: Counts::default(),
+            events: 0,
+            hash_sum: 0,
+            // Nothing is opened yet: the shard opens slots as time comes to them.
+            horizon: Horizon::new(SlotNo(i64::MIN)),
+            generation: 0,
+        }
+    }
+}
+
+/// A profile's share of the decision hash; nothing before its first decision.
+fn chain_share(identity: &str, chain: u64) -> u128 {
+    if chain == 0 { 0 } else { crate::domain::ids::stable_hash(&[identity.as_bytes(), &chain.to_le_bytes()]) }
+}

@@ -1,0 +1,311 @@
+//! The table of a partition's profiles: a hot row and a cold record each, in pages that snapshots copy on write.
+//!
+//! A profile is awake only while an input is handled: [`Table::wake`] decodes it, [`Table::store`] passivates it
+//! again. Rows keep their slot for life, so that pages are stable. Must never be iterated in hash order.
+
+use hashbrown::HashTable;
+use smallvec::SmallVec;
+
+use crate::domain::ids::{JourneyId, Millis, NodeNo, ProfileKey, VersionId};
+use crate::domain::profile::{DueKind, Instance, Profile};
+use crate::wire::component::{self, put_cold, put_position, vacant_instance};
+use crate::store::timers::TimerEntry;
+use crate::wire::cursor::{Cursor, WireError, put_bytes};
+
+/// Rows of one page: small enough that copying one before a write is no pause, large enough that a page is worth a write.
+pub const PAGE_ROWS: usize = 256;
+
+/// Where an instance stands: all that a timer or a count needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    version: VersionId,
+    journey: JourneyId,
+    ordinal: u32,
+    generation: u32,
+    entered_at: Millis,
+    due: Millis,
+    node: NodeNo,
+    sends: u16,
+    due_kind: DueKind,
+}
+
+impl Position {
+    fn of(instance: &Instance) -> Self {
+        Self {
+            version: instance.version,
+            journey: instance.journey,
+            ordinal: instance.ordinal,
+            generation: instance.generation,
+            entered_at: instance.entered_at,
+            due: instance.due,
+            node: instance.node,
+            sends: instance.sends,
+            due_kind: instance.due_kind,
+        }
+    }
+
+    fn restore(&self, instance: &mut Instance) {
+        instance.version = self.version;
+        instance.journey = self.journey;
+        instance.generation = self.generation;
+        instance.entered_at = self.entered_at;
+        instance.due = self.due;
+        instance.node = self.node;
+        instance.sends = self.sends;
+        instance.due_kind = self.due_kind;
+    }
+}
+
+#[derive(Debug)]
+struct Row {
+    key: ProfileKey,
+    /// One instance inline; more overflow to the heap.
+    positions: SmallVec<[Position; 1]>,
+    /// Header, contexts and document as components.
+    cold: Box<[u8]>,
+}
+
+/// Pages still to be copied at a cut.
+#[derive(Debug)]
+struct Capture {
+    pending: Vec<bool>,
+    next: usize,
+    copied: Vec<(u32, Vec<u8>)>,
+}
+
+/// The profiles of one partition.
+#[derive(Debug, Default)]
+pub struct Table {
+    index: HashTable<u32>,
+    rows: Vec<Row>,
+    dirty: Vec<bool>,
+    capture: Option<Capture>,
+    scratch: Vec<u8>,
+}
+
+fn bucket(key: ProfileKey) -> u64 {
+    // The key is a keyed hash already; its low half is independent of the partition's bits.
+    key.0 as u64
+}
+
+impl Table {
+    /// Profiles held.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    fn slot(&self, key: ProfileKey) -> Option<u32> {
+        self.index.find(bucket(key), |&slot| self.rows[slot as usize].key == key).copied()
+    }
+
+    /// Whether the profile is known.
+    pub fn contains(&self, key: ProfileKey) -> bool {
+        self.slot(key).is_some()
+    }
+
+    /// The profile, awake; `None` if never seen. Errors only on a corrupt cold record.
+    pub fn wake(&self, key: ProfileKey) -> Result<Option<Profile>, WireError> {
+        let Some(slot) = self.slot(key) else { return Ok(None) };
+        self.wake_slot(slot).map(Some)
+    }
+
+    fn wake_slot(&self, slot: u32) -> Result<Profile, WireError> {
+        let row = &self.rows[slot as usize];
+        let mut profile = component::blank_profile(row.key);
+        component::install(&mut profile, &row.cold)?;
+        for position in &row.positions {
+            let index = match profile.instances.iter().position(|i| i.ordinal >= position.ordinal) {
+                Some(index) if profile.instances[index].ordinal == position.ordinal => index,
+                found => {
+                    let index = found.unwrap_or(profile.instances.len());
+                    profile.instances.insert(index, vacant_instance(position.ordinal));
+                    index
+                }
+            };
+            position.restore(&mut profile.instances[index]);
+        }
+        Ok(profile)
+    }
+
+    /// Passivates `profile`: its row and cold record are what they are from now on.
+    pub fn store(&mut self, profile: &Profile) {
+        self.scratch.clear();
+        put_cold(&mut self.scratch, profile);
+        let positions = profile.instances.iter().map(Position::of).collect();
+        match self.slot(profile.key) {
+            Some(slot) => {
+                self.touch(slot);
+                let row = &mut self.rows[slot as usize];
+                row.positions = positions;
+                if *row.cold != *self.scratch {
+                    row.cold = self.scratch.as_slice().into();
+                }
+            }
+            None => self.insert(Row { key: profile.key, positions, cold: self.scratch.as_slice().into() }),
+        }
+    }
+
+    fn insert(&mut self, row: Row) {
+        let slot = self.rows.len() as u32;
+        let key = row.key;
+        if self.rows.len().is_multiple_of(PAGE_ROWS) {
+            // A page begun after the cut is not part of it: the capture knows only pages that were there.
+            self.dirty.push(true);
+        } else {
+            self.touch(slot - 1);
+        }
+        self.rows.push(row);
+        let rows = &self.rows;
+        self.index.insert_unique(bucket(key), slot, |&slot| bucket(rows[slot as usize].key));
+    }
+
+    /// Before a row changes: its page is copied for the cut in progress, and due for the next one.
+    fn touch(&mut self, slot: u32) {
+        let page = slot as usize / PAGE_ROWS;
+        self.copy_page(page);
+        self.dirty[page] = true;
+    }
+
+    fn copy_page(&mut self, page: usize) {
+        let Some(capture) = &mut self.capture else { return };
+        if !capture.pending.get(page).copied().unwrap_or(false) {
+            return;
+        }
+        capture.pending[page] = false;
+        let bytes = encode_page(&self.rows, page);
+        capture.copied.push((page as u32, bytes));
+    }
+
+    /// Begins a cut: the pages dirty now will be copied as they are now. `Whole` copies all.
+    pub fn begin_capture(&mut self, extent: Extent) {
+        assert!(self.capture.is_none(), "one cut at a time");
+        let pending = match extent {
+            Extent::Whole => vec![true; self.dirty.len()],
+            Extent::Dirty => self.dirty.clone(),
+        };
+        self.dirty.fill(false);
+        self.capture = Some(Capture { pending, next: 0, copied: Vec::new() });
+    }
+
+    /// Copies up to `pages_max` more pages of the cut into `out`; whether the cut is complete.
+    pub fn capture_some(&mut self, pages_max: usize, out: &mut Vec<(u32, Vec<u8>)>) -> bool {
+        for _ in 0..pages_max {
+            let Some(capture) = &mut self.capture else { return true };
+            let Some(offset) = capture.pending[capture.next..].iter().position(|p| *p) else {
+                capture.next = capture.pending.len();
+                break;
+            };
+            let page = capture.next + offset;
+            capture.next = page + 1;
+            self.copy_page(page);
+        }
+        let Some(capture) = &mut self.capture else { return true };
+        out.append(&mut capture.copied);
+        let complete = !capture.pending.iter().skip(capture.next).any(|p| *p);
+        if complete {
+            self.capture = None;
+        }
+        complete
+    }
+
+    /// After a snapshot failed: its pages are due again.
+    pub fn mark_all_dirty(&mut self) {
+        self.capture = None;
+        self.dirty.fill(true);
+    }
+
+    /// Installs a page of a snapshot. Pages come in ascending order.
+    pub fn install_page(&mut self, page: u32, bytes: &[u8]) -> Result<(), WireError> {
+        let expected = page as usize * PAGE_ROWS;
+        if expected != self.rows.len() {
+            return Err(WireError::invalid("page", format!("page {page} after {} rows", self.rows.len())));
+        }
+        let mut cursor = Cursor::new(bytes);
+        while !cursor.is_empty() {
+            let key = ProfileKey(cursor.u128("profile key")?);
+            let mut profile = component::blank_profile(key);
+            component::install(&mut profile, cursor.bytes("profile")?)?;
+            self.store(&profile);
+        }
+        self.dirty[page as usize] = false;
+        Ok(())
+    }
+
+    /// Every timer, in slot order.
+    pub fn timers(&self) -> impl Iterator<Item = TimerEntry> + '_ {
+        self.rows.iter().flat_map(|row| {
+            row.positions.iter().map(|p| TimerEntry {
+                key: row.key,
+                ordinal: p.ordinal,
+                generation: p.generation,
+                due: p.due,
+            })
+        })
+    }
+
+    /// Whether the row still names this timer (design §5: instance, generation *and* due).
+    pub fn names(&self, timer: &TimerEntry) -> bool {
+        self.slot(timer.key).is_some_and(|slot| {
+            self.rows[slot as usize].positions.iter().any(|p| {
+                p.ordinal == timer.ordinal && p.generation == timer.generation && p.due == timer.due
+            })
+        })
+    }
+
+    /// Keys of profiles from slot `from` on with an instance in one of the `versions`, at most `max` rows looked at;
+    /// and the slot to go on from, `None` at the end.
+    pub fn inside(
+        &self,
+        versions: &[VersionId],
+        from: usize,
+        max: usize,
+        out: &mut Vec<ProfileKey>,
+    ) -> Option<usize> {
+        let end = self.rows.len().min(from + max);
+        for row in &self.rows[from..end] {
+            if row.positions.iter().any(|p| versions.contains(&p.version)) {
+                out.push(row.key);
+            }
+        }
+        (end < self.rows.len()).then_some(end)
+    }
+
+    /// Every profile, awake, in slot order: for checks and exports.
+    pub fn profiles(&self) -> impl Iterator<Item = Result<Profile, WireError>> + '_ {
+        (0..self.rows.len() as u32).map(|slot| self.wake_slot(slot))
+    }
+}
+
+/// What a cut copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Every page.
+    Whole,
+    /// Pages changed since the last cut.
+    Dirty,
+}
+
+fn encode_page(rows: &[Row], page: usize) -> Vec<u8> {
+    let start = page * PAGE_ROWS;
+    let end = rows.len().min(start + PAGE_ROWS);
+    let mut out = Vec::with_capacity((end - start) * 160);
+    let mut body = Vec::new();
+    for row in &rows[start..end] {
+        out.extend_from_slice(&row.key.0.to_le_bytes());
+        body.clear();
+        let mut instance = vacant_instance(0);
+        for position in &row.positions {
+            position.restore(&mut instance);
+            instance.ordinal = position.ordinal;
+            put_position(&mut body, &instance);
+        }
+        body.extend_from_slice(&row.cold);
+        put_bytes(&mut out, &body);
+    }
+    out
+}

@@ -1,0 +1,66 @@
+//! A ticket follows one submission through the shards: each event's fate, and who waits for all of them.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::runtime::api::{EventStatus, Refusal};
+
+/// What one submission came to.
+pub type Verdict = Result<Vec<EventStatus>, Refusal>;
+
+/// Shared by the parts of a submission that went to different shards.
+#[derive(Debug)]
+pub struct Ticket {
+    remaining: AtomicUsize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    statuses: Vec<EventStatus>,
+    waiter: Option<oneshot::Sender<Verdict>>,
+}
+
+impl Ticket {
+    /// A ticket for `count` events, all accepted unless said otherwise.
+    pub fn new(count: usize) -> (Self, oneshot::Receiver<Verdict>) {
+        let (sender, receiver) = oneshot::channel();
+        let statuses = vec![EventStatus::Accepted; count];
+        let state = Mutex::new(State { statuses, waiter: Some(sender) });
+        (Self { remaining: AtomicUsize::new(count), state }, receiver)
+    }
+
+    /// Notes a fate other than accepted.
+    pub fn set(&self, index: u32, status: EventStatus) {
+        self.state.lock().statuses[index as usize] = status;
+    }
+
+    /// `count` more events are durable (or needed no commit).
+    pub fn settle(&self, count: usize) {
+        // ORDER: AcqRel, so that the last one to settle sees every status set before.
+        if self.remaining.fetch_sub(count, Ordering::AcqRel) == count {
+            let mut state = self.state.lock();
+            let statuses = std::mem::take(&mut state.statuses);
+            if let Some(waiter) = state.waiter.take() {
+                // A receiver that is gone (its connection closed) needs no answer.
+                let _ = waiter.send(Ok(statuses));
+            }
+        }
+    }
+
+    /// The submission can't become durable any more.
+    pub fn refuse(&self, refusal: Refusal) {
+        if let Some(waiter) = self.state.lock().waiter.take() {
+            let _ = waiter.send(Err(refusal));
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // Dropped unsettled: a shard stopped with it in its mailbox.
+        self.refuse(Refusal::Stopping);
+    }
+}
