@@ -15,15 +15,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use metrics_exporter_prometheus::PrometheusHandle;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Serialize;
 
 use crate::config::{Clock, Config};
 use crate::runtime::engine::Engine;
+use crate::transport::api_keys::{self, ApiKeys};
 use crate::transport::clock::SourceClock;
 use crate::transport::http::{Api, ApiOptions, HttpListener, ListenerOptions, router};
-use crate::transport::api_keys::{self, ApiKeys};
 
 /// Why a server can't start; the operator mends the named setting.
 #[derive(Debug, thiserror::Error)]
@@ -138,4 +139,69 @@ pub struct Addresses {
     pub data: String,
     /// Process id.
     pub pid: u32,
+}
+
+/// Listeners over a running engine.
+#[derive(Debug)]
+pub struct Server {
+    addresses: Addresses,
+    draining: Arc<AtomicBool>,
+    http: HttpListener,
+}
+
+/// What the listeners need besides settings.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The running engine.
+    pub engine: Engine,
+    /// Who may speak; see [`api_keys`].
+    pub keys: Arc<ApiKeys>,
+    /// Renders `/metrics`.
+    pub metrics: PrometheusHandle,
+}
+
+impl Server {
+    /// Opens all listeners, or none.
+    pub fn start(config: &Config, parts: Parts) -> Result<Self, StartError> {
+        check_exposure(config, &parts.keys)?;
+        let clock = match config.engine.clock {
+            Clock::Wall => SourceClock::Wall,
+            Clock::Events => SourceClock::events(),
+        };
+        let options = ApiOptions {
+            request_timeout: config.http.request_timeout.0,
+            patience: config.http.patience.0,
+            requests_max: config.http.requests_max,
+        };
+        let api = Api::new(parts.engine, parts.keys, clock, parts.metrics, options);
+        let draining = Arc::clone(&api.draining);
+        let bound = bind("http.listen", config.http.listen)?;
+        let options = ListenerOptions {
+            connections_max: config.http.connections_max,
+            header_timeout: config.http.header_timeout.0,
+        };
+        let http = HttpListener::start(bound, router(api), tls(config, &[b"h2", b"http/1.1"])?, options)
+            .map_err(|source| StartError::Bind { setting: "http.listen", address: config.http.listen, source })?;
+        let addresses = Addresses {
+            http: http.address(),
+            grpc: http.address(),
+            tcp: config.tcp.listen,
+            data: config.engine.data.display().to_string(),
+            pid: std::process::id(),
+        };
+        Ok(Self { addresses, draining, http })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Phases 1 and 2 of a stop: not ready, no new connections, then what is under way ends, for at most `patience`.
+    pub async fn drain(self, patience: Duration) {
+        self.draining.store(true, Ordering::Relaxed);
+        if let Err(error) = self.http.drain(patience).await {
+            tracing::warn!(%error, "the HTTP listener ended with an error");
+        }
+    }
 }

@@ -43,7 +43,8 @@ impl ApiKeys {
         let Some(key) = key else { return false };
         let presented = digest(key);
         // All digests are compared in full, so that the time taken tells nothing about any of them.
-        let matches = self.0.iter().fold(subtle::Choice::from(0), |found, entry| found | entry.value().ct_eq(&presented));
+        let matches =
+            self.0.iter().fold(subtle::Choice::from(0), |found, entry| found | entry.value().ct_eq(&presented));
         matches.into()
     }
 }

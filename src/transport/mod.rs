@@ -1,5 +1,5 @@
 //! How inputs come in. Each transport translates, submits and translates back; none decides anything, none knows another.
 
+pub mod api_keys;
 pub mod clock;
 pub mod http;
-pub mod api_keys;

@@ -94,7 +94,9 @@ pub struct FilesArgs {
 
 /// Resource files, and where they go.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  sojourn plan journeys/\n  sojourn apply journeys/ --server https://sojourn.example.com")]
+#[command(
+    after_help = "Examples:\n  sojourn plan journeys/\n  sojourn apply journeys/ --server https://sojourn.example.com"
+)]
 pub struct ServerFilesArgs {
     /// Files or directories (recursive); references are resolved over everything given
     #[arg(required = true, value_name = "DIR")]
@@ -279,7 +281,9 @@ pub struct DemoArgs {
 
 /// Backing up.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  systemctl stop sojourn && sojourn backup --data /var/lib/sojourn /backup/2026-01-31")]
+#[command(
+    after_help = "Example:\n  systemctl stop sojourn && sojourn backup --data /var/lib/sojourn /backup/2026-01-31"
+)]
 pub struct BackupArgs {
     /// Data directory of a stopped server
     #[arg(long, value_name = "DIR", env = "SOJOURN_DATA", default_value = "./sojourn-data")]

@@ -31,10 +31,9 @@ pub enum Answer<T> {
 impl Client {
     /// A client of the server named by flags and environment.
     pub fn new(args: &ServerArgs) -> Result<Self, Failure> {
-        let base: Url = args
-            .server
-            .parse()
-            .map_err(|e| Failure::Usage(format!("--server {:?} is no URL: {e}; e.g. http://127.0.0.1:8080", args.server)))?;
+        let base: Url = args.server.parse().map_err(|e| {
+            Failure::Usage(format!("--server {:?} is no URL: {e}; e.g. http://127.0.0.1:8080", args.server))
+        })?;
         if !matches!(base.scheme(), "http" | "https") {
             return Err(Failure::Usage(format!("--server {base} must begin with http:// or https://")));
         }
@@ -67,7 +66,12 @@ impl Client {
     }
 
     /// One request; a refusal by the server is a failure.
-    pub fn call<T: DeserializeOwned>(&self, method: Method, url: Url, body: Option<&impl Serialize>) -> Result<T, Failure> {
+    pub fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, Failure> {
         match self.ask(method, url, body)? {
             Answer::Ok(value) => Ok(value),
             Answer::Refused(_, body, _) => Err(refused(*body)),
@@ -103,15 +107,20 @@ impl Client {
         self.finish(self.http.post(url).header("content-type", media_type).body(body))
     }
 
-    fn finish<T: DeserializeOwned>(&self, mut request: reqwest::RequestBuilder) -> Result<(Option<u64>, Answer<T>), Failure> {
+    fn finish<T: DeserializeOwned>(
+        &self,
+        mut request: reqwest::RequestBuilder,
+    ) -> Result<(Option<u64>, Answer<T>), Failure> {
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
         }
         self.runtime.block_on(async {
-            let unreachable = |e: reqwest::Error| Failure::Unreachable(format!("no server at {}: {}", self.base, causes(&e)));
+            let unreachable =
+                |e: reqwest::Error| Failure::Unreachable(format!("no server at {}: {}", self.base, causes(&e)));
             let response = request.send().await.map_err(unreachable)?;
             let status = response.status();
-            let retry = response.headers().get("retry-after").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+            let retry =
+                response.headers().get("retry-after").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
             let bytes = response.bytes().await.map_err(unreachable)?;
             let strange = |e: serde_json::Error| {
                 Failure::Failed(format!("{} answered {status}, but not as Sojourn does: {e}", self.base))

@@ -34,7 +34,8 @@ fn people(body: &DeliveriesBody) -> String {
     if body.deliveries.is_empty() {
         return "none".to_owned();
     }
-    let mut rows = table(&["delivery", "profile", "journey", "message", "channel", "state", "decided at", "first attempt"]);
+    let mut rows =
+        table(&["delivery", "profile", "journey", "message", "channel", "state", "decided at", "first attempt"]);
     for d in &body.deliveries {
         let attempt = d.first_attempt_at.as_deref().unwrap_or("");
         rows.add_row([&d.id, &d.profile, &d.journey, &d.message, &d.channel, &d.state, &d.decided_at, attempt]);

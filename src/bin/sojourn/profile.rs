@@ -10,7 +10,10 @@ use crate::output::{Output, table};
 /// Asks the server.
 pub fn run(args: &ProfileArgs, output: &Output) -> Result<(), Failure> {
     if !args.profile.contains(':') {
-        return Err(Failure::Usage(format!("{:?} has no namespace; write namespace:value, e.g. crm:4711", args.profile)));
+        return Err(Failure::Usage(format!(
+            "{:?} has no namespace; write namespace:value, e.g. crm:4711",
+            args.profile
+        )));
     }
     let client = Client::new(&args.server)?;
     let url = client.url(&["v1", "profiles", &args.profile], &[("timeline", args.timeline.to_string())]);

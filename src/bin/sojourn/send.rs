@@ -40,7 +40,8 @@ pub fn run(args: &SendArgs, output: &Output) -> Result<(), Failure> {
         batch.bytes.push(b'\n');
     }
     batch.send(&client, &mut summary)?;
-    output.result(&summary, |s| format!("{} accepted, {} duplicates, {} rejected", s.accepted, s.duplicates, s.rejected));
+    output
+        .result(&summary, |s| format!("{} accepted, {} duplicates, {} rejected", s.accepted, s.duplicates, s.rejected));
     if summary.rejected > 0 { Err(Failure::Failed(String::new())) } else { Ok(()) }
 }
 

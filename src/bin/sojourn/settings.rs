@@ -31,8 +31,7 @@ impl clap::Args for SettingsArgs {
                 arg = arg.num_args(0..=1).require_equals(true).default_missing_value("true");
             }
             command.arg(
-                arg
-                    .long(d.flag())
+                arg.long(d.flag())
                     .value_name("VALUE")
                     .help_heading(heading)
                     .help(format!("{} [default: {default}] [env: {}]", d.doc.trim(), d.variable()))

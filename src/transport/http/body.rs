@@ -78,8 +78,8 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for JsonBody<T> {
             .suggest("send `Content-Type: application/json`"));
         }
         let bytes = read(&parts.headers, body, limits::BATCH_BYTES_MAX).await?;
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, "bad_json", format!("the body is not as described: {error}")))
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
+            ApiError::new(StatusCode::BAD_REQUEST, "bad_json", format!("the body is not as described: {error}"))
+        })
     }
 }

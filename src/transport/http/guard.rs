@@ -30,16 +30,23 @@ pub async fn authenticate(State(api): State<Api>, request: Request, next: Next) 
 /// Bounds requests at once and the time of each. The body is read within that time, so a slow sender is bounded too.
 pub async fn bound(State(api): State<Api>, request: Request, next: Next) -> Response {
     let Ok(_permit) = api.requests.try_acquire() else {
-        return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_requests_at_once", "too many requests at once")
-            .retry_after(api.options.patience)
-            .into_response();
+        return ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_many_requests_at_once",
+            "too many requests at once",
+        )
+        .retry_after(api.options.patience)
+        .into_response();
     };
     match tokio::time::timeout(api.options.request_timeout, next.run(request)).await {
         Ok(response) => response,
         Err(_) => ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "timeout",
-            format!("not done within {} ms; events may or may not have been taken", api.options.request_timeout.as_millis()),
+            format!(
+                "not done within {} ms; events may or may not have been taken",
+                api.options.request_timeout.as_millis()
+            ),
         )
         .suggest("send it again: events already taken are recognised by their id")
         .retry_after(api.options.patience)

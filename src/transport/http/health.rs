@@ -16,14 +16,14 @@ use crate::runtime::view::Health;
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The process answers. Restart it if it does not.
-#[utoipa::path(get, path = "/health/live", tag = "operations", responses((status = 200, description = "Alive", body = LiveBody)))]
+#[utoipa::path(get, path = "/health/live", tag = "operations", security(()), responses((status = 200, description = "Alive", body = LiveBody)))]
 pub async fn live() -> Json<LiveBody> {
     Json(LiveBody { state: "live".to_owned() })
 }
 
 /// Takes events. Route traffic elsewhere while it does not; restarting does not help unless the state is `failed`.
 #[utoipa::path(
-    get, path = "/health/ready", tag = "operations",
+    get, path = "/health/ready", tag = "operations", security(()),
     responses(
         (status = 200, description = "Serving", body = Health),
         (status = 503, description = "Starting, disk full, stopping or failed", body = Health),
@@ -32,7 +32,8 @@ pub async fn live() -> Json<LiveBody> {
 pub async fn ready(State(api): State<Api>) -> Response {
     let mut health = api.engine.health();
     if health.ready && api.draining.load(Ordering::Relaxed) {
-        health = Health { ready: false, state: "stopping".to_owned(), detail: "connections are being drained".to_owned() };
+        health =
+            Health { ready: false, state: "stopping".to_owned(), detail: "connections are being drained".to_owned() };
     }
     let status = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health)).into_response()

@@ -21,3 +21,6 @@ pub mod shards;
 
 pub use listener::{HttpListener, ListenerOptions};
 pub use router::{Api, ApiOptions, router};
+
+#[cfg(test)]
+mod tests;

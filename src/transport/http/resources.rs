@@ -23,7 +23,7 @@ fn texts(files: ResourceFiles) -> Vec<(String, String)> {
         (status = 401, description = "No valid API key", body = ErrorBody),
     )
 )]
-pub async fn check(State(api): State<Api>, JsonBody(files): JsonBody<ResourceFiles>) -> Result<Json<CheckBody>, ApiError> {
+pub async fn check(JsonBody(files): JsonBody<ResourceFiles>) -> Result<Json<CheckBody>, ApiError> {
     let sources = files.files.into_iter().map(|f| SourceFile { name: f.name, text: f.text }).collect::<Vec<_>>();
     // Compiling a large set takes milliseconds: not on a thread that serves connections.
     let checking = tokio::task::spawn_blocking(move || Catalog::check(&sources));

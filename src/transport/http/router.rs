@@ -12,15 +12,17 @@ use tokio::sync::Semaphore;
 use tower_http::decompression::RequestDecompressionLayer;
 use tower_http::trace::TraceLayer;
 use utoipa::OpenApi as _;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::ApiError;
 use super::{deliveries, events, guard, health, journeys, profiles, reports, resources, shards};
 use crate::runtime::engine::Engine;
-use crate::transport::clock::SourceClock;
 use crate::transport::api_keys::ApiKeys;
+use crate::transport::clock::SourceClock;
 
 /// Bounds of the API.
 #[derive(Clone, Copy, Debug)]
@@ -139,6 +141,8 @@ pub fn description() -> utoipa::openapi::OpenApi {
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     components.add_security_scheme("key", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("x-api-key"))));
+    let either = ["bearer", "key"].map(|scheme| SecurityRequirement::new(scheme, Vec::<String>::new()));
+    description.security = Some(either.to_vec());
     description
 }
 
@@ -168,7 +172,7 @@ async fn unknown_method(uri: Uri) -> ApiError {
 }
 
 /// This description of the API.
-#[utoipa::path(get, path = "/openapi.json", tag = "operations", responses((status = 200, description = "OpenAPI 3.1")))]
+#[utoipa::path(get, path = "/openapi.json", tag = "operations", security(()), responses((status = 200, description = "OpenAPI 3.1")))]
 async fn openapi(State(api): State<Api>) -> Json<utoipa::openapi::OpenApi> {
     Json((*api.description).clone())
 }

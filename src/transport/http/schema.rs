@@ -77,11 +77,7 @@ impl CheckBody {
     /// Findings with their counts.
     pub fn new(findings: &[Finding]) -> Self {
         let errors = findings.iter().filter(|f| f.severity == Severity::Error).count();
-        Self {
-            findings: findings.iter().map(FindingBody::from).collect(),
-            errors,
-            warnings: findings.len() - errors,
-        }
+        Self { findings: findings.iter().map(FindingBody::from).collect(), errors, warnings: findings.len() - errors }
     }
 }
 
