@@ -1,10 +1,16 @@
 //! Shards and time: from submissions to records, from durable records to effects.
 
+pub mod actor;
+pub mod admission;
 pub mod api;
+pub mod clock;
 pub mod delivery;
 pub mod engine;
+pub mod failure;
+pub mod handle;
 pub mod horizon;
 pub mod partition;
+pub mod router;
 pub mod shard;
 pub mod ticket;
 pub mod view;

@@ -9,16 +9,18 @@ use crate::domain::apply::{self, EventInput, Firing, Outcome, World};
 use crate::domain::catalog::Catalog;
 use crate::domain::effect::{DeliveryOutcome, DeliveryReport, Effect, OutboxRow, OutboxState};
 use crate::domain::event::{Event, EventError, PROFILE_UPDATE};
-use crate::domain::ids::{DeliveryId, HashKey, InstanceId, Millis, OwnershipEpoch, PartitionId, ProfileKey, Pseq, SandboxId};
+use crate::domain::ids::{
+    DeliveryId, HashKey, InstanceId, Millis, OwnershipEpoch, PartitionId, ProfileKey, Pseq, SandboxId,
+};
 use crate::domain::profile::Profile;
 use crate::domain::step::{MessageOutcome, Step, StepKind};
 use crate::runtime::api::EventStatus;
 use crate::runtime::partition::dedup::Novelty;
-use crate::runtime::partition::outbox::state_change;
-use crate::store::timers::TimerEntry;
 use crate::runtime::partition::install::{TimerList, timers_of};
+use crate::runtime::partition::outbox::state_change;
 use crate::runtime::partition::{Partition, chain_share};
 use crate::runtime::view::Resolution;
+use crate::store::timers::TimerEntry;
 use crate::wire::component::put_changes;
 use crate::wire::cursor::WireError;
 use crate::wire::outbox::OutboxChange;

@@ -16,7 +16,7 @@ use crate::wire::outbox::{OutboxChange, put_row, read_row};
 struct Entry {
     row: Arc<OutboxRow>,
     surface: Option<SmolStr>,
-    offered: bool,
+    hand: Hand,
 }
 
 /// Rows by delivery id.
@@ -59,7 +59,7 @@ impl Outbox {
                 self.remove(row.id);
                 let surface = surface_of(row);
                 *self.by_surface.entry(surface.clone()).or_default() += 1;
-                self.rows.insert(row.id, Entry { row: Arc::new((**row).clone()), surface, offered: false });
+                self.rows.insert(row.id, Entry { row: Arc::new((**row).clone()), surface, hand: Hand::Ours });
             }
             OutboxChange::Gone(id) => self.remove(*id),
             OutboxChange::State { id, state, first_attempt_at } => {
@@ -80,22 +80,25 @@ impl Outbox {
         }
     }
 
-    /// Notes whether a channel has the row; false if the row is gone.
-    pub fn set_offered(&mut self, id: DeliveryId, offered: Offered) -> bool {
-        match self.rows.get_mut(&id) {
-            Some(entry) => {
-                entry.offered = offered == Offered::Yes;
-                true
-            }
-            None => false,
+    /// Notes who has the row.
+    pub fn set_hand(&mut self, id: DeliveryId, hand: Hand) {
+        if let Some(entry) = self.rows.get_mut(&id) {
+            entry.hand = hand;
         }
     }
 
-    /// Rows that no channel has and that wait for nobody's decision, up to `max`.
-    pub fn unoffered(&self, max: usize) -> Vec<DeliveryId> {
+    /// After a start no channel has anything: every row that waits for nobody's decision is to be offered.
+    pub fn take_all_back(&mut self) {
+        for entry in self.rows.values_mut() {
+            entry.hand = Hand::Returned;
+        }
+    }
+
+    /// Rows that came back from a channel and wait for nobody's decision, up to `max`.
+    pub fn returned(&self, max: usize) -> Vec<DeliveryId> {
         self.rows
             .iter()
-            .filter(|(_, e)| !e.offered && e.row.state != OutboxState::InDoubt)
+            .filter(|(_, e)| e.hand == Hand::Returned && e.row.state != OutboxState::InDoubt)
             .map(|(id, _)| *id)
             .take(max)
             .collect()
@@ -107,7 +110,9 @@ impl Outbox {
         let last = DeliveryId { instance, ordinal: u16::MAX, ..partition_first };
         self.rows
             .range(first..=last)
-            .filter(|(_, e)| e.row.state == OutboxState::Pending && (!e.offered || e.row.channel == Channel::Email))
+            .filter(|(_, e)| {
+                e.row.state == OutboxState::Pending && (e.hand != Hand::Channel || e.row.channel == Channel::Email)
+            })
             .map(|(id, _)| *id)
             .collect()
     }
@@ -134,13 +139,15 @@ impl Outbox {
     }
 }
 
-/// Whether a channel has a row.
+/// Who has a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offered {
-    /// It was handed over.
-    Yes,
-    /// It came back for want of room.
-    No,
+pub enum Hand {
+    /// We do: its record is not durable yet.
+    Ours,
+    /// A channel.
+    Channel,
+    /// We do: no channel has it, and one should.
+    Returned,
 }
 
 /// The change that sets how far `row` has come.

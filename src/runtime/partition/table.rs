@@ -8,8 +8,8 @@ use smallvec::SmallVec;
 
 use crate::domain::ids::{JourneyId, Millis, NodeNo, ProfileKey, VersionId};
 use crate::domain::profile::{DueKind, Instance, Profile};
-use crate::wire::component::{self, put_cold, put_position, vacant_instance};
 use crate::store::timers::TimerEntry;
+use crate::wire::component::{self, put_cold, put_position, vacant_instance};
 use crate::wire::cursor::{Cursor, WireError, put_bytes};
 
 /// Rows of one page: small enough that copying one before a write is no pause, large enough that a page is worth a write.
@@ -251,21 +251,16 @@ impl Table {
     /// Whether the row still names this timer (design §5: instance, generation *and* due).
     pub fn names(&self, timer: &TimerEntry) -> bool {
         self.slot(timer.key).is_some_and(|slot| {
-            self.rows[slot as usize].positions.iter().any(|p| {
-                p.ordinal == timer.ordinal && p.generation == timer.generation && p.due == timer.due
-            })
+            self.rows[slot as usize]
+                .positions
+                .iter()
+                .any(|p| p.ordinal == timer.ordinal && p.generation == timer.generation && p.due == timer.due)
         })
     }
 
     /// Keys of profiles from slot `from` on with an instance in one of the `versions`, at most `max` rows looked at;
     /// and the slot to go on from, `None` at the end.
-    pub fn inside(
-        &self,
-        versions: &[VersionId],
-        from: usize,
-        max: usize,
-        out: &mut Vec<ProfileKey>,
-    ) -> Option<usize> {
+    pub fn inside(&self, versions: &[VersionId], from: usize, max: usize, out: &mut Vec<ProfileKey>) -> Option<usize> {
         let end = self.rows.len().min(from + max);
         for row in &self.rows[from..end] {
             if row.positions.iter().any(|p| versions.contains(&p.version)) {

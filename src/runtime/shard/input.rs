@@ -76,8 +76,8 @@ pub enum ShardInput {
     Release(PartitionId, ShardId),
     /// Cut a checkpoint of this partition.
     Checkpoint(PartitionId, Extent),
-    /// A checkpoint ended.
-    CheckpointDone(PartitionId, CheckpointResult),
+    /// The checkpoint of this generation ended.
+    CheckpointDone(PartitionId, u64, CheckpointResult),
     /// What the timer index holds of a slot; `None` where it is damaged.
     SlotLoaded(PartitionId, SlotNo, Option<Vec<TimerEntry>>),
 }
@@ -94,11 +94,8 @@ pub enum Origin {
 /// How a checkpoint ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckpointResult {
-    /// Published; and what the timer index holds of each slot written.
-    Published {
-        /// Timers written, by slot.
-        slots: Vec<(SlotNo, u32)>,
-    },
+    /// Published.
+    Published,
     /// Not published: its pages and timers are due again.
     Failed,
 }
@@ -112,6 +109,10 @@ pub enum CheckpointMessage {
     Pages(PartitionId, Vec<(u32, Vec<u8>)>),
     /// All pages are there and the journal is durable past the cut: publish.
     Finish(PartitionId),
+    /// The partition is not here: ask its new owner.
+    Absent(PartitionId),
+    /// Slots of the partition before this one are open at both cuts that are kept: the index may drop them.
+    DropSlots(PartitionId, SlotNo),
 }
 
 /// What a cut holds beside pages.
@@ -128,13 +129,11 @@ pub struct Cut {
     /// The partition's parts.
     pub parts: Vec<u8>,
     /// Timers beyond the wheel set since the last cut.
-    pub timers: Vec<TimerEntry>,
+    pub timers: Arc<[TimerEntry]>,
     /// Slots to write anew because most of what the index holds of them is dead: their live timers.
     pub rewritten: Vec<(SlotNo, Vec<TimerEntry>)>,
     /// Whether the index is to forget the partition first: `timers` holds all it should have.
     pub rebuild: Rebuild,
-    /// Slots before this one have fired and are in the cut.
-    pub fired_before: SlotNo,
     /// Earliest timer of the partition.
     pub next_due: Millis,
 }
@@ -171,8 +170,8 @@ pub trait Ports: Send {
     fn load_slot(&mut self, partition: PartitionId, slot: SlotNo);
     /// To another shard; everything the partition wrote is durable.
     fn hand_over(&mut self, to: ShardId, partition: Box<Partition>);
-    /// Events of the mailbox were handled: room for more.
-    fn handled(&mut self, events: usize);
+    /// Events of this weight were handled: room for more.
+    fn handled(&mut self, weight: usize);
     /// State can't be trusted: stop the process.
     fn corrupt(&mut self, partition: PartitionId, detail: String);
 }

@@ -1,0 +1,217 @@
+//! The router: which shard owns which partition, and the way of submissions, reports and questions to it.
+//!
+//! ORDER: everything for a partition is sent under the read lock of the map, and a move changes the map under the write
+//! lock, in which the new owner is told to expect and the old one to release. So whatever was sent before the move is in
+//! the old owner's mailbox before the release, and whatever comes after waits with the new owner for the partition.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+
+use crate::domain::ids::{HashKey, Millis, PartitionId, SandboxId, ShardId, stable_hash};
+use crate::runtime::api::{Origin, Patience, Refusal, Submission};
+use crate::runtime::handle::{ShardHandle, weight};
+use crate::runtime::shard::input::{EventBatch, RoutedEvent, ShardInput};
+use crate::runtime::ticket::{Ticket, Verdict};
+use crate::wire::record::Mark;
+
+/// How long a submission waits before it looks for room again.
+const ROOM_RETRY: Duration = Duration::from_micros(500);
+/// What a refused client is told to wait.
+const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Default)]
+struct Map {
+    /// By partition; the system partition is the first shard's.
+    owners: Vec<ShardId>,
+    shards: Vec<ShardHandle>,
+}
+
+/// Routes inputs to shards.
+#[derive(Debug)]
+pub struct Router {
+    map: RwLock<Map>,
+    hash_key: HashKey,
+    partitions: u16,
+}
+
+/// A submission cut by shard.
+struct Cut {
+    parts: Vec<Vec<RoutedEvent>>,
+    weights: Vec<usize>,
+}
+
+impl Router {
+    /// A router without shards.
+    pub fn new(hash_key: HashKey, partitions: u16) -> Self {
+        Self { map: RwLock::default(), hash_key, partitions }
+    }
+
+    /// Partitions of the data directory.
+    pub fn partition_count(&self) -> u16 {
+        self.partitions
+    }
+
+    /// The partition of a profile, and its key.
+    pub fn locate(&self, namespace: &str, value: &str) -> (PartitionId, crate::domain::ids::ProfileKey) {
+        let key = self.hash_key.profile_key(SandboxId::DEFAULT, namespace, value);
+        (key.partition(self.partitions), key)
+    }
+
+    /// The owner that partition `index` has among `count` shards.
+    pub fn owner_among(index: u16, count: u16) -> ShardId {
+        ShardId(index % count)
+    }
+
+    /// Sets the first shards and owners, before anything is routed.
+    pub fn start(&self, shards: Vec<ShardHandle>) {
+        let count = shards.len() as u16;
+        let mut map = self.map.write();
+        map.owners = (0..self.partitions).map(|index| Self::owner_among(index, count)).collect();
+        map.shards = shards;
+    }
+
+    /// Adds a shard that owns nothing yet.
+    pub fn add_shard(&self, handle: ShardHandle) {
+        self.map.write().shards.push(handle);
+    }
+
+    /// Takes away shards beyond `count`; they own nothing any more.
+    pub fn truncate_shards(&self, count: u16) -> Vec<ShardHandle> {
+        let mut map = self.map.write();
+        assert!(map.owners.iter().all(|owner| owner.0 < count), "a shard that goes owns nothing");
+        map.shards.split_off(usize::from(count))
+    }
+
+    /// Moves partitions to new owners; in order with everything else.
+    pub fn reassign(&self, moves: &[(PartitionId, ShardId)]) {
+        let mut map = self.map.write();
+        for (partition, to) in moves {
+            let from = map.owners[usize::from(partition.0)];
+            if from == *to {
+                continue;
+            }
+            map.shards[usize::from(to.0)].send(ShardInput::Expect(*partition));
+            map.shards[usize::from(from.0)].send(ShardInput::Release(*partition, *to));
+            map.owners[usize::from(partition.0)] = *to;
+        }
+    }
+
+    /// The owner of a partition.
+    pub fn owner(&self, partition: PartitionId) -> ShardId {
+        if partition == PartitionId::SYSTEM { ShardId(0) } else { self.map.read().owners[usize::from(partition.0)] }
+    }
+
+    /// Sends an input to the owner of a partition; false if its shard is gone.
+    pub fn send(&self, partition: PartitionId, input: ShardInput) -> bool {
+        let map = self.map.read();
+        let owner = if partition == PartitionId::SYSTEM {
+            ShardId(0)
+        } else {
+            match map.owners.get(usize::from(partition.0)) {
+                Some(owner) => *owner,
+                None => return false,
+            }
+        };
+        map.shards.get(usize::from(owner.0)).is_some_and(|shard| shard.send(input))
+    }
+
+    /// Sends an input to one shard; false if it is gone.
+    pub fn send_to(&self, shard: ShardId, input: ShardInput) -> bool {
+        self.map.read().shards.get(usize::from(shard.0)).is_some_and(|shard| shard.send(input))
+    }
+
+    /// The shards.
+    pub fn shards(&self) -> Vec<ShardHandle> {
+        self.map.read().shards.clone()
+    }
+
+    /// Cuts a submission by shard and puts all parts into the mailboxes, or none.
+    pub async fn submit(
+        &self,
+        submission: Submission,
+        may_wait: impl Fn() -> Result<(), Refusal>,
+    ) -> Result<tokio::sync::oneshot::Receiver<Verdict>, Refusal> {
+        let count = submission.events.len();
+        let (ticket, receiver) = Ticket::new(count);
+        let ticket = Arc::new(ticket);
+        if count == 0 {
+            drop(ticket);
+            let (told, receiver) = tokio::sync::oneshot::channel();
+            let _ = told.send(Ok(Vec::new()));
+            return Ok(receiver);
+        }
+        let patience = submission.patience;
+        let mut events = self.routed(submission);
+        let mut waited = Duration::ZERO;
+        loop {
+            may_wait()?;
+            events = match self.try_send(events, &ticket) {
+                Ok(()) => return Ok(receiver),
+                Err(back) => back,
+            };
+            if let Patience::UpTo(limit) = patience
+                && waited >= limit
+            {
+                return Err(Refusal::Overloaded { retry_after: BUSY_RETRY_AFTER });
+            }
+            tokio::time::sleep(ROOM_RETRY).await;
+            waited += ROOM_RETRY;
+        }
+    }
+
+    fn routed(&self, submission: Submission) -> Vec<RoutedEvent> {
+        let Submission { events, origin, engine_times, .. } = submission;
+        let mut routed = Vec::with_capacity(events.len());
+        for (index, event) in events.into_iter().enumerate() {
+            let (namespace, value) = event.identity().expect("events are validated before they are submitted");
+            let (partition, key) = self.locate(namespace, value);
+            let mark = match origin {
+                Origin::Stream { producer, epoch, first_sequence } => {
+                    Mark::Stream { producer: producer.0, epoch, sequence: first_sequence + index as u64 }
+                }
+                Origin::Unsequenced => {
+                    let hash = stable_hash(&[&SandboxId::DEFAULT.0.to_le_bytes(), event.id.as_bytes()]);
+                    Mark::Id { hash, expires: Millis::NEVER }
+                }
+            };
+            let engine_time = engine_times.get(index).copied().unwrap_or(Millis::MIN);
+            routed.push(RoutedEvent { event, key, partition, mark, engine_time, index: index as u32 });
+        }
+        routed
+    }
+
+    fn try_send(&self, events: Vec<RoutedEvent>, ticket: &Arc<Ticket>) -> Result<(), Vec<RoutedEvent>> {
+        let map = self.map.read();
+        let mut weights = vec![0; map.shards.len()];
+        for event in &events {
+            weights[usize::from(map.owners[usize::from(event.partition.0)].0)] += weight(&event.event);
+        }
+        for (index, shard) in map.shards.iter().enumerate() {
+            if weights[index] > 0 && !shard.reserve(weights[index]) {
+                for (earlier, shard) in map.shards.iter().enumerate().take(index) {
+                    shard.cancel(weights[earlier]);
+                }
+                return Err(events);
+            }
+        }
+        let mut cut = Cut { parts: map.shards.iter().map(|_| Vec::new()).collect(), weights };
+        if map.shards.len() == 1 {
+            cut.parts[0] = events;
+        } else {
+            for event in events {
+                cut.parts[usize::from(map.owners[usize::from(event.partition.0)].0)].push(event);
+            }
+        }
+        for (index, part) in cut.parts.into_iter().enumerate() {
+            if !part.is_empty()
+                && !map.shards[index].send_events(EventBatch { events: part, ticket: Arc::clone(ticket) })
+            {
+                map.shards[index].cancel(cut.weights[index]);
+                ticket.refuse(Refusal::Stopping);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,482 @@
+//! A shard: a thread's worth of partitions. Synchronous and steppable: no I/O, no clock, no thread of its own; the
+//! actor on top, the simulator and the tests drive it through [`Shard::take`] and [`Shard::turn`].
+//!
+//! ORDER: decide, commit, act (design §4 rule 1). What an input decided is written to the draught; the draught is
+//! sealed into a block; acks, answers and sends wait in `releases` until the block is durable.
+
+pub mod checkpoints;
+pub mod input;
+pub mod moves;
+pub mod releases;
+pub mod timers;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::domain::apply::Firing;
+use crate::domain::catalog::{Catalog, VersionStatus};
+use crate::domain::ids::{Millis, PartitionId, ProfileKey, ShardId, VersionId};
+use crate::domain::limits;
+use crate::domain::wheel::{Wheel, WheelEntry};
+use crate::runtime::api::EventStatus;
+use crate::runtime::delivery::Recorded;
+use crate::runtime::partition::Partition;
+use crate::runtime::partition::decide::{Circumstances, DecideConfig, Draught};
+use crate::runtime::ticket::Ticket;
+use crate::store::timers::SlotNo;
+use crate::wire::cursor::WireError;
+use crate::wire::record::Mark;
+
+use checkpoints::Checkpoints;
+use input::{EventBatch, Ports, RoutedEvent, SealedBlock, ShardInput};
+use moves::Leaving;
+use releases::{Release, Releases};
+
+/// What a shard is made with.
+#[derive(Clone, Debug)]
+pub struct ShardConfig {
+    /// Which shard.
+    pub id: ShardId,
+    /// Partitions of the data directory.
+    pub partitions: u16,
+    /// How partitions decide.
+    pub decide: DecideConfig,
+}
+
+/// A place for a partition.
+#[derive(Debug, Default)]
+enum Seat {
+    /// Another shard's.
+    #[default]
+    Absent,
+    /// On its way: its inputs wait here, in order.
+    Expected(VecDeque<Waiting>),
+    /// Here.
+    Open(Box<Partition>),
+}
+
+/// An input that waits for its partition.
+#[derive(Debug)]
+enum Waiting {
+    Event(RoutedEvent, Arc<Ticket>),
+    Other(Box<WaitingInput>),
+}
+
+/// Inputs other than events keep their own shape.
+struct WaitingInput(ShardInput);
+
+impl std::fmt::Debug for WaitingInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WaitingInput(..)")
+    }
+}
+
+/// One shard.
+#[expect(missing_debug_implementations, reason = "holds ports and closures")]
+pub struct Shard {
+    config: ShardConfig,
+    catalog: Arc<Catalog>,
+    seats: Vec<Seat>,
+    system: Option<Box<Partition>>,
+    now: Millis,
+    wheel: Wheel,
+    /// Wall clock: popped from the wheel and not handled yet (paced catch-up).
+    due: VecDeque<WheelEntry>,
+    /// The first slot any partition may have to open (a lower bound).
+    next_slot: SlotNo,
+    /// Wall clock: slots before this one were opened, or are being read.
+    slots_open_until: SlotNo,
+    inbox: VecDeque<ShardInput>,
+    draught: Draught,
+    releases: Releases,
+    checkpoints: Checkpoints,
+    /// Partitions that leave once their last block is durable.
+    leaving: Vec<Leaving>,
+    /// Rows came back from a channel: offer them again.
+    offer_again: bool,
+    /// Stopped versions whose instances are being ended: partition index and slot to go on from.
+    sweep: Option<(Vec<VersionId>, u16, usize)>,
+    failed: bool,
+    ports: Box<dyn Ports>,
+}
+
+/// Rows looked at in one turn for instances of stopped versions: about 100 µs.
+const SWEEP_ROWS: usize = 4_096;
+/// Due timers handled in one turn before inputs get theirs again.
+const TIMERS_PER_TURN: usize = 4_096;
+/// Pages copied in one turn for cuts in progress: about 100 µs.
+const PAGES_PER_TURN: usize = 8;
+
+impl Shard {
+    /// A shard without partitions.
+    pub fn new(config: ShardConfig, catalog: Arc<Catalog>, ports: Box<dyn Ports>) -> Self {
+        let seats = (0..config.partitions).map(|_| Seat::Absent).collect();
+        Self {
+            config,
+            catalog,
+            seats,
+            system: None,
+            now: Millis::MIN,
+            wheel: Wheel::new(Millis::MIN),
+            due: VecDeque::new(),
+            next_slot: SlotNo(i64::MIN),
+            slots_open_until: SlotNo(i64::MIN),
+            inbox: VecDeque::new(),
+            draught: Draught::default(),
+            releases: Releases::default(),
+            checkpoints: Checkpoints::default(),
+            leaving: Vec::new(),
+            offer_again: false,
+            sweep: None,
+            failed: false,
+            ports,
+        }
+    }
+
+    /// Takes an input in. What concerns the state of the shard at once is done at once, the rest in order by
+    /// [`Shard::turn`].
+    pub fn take(&mut self, input: ShardInput) {
+        match input {
+            ShardInput::Durable(number) => self.durable(number),
+            ShardInput::Failed => self.fail(),
+            other if self.failed => drop(other),
+            other => self.inbox.push_back(other),
+        }
+    }
+
+    /// Inputs that wait for a turn.
+    pub fn backlog(&self) -> usize {
+        self.inbox.len()
+    }
+
+    /// Whether everything taken in is durable and nothing is left to do now.
+    pub fn is_quiet(&self) -> bool {
+        self.inbox.is_empty() && self.draught.bytes.is_empty() && self.releases.is_empty() && self.leaving.is_empty()
+    }
+
+    /// Works off inputs and due timers at wall time `now` until there is nothing left, or the journal has as many
+    /// blocks as it may have and the next one is full.
+    pub fn turn(&mut self, now: Millis) {
+        if self.failed {
+            return;
+        }
+        if self.config.decide.firing == Firing::Engine {
+            self.now = self.now.max(now);
+        }
+        while self.has_room() {
+            let Some(input) = self.inbox.pop_front() else { break };
+            if let Some(unfinished) = self.handle(input) {
+                self.inbox.push_front(unfinished);
+                break;
+            }
+        }
+        if self.config.decide.firing == Firing::Engine {
+            self.fire_due();
+        }
+        self.sweep_some();
+        self.capture_some();
+        self.offer_some();
+        self.seal();
+        self.let_go();
+    }
+
+    /// The block that covers everything decided so far.
+    fn covering_block(&self) -> u64 {
+        if self.draught.bytes.is_empty() { self.releases.last_number() } else { self.releases.next_number() }
+    }
+
+    /// Whether another input may be handled now. Seals a full block if the journal takes it.
+    fn has_room(&mut self) -> bool {
+        if self.draught.bytes.len() >= limits::BLOCK_BYTES_MAX {
+            self.seal();
+        }
+        self.draught.bytes.len() < limits::BLOCK_BYTES_MAX
+    }
+
+    /// Sends the draught to the journal if it takes one more block.
+    fn seal(&mut self) {
+        if self.draught.bytes.is_empty() || self.releases.in_flight() >= limits::BLOCKS_IN_FLIGHT_MAX {
+            return;
+        }
+        let number = self.releases.seal();
+        let bytes = std::mem::take(&mut self.draught.bytes);
+        let spans = std::mem::take(&mut self.draught.spans).into_iter().collect();
+        self.ports.append(SealedBlock { number, bytes, spans });
+    }
+
+    fn durable(&mut self, number: u64) {
+        let mut released = self.releases.durable(number);
+        while let Some(release) = released.pop_front() {
+            self.release(release);
+        }
+        self.finish_checkpoints();
+        self.let_go();
+    }
+
+    fn release(&mut self, release: Release) {
+        match release {
+            Release::Settle(ticket, count) => ticket.settle(count),
+            Release::Answer(answer) => answer(),
+            Release::Offer(id) => self.offer(id),
+        }
+    }
+
+    /// Does `release` once everything decided so far is durable: at once if it is.
+    fn release_when_durable(&mut self, release: Release) {
+        if self.draught.bytes.is_empty() && self.releases.in_flight() == 0 {
+            self.release(release);
+        } else {
+            self.releases.push(release, self.draught.bytes.is_empty());
+        }
+    }
+
+    fn fail(&mut self) {
+        self.failed = true;
+        self.inbox.clear();
+        self.releases.clear();
+        self.leaving.clear();
+    }
+
+    /// Handles one input; gives back what is left of it if the block is full.
+    fn handle(&mut self, input: ShardInput) -> Option<ShardInput> {
+        match input {
+            ShardInput::Events(batch) => return self.handle_events(batch).map(ShardInput::Events),
+            ShardInput::Report(report, told) => {
+                if let Some(report_back) = self.waits(report.id.partition, ShardInput::Report(report, told)) {
+                    let ShardInput::Report(report, told) = report_back else { unreachable!("it is what was given") };
+                    self.handle_report(&report, told);
+                }
+            }
+            ShardInput::Resolve(id, resolution, told) => {
+                if let Some(back) = self.waits(id.partition, ShardInput::Resolve(id, resolution, told)) {
+                    let ShardInput::Resolve(id, resolution, told) = back else { unreachable!("it is what was given") };
+                    self.handle_resolution(id, resolution, told);
+                }
+            }
+            ShardInput::Ask(Some(partition), question) => {
+                if let Some(back) = self.waits(partition, ShardInput::Ask(Some(partition), question)) {
+                    let ShardInput::Ask(_, question) = back else { unreachable!("it is what was given") };
+                    let answer = question(&mut self.partition(partition).into_iter());
+                    self.release_when_durable(Release::Answer(answer));
+                }
+            }
+            ShardInput::Ask(None, question) => {
+                let mut all = self.seats.iter().filter_map(Seat::open).chain(self.system.as_deref());
+                let answer = question(&mut all);
+                self.release_when_durable(Release::Answer(answer));
+            }
+            ShardInput::Catalog(catalog, told) => self.swap_catalog(catalog, told),
+            ShardInput::WriteCatalog(payload, told) => self.write_catalog(&payload, told),
+            ShardInput::Advance(to, told) => return self.handle_advance(to, told),
+            ShardInput::Expect(partition) => self.expect(partition),
+            ShardInput::Arrive(partition, origin) => self.arrive(partition, origin),
+            ShardInput::Release(partition, to) => self.begin_leaving(partition, to),
+            ShardInput::Checkpoint(partition, extent) => self.begin_checkpoint(partition, extent),
+            ShardInput::SlotLoaded(partition, slot, loaded) => self.slot_loaded(partition, slot, loaded),
+            ShardInput::CheckpointDone(partition, generation, result) => {
+                if let Some(back) = self.waits(partition, ShardInput::CheckpointDone(partition, generation, result)) {
+                    let ShardInput::CheckpointDone(_, _, result) = back else { unreachable!("it is what was given") };
+                    self.checkpoint_done(partition, generation, &result);
+                }
+            }
+            ShardInput::Durable(_) | ShardInput::Failed => unreachable!("taken at once"),
+        }
+        None
+    }
+
+    /// Handles events in order; gives back those that no longer fit the block.
+    fn handle_events(&mut self, batch: EventBatch) -> Option<EventBatch> {
+        let EventBatch { events, ticket } = batch;
+        let mut events = events.into_iter();
+        let mut handled = 0;
+        let mut unfinished = None;
+        while let Some(routed) = events.next() {
+            if !self.has_room() || self.is_held(&routed) || !self.time_reaches(routed.engine_time) {
+                let rest = std::iter::once(routed).chain(events).collect();
+                unfinished = Some(EventBatch { events: rest, ticket: Arc::clone(&ticket) });
+                break;
+            }
+            handled += self.handle_event(routed, &ticket);
+        }
+        if handled > 0 {
+            self.release_when_durable(Release::Settle(ticket, handled));
+        }
+        unfinished
+    }
+
+    /// On the events' clock nothing may overtake an event whose partition is on its way: its time would pass.
+    fn is_held(&self, routed: &RoutedEvent) -> bool {
+        self.config.decide.firing == Firing::Due && matches!(self.seat(routed.partition), Some(Seat::Expected(_)))
+    }
+
+    /// Handles one event; how many of the ticket's events that settles (0 if it has to wait).
+    fn handle_event(&mut self, routed: RoutedEvent, ticket: &Arc<Ticket>) -> usize {
+        let about = Circumstances { config: &self.config.decide, catalog: &self.catalog, now: self.now };
+        let partition = match &mut self.seats[usize::from(routed.partition.0)] {
+            Seat::Open(partition) => partition,
+            Seat::Expected(waiting) => {
+                waiting.push_back(Waiting::Event(routed, Arc::clone(ticket)));
+                return 0;
+            }
+            Seat::Absent => unreachable!("the router sends only to the owner"),
+        };
+        let about = Circumstances { now: about.now.max(partition.engine_time), ..about };
+        let mark = match routed.mark {
+            Mark::Id { hash, .. } => Mark::Id { hash, expires: about.now.plus(about.config.id_window_ms) },
+            stream => stream,
+        };
+        let room = crate::runtime::handle::weight(&routed.event);
+        let decided = partition.decide_event(&routed.event, routed.key, mark, about, &mut self.draught);
+        match decided {
+            Ok(EventStatus::Accepted) => {}
+            Ok(other) => ticket.set(routed.index, other),
+            Err(error) => self.corrupt(routed.partition, &error),
+        }
+        self.take_draught();
+        self.ports.handled(room);
+        1
+    }
+
+    /// Puts timers into the wheel and sends behind the sync.
+    fn take_draught(&mut self) {
+        for (partition, timer) in self.draught.timers.drain(..) {
+            self.wheel.insert(timer.in_wheel(partition));
+        }
+        for id in self.draught.sends.drain(..) {
+            self.releases.push(Release::Offer(id), false);
+        }
+    }
+
+    fn handle_report(
+        &mut self,
+        report: &crate::domain::effect::DeliveryReport,
+        told: tokio::sync::oneshot::Sender<Recorded>,
+    ) {
+        let now = self.now;
+        let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(report.id.partition.0)) else { return };
+        let about = Circumstances { config: &self.config.decide, catalog: &self.catalog, now };
+        let recorded = if partition.outbox.get(report.id).is_some() { Recorded::Applied } else { Recorded::RowGone };
+        let about = Circumstances { now: about.now.max(partition.engine_time), ..about };
+        partition.decide_report(report, about, &mut self.draught);
+        self.take_draught();
+        self.release_when_durable(Release::Answer(Box::new(move || {
+            // A channel that no longer waits needs no answer.
+            let _ = told.send(recorded);
+        })));
+    }
+
+    fn handle_resolution(
+        &mut self,
+        id: crate::domain::ids::DeliveryId,
+        resolution: crate::runtime::view::Resolution,
+        told: tokio::sync::oneshot::Sender<bool>,
+    ) {
+        let now = self.now;
+        let mut done = false;
+        if let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(id.partition.0)) {
+            let about = Circumstances { config: &self.config.decide, catalog: &self.catalog, now };
+            let about = Circumstances { now: about.now.max(partition.engine_time), ..about };
+            done = partition.decide_resolution(id, resolution, about, &mut self.draught);
+        }
+        self.take_draught();
+        self.release_when_durable(Release::Answer(Box::new(move || {
+            let _ = told.send(done);
+        })));
+    }
+
+    /// From here on partitions decide with `catalog`; instances of versions that it stops are ended.
+    fn swap_catalog(&mut self, catalog: Arc<Catalog>, told: tokio::sync::oneshot::Sender<()>) {
+        let stopped =
+            |c: &Catalog, index: usize| c.versions.get(index).is_some_and(|v| v.status == VersionStatus::Stopped);
+        let newly: Vec<VersionId> = (0..catalog.versions.len())
+            .filter(|i| stopped(&catalog, *i) && !stopped(&self.catalog, *i))
+            .map(|i| VersionId(i as u32))
+            .collect();
+        self.catalog = catalog;
+        if !newly.is_empty() {
+            // A sweep in progress starts over with all it has to find.
+            let mut versions = self.sweep.take().map(|(versions, ..)| versions).unwrap_or_default();
+            versions.extend(newly);
+            self.sweep = Some((versions, 0, 0));
+        }
+        self.release_when_durable(Release::Answer(Box::new(move || {
+            let _ = told.send(());
+        })));
+    }
+
+    fn write_catalog(&mut self, payload: &[u8], told: tokio::sync::oneshot::Sender<()>) {
+        let system = self.system.as_mut().expect("only the owner of the system partition is asked");
+        let now = self.now.max(system.engine_time);
+        let about = Circumstances { config: &self.config.decide, catalog: &self.catalog, now };
+        system.decide_catalog(payload, about, &mut self.draught);
+        self.release_when_durable(Release::Answer(Box::new(move || {
+            let _ = told.send(());
+        })));
+    }
+
+    /// Ends instances of stopped versions, some rows a turn.
+    fn sweep_some(&mut self) {
+        let Some((versions, index, from)) = self.sweep.take() else { return };
+        if !self.has_room() {
+            self.sweep = Some((versions, index, from));
+            return;
+        }
+        let Some(seat) = self.seats.get(usize::from(index)) else { return };
+        let mut keys = Vec::new();
+        let next = match seat.open() {
+            Some(partition) => partition.table.inside(&versions, from, SWEEP_ROWS, &mut keys),
+            None => None,
+        };
+        for key in keys {
+            self.decide_due(PartitionId(index), key);
+        }
+        self.sweep = Some(match next {
+            Some(slot) => (versions, index, slot),
+            None => (versions, index + 1, 0),
+        });
+    }
+
+    /// Fires what is due of a profile.
+    fn decide_due(&mut self, id: PartitionId, key: ProfileKey) {
+        let now = self.now;
+        let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(id.0)) else { return };
+        let about = Circumstances { config: &self.config.decide, catalog: &self.catalog, now };
+        let decided = partition.decide_due(key, about, &mut self.draught);
+        if let Err(error) = decided {
+            self.corrupt(id, &error);
+        }
+        self.take_draught();
+    }
+
+    fn corrupt(&mut self, partition: PartitionId, error: &WireError) {
+        self.ports.corrupt(partition, error.to_string());
+        self.fail();
+    }
+
+    fn seat(&self, id: PartitionId) -> Option<&Seat> {
+        self.seats.get(usize::from(id.0))
+    }
+
+    fn partition(&self, id: PartitionId) -> Option<&Partition> {
+        if id == PartitionId::SYSTEM { self.system.as_deref() } else { self.seat(id).and_then(Seat::open) }
+    }
+
+    fn partition_mut(&mut self, id: PartitionId) -> Option<&mut Partition> {
+        if id == PartitionId::SYSTEM {
+            return self.system.as_deref_mut();
+        }
+        match self.seats.get_mut(usize::from(id.0)) {
+            Some(Seat::Open(partition)) => Some(partition),
+            _ => None,
+        }
+    }
+}
+
+impl Seat {
+    fn open(&self) -> Option<&Partition> {
+        match self {
+            Self::Open(partition) => Some(partition),
+            Self::Absent | Self::Expected(_) => None,
+        }
+    }
+}

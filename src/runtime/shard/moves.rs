@@ -1,0 +1,189 @@
+//! Partitions come and go, and their messages leave. A move changes only the thread: the last block of the old owner is
+//! durable before the new owner's first, and the new owner begins with a record of its ownership.
+
+use std::collections::VecDeque;
+
+use crate::domain::apply::Firing;
+use crate::domain::catalog::VersionStatus;
+use crate::domain::effect::OutboxState;
+use crate::domain::ids::{DeliveryId, OwnershipEpoch, PartitionId, ShardId, VersionId};
+use crate::runtime::delivery::{Job, Standing};
+use crate::runtime::horizon::open_until;
+use crate::runtime::partition::Partition;
+use crate::runtime::partition::decide::Circumstances;
+use crate::runtime::partition::outbox::Hand;
+use crate::runtime::shard::input::{Origin, ShardInput};
+use crate::runtime::shard::releases::Release;
+use crate::runtime::shard::{Seat, Shard, Waiting, WaitingInput};
+
+/// A partition on its way out.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    partition: Box<Partition>,
+    to: ShardId,
+    covered_by: u64,
+}
+
+impl Shard {
+    /// Gives `input` back if its partition is here; else keeps it until the partition comes.
+    pub(super) fn waits(&mut self, id: PartitionId, input: ShardInput) -> Option<ShardInput> {
+        match self.seats.get_mut(usize::from(id.0)) {
+            Some(Seat::Expected(waiting)) => {
+                waiting.push_back(Waiting::Other(Box::new(WaitingInput(input))));
+                None
+            }
+            // Of a partition that is not here: dropped, so that who asked is told by the closed channel.
+            Some(Seat::Absent) => None,
+            Some(Seat::Open(_)) | None => Some(input),
+        }
+    }
+
+    pub(super) fn expect(&mut self, id: PartitionId) {
+        if let Some(seat @ Seat::Absent) = self.seats.get_mut(usize::from(id.0)) {
+            *seat = Seat::Expected(VecDeque::new());
+        }
+    }
+
+    /// A partition is here: its near timers go to the wheel, its open messages to their channels, and what waited for
+    /// it is handled first.
+    pub(super) fn arrive(&mut self, mut partition: Box<Partition>, origin: Origin) {
+        let id = partition.id;
+        if origin == Origin::Moved {
+            let epoch = OwnershipEpoch(partition.epoch.0 + 1);
+            let now = self.now.max(partition.engine_time);
+            let about = Circumstances { config: &self.config.decide, catalog: &self.catalog, now };
+            partition.decide_ownership(epoch, about, &mut self.draught);
+        }
+        if id == PartitionId::SYSTEM {
+            self.system = Some(partition);
+            return;
+        }
+        self.open_near(&mut partition);
+        if origin == Origin::Opened {
+            partition.outbox.take_all_back();
+        }
+        self.offer_again = true;
+        let may_hold_stopped = self.holds_stopped(&partition);
+        let Some(seat) = self.seats.get_mut(usize::from(id.0)) else { return };
+        let before = std::mem::replace(seat, Seat::Open(partition));
+        if let Seat::Expected(waiting) = before {
+            self.handle_waiting(waiting);
+        }
+        if may_hold_stopped {
+            self.sweep_again();
+        }
+    }
+
+    /// Puts what is due in opened slots into the wheel.
+    fn open_near(&mut self, partition: &mut Partition) {
+        let until = match self.config.decide.firing {
+            Firing::Engine => open_until(self.now),
+            // On the events' clock slots open as its time comes to them.
+            Firing::Due => partition.horizon.opened_until(),
+        };
+        let near = partition.horizon.open_from_rows(until, partition.table.timers());
+        for timer in near {
+            self.wheel.insert(timer.in_wheel(partition.id));
+        }
+        if let Some(slot) = partition.horizon.first_live_slot() {
+            self.next_slot = self.next_slot.min(slot);
+        }
+    }
+
+    fn handle_waiting(&mut self, waiting: VecDeque<Waiting>) {
+        let mut events_of = Vec::new();
+        for input in waiting {
+            match input {
+                Waiting::Event(routed, ticket) => {
+                    let settled = self.handle_event(routed, &ticket);
+                    events_of.push((ticket, settled));
+                }
+                Waiting::Other(other) => {
+                    let unfinished = self.handle(other.0);
+                    assert!(unfinished.is_none(), "only events and time wait for room");
+                }
+            }
+        }
+        for (ticket, settled) in events_of.into_iter().filter(|(_, settled)| *settled > 0) {
+            self.release_when_durable(Release::Settle(ticket, settled));
+        }
+    }
+
+    fn holds_stopped(&self, partition: &Partition) -> bool {
+        partition
+            .counts
+            .versions
+            .iter()
+            .any(|(version, counts)| counts.active() > 0 && self.catalog.get(*version).status == VersionStatus::Stopped)
+    }
+
+    fn sweep_again(&mut self) {
+        let stopped = (0..self.catalog.versions.len())
+            .filter(|i| self.catalog.versions[*i].status == VersionStatus::Stopped)
+            .map(|i| VersionId(i as u32))
+            .collect();
+        self.sweep = Some((stopped, 0, 0));
+    }
+
+    /// The partition leaves: from here on nothing of it is handled, and its last block decides when it goes.
+    pub(super) fn begin_leaving(&mut self, id: PartitionId, to: ShardId) {
+        self.capture_rest(id);
+        let partition = if id == PartitionId::SYSTEM {
+            self.system.take()
+        } else {
+            match self.seats.get_mut(usize::from(id.0)).map(std::mem::take) {
+                Some(Seat::Open(partition)) => Some(partition),
+                _ => None,
+            }
+        };
+        let partition = partition.expect("the router releases only what is here");
+        let covered_by = self.covering_block();
+        self.leaving.push(Leaving { partition, to, covered_by });
+    }
+
+    /// Hands over the partitions that leave and owe the journal nothing.
+    pub(super) fn let_go(&mut self) {
+        let durable = self.releases.durable_number();
+        let (ready, still) = std::mem::take(&mut self.leaving).into_iter().partition(|l| l.covered_by <= durable);
+        self.leaving = still;
+        for Leaving { partition, to, .. } in ready {
+            self.ports.hand_over(to, partition);
+        }
+    }
+
+    /// Offers a row to its channel, if it is still there and waits for nobody's decision.
+    pub(super) fn offer(&mut self, id: DeliveryId) {
+        let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(id.partition.0)) else { return };
+        let Some(row) = partition.outbox.get(id).cloned() else { return };
+        let standing = match row.state {
+            OutboxState::Pending => Standing::Fresh,
+            OutboxState::Started => Standing::Resumed,
+            OutboxState::InDoubt => return,
+        };
+        let program = self.catalog.program(row.version);
+        let message = std::sync::Arc::clone(&program.messages[usize::from(row.message)]);
+        let surface = message.surface.as_ref().and_then(|name| self.catalog.surface(name)).cloned();
+        let hand = match self.ports.offer(Job { row, message, surface, standing }) {
+            Ok(()) => Hand::Channel,
+            Err(_) => Hand::Returned,
+        };
+        partition.outbox.set_hand(id, hand);
+        self.offer_again |= hand == Hand::Returned;
+    }
+
+    /// Offers again what channels had no room for.
+    pub(super) fn offer_some(&mut self) {
+        if !std::mem::take(&mut self.offer_again) {
+            return;
+        }
+        let returned: Vec<DeliveryId> =
+            self.seats.iter().filter_map(Seat::open).flat_map(|p| p.outbox.returned(OFFERS_PER_TURN)).collect();
+        self.offer_again = returned.len() >= OFFERS_PER_TURN;
+        for id in returned {
+            self.offer(id);
+        }
+    }
+}
+
+/// Rows of one partition offered again in one turn.
+const OFFERS_PER_TURN: usize = 64;

@@ -1,0 +1,220 @@
+//! Time passes in a shard: slots open, timers fire.
+//!
+//! On the wall clock what is due fires in portions between inputs; a profile's own due timers fire before its event
+//! whatever the wheel is at. On the events' clock time moves through every due instant in order, so that the same
+//! input gives the same decisions however it is cut into batches.
+
+use std::collections::VecDeque;
+
+use tokio::sync::oneshot;
+
+use crate::domain::apply::Firing;
+use crate::domain::ids::{Millis, PartitionId};
+use crate::domain::wheel::WheelEntry;
+use crate::runtime::horizon::{Verdict, open_until};
+use crate::runtime::partition::decide::Circumstances;
+use crate::runtime::shard::input::ShardInput;
+use crate::runtime::shard::releases::Release;
+use crate::runtime::shard::{Seat, Shard, TIMERS_PER_TURN};
+use crate::store::timers::{SlotNo, TimerEntry};
+
+impl Shard {
+    /// Wall clock: opens slots and fires what is due, at most [`TIMERS_PER_TURN`].
+    pub(super) fn fire_due(&mut self) {
+        self.open_slots();
+        if self.due.is_empty() && self.wheel.next_due().is_some_and(|due| due <= self.now) {
+            let mut popped = Vec::new();
+            self.wheel.advance(self.now, &mut popped);
+            self.due.extend(popped);
+        }
+        for _ in 0..TIMERS_PER_TURN {
+            if self.due.is_empty() || !self.has_room() {
+                return;
+            }
+            let entry = self.due.pop_front().expect("not empty");
+            self.fire(&entry, self.now);
+        }
+    }
+
+    /// Whether due timers wait for their turn.
+    pub fn has_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// Timers in the wheel.
+    pub fn timer_count(&self) -> usize {
+        self.wheel.len() + self.due.len()
+    }
+
+    fn fire(&mut self, entry: &WheelEntry, now: Millis) {
+        let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(entry.partition.0)) else { return };
+        let now = match self.config.decide.firing {
+            Firing::Engine => now.max(partition.engine_time),
+            Firing::Due => now,
+        };
+        let about = Circumstances { config: &self.config.decide, catalog: &self.catalog, now };
+        let timer =
+            TimerEntry { key: entry.key(), ordinal: entry.ordinal, generation: entry.generation, due: entry.due };
+        let decided = partition.decide_timer(&timer, about, &mut self.draught);
+        if let Err(error) = decided {
+            self.corrupt(entry.partition, &error);
+        }
+        self.take_draught();
+    }
+
+    /// Events' clock: moves time to `to` through every due instant. False if the block filled up before.
+    pub(super) fn time_reaches(&mut self, to: Millis) -> bool {
+        if self.config.decide.firing == Firing::Engine || to <= self.now {
+            return true;
+        }
+        loop {
+            while let Some(entry) = self.due.pop_front() {
+                if !self.has_room() {
+                    self.due.push_front(entry);
+                    return false;
+                }
+                self.fire(&entry, entry.due);
+            }
+            let due = self.wheel.next_due();
+            let slot = self.next_live_slot();
+            // A slot opens before anything in it, or at its start, can be next.
+            if slot.is_some_and(|slot| slot.start() <= to && due.is_none_or(|due| slot.start() <= due)) {
+                self.open_from_rows(slot.expect("just seen").next());
+                continue;
+            }
+            match due {
+                Some(due) if due <= to => {
+                    let mut popped = Vec::new();
+                    self.wheel.advance(due, &mut popped);
+                    self.now = self.now.max(due);
+                    self.due.extend(popped);
+                }
+                _ => break,
+            }
+        }
+        // "As far as there is anything" must not leave time at its end.
+        if to < Millis::NEVER {
+            self.now = to;
+        }
+        true
+    }
+
+    /// The first slot beyond the horizon with a live timer, over all partitions.
+    fn next_live_slot(&mut self) -> Option<SlotNo> {
+        let wheel_due = self.wheel.next_due();
+        if wheel_due.is_some_and(|due| SlotNo::of(due) < self.next_slot) {
+            return None;
+        }
+        let first = self.seats.iter().filter_map(Seat::open).filter_map(|p| p.horizon.first_live_slot()).min();
+        self.next_slot = first.unwrap_or(SlotNo(i64::MAX));
+        first
+    }
+
+    /// Opens every slot before `until` from the rows.
+    fn open_from_rows(&mut self, until: SlotNo) {
+        for seat in &mut self.seats {
+            let Seat::Open(partition) = seat else { continue };
+            if partition.horizon.first_live_slot().is_none_or(|slot| slot >= until) {
+                continue;
+            }
+            let opened = partition.horizon.opened_until();
+            for timer in partition.horizon.open_from_rows(until, partition.table.timers()) {
+                // What was in an opened slot before is in the wheel already.
+                if timer.slot() >= opened {
+                    self.wheel.insert(timer.in_wheel(partition.id));
+                }
+            }
+        }
+        self.next_slot = until;
+    }
+
+    /// Time passes without an event. On the wall clock the turn does it.
+    pub(super) fn handle_advance(&mut self, to: Millis, told: Option<oneshot::Sender<()>>) -> Option<ShardInput> {
+        let held =
+            self.config.decide.firing == Firing::Due && self.seats.iter().any(|s| matches!(s, Seat::Expected(_)));
+        if held || !self.time_reaches(to) {
+            return Some(ShardInput::Advance(to, told));
+        }
+        if let Some(told) = told {
+            self.release_when_durable(Release::Answer(Box::new(move || {
+                let _ = told.send(());
+            })));
+        }
+        None
+    }
+
+    /// Wall clock: opens slots as time comes near them. A slot still ahead is read from the index; one that time has
+    /// reached already (a start after downtime) is opened from the rows, which are the truth.
+    fn open_slots(&mut self) {
+        let until = open_until(self.now);
+        if until <= self.slots_open_until {
+            return;
+        }
+        self.slots_open_until = until;
+        for index in 0..self.seats.len() {
+            self.open_slots_of(PartitionId(index as u16), until);
+        }
+    }
+
+    fn open_slots_of(&mut self, id: PartitionId, until: SlotNo) {
+        let now_slot = SlotNo::of(self.now);
+        let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(id.0)) else { return };
+        while let Some(slot) = partition.horizon.next_to_open(until) {
+            if slot <= now_slot {
+                let opened = partition.horizon.opened_until();
+                for timer in partition.horizon.open_from_rows(until, partition.table.timers()) {
+                    if timer.slot() >= opened {
+                        self.wheel.insert(timer.in_wheel(id));
+                    }
+                }
+                return;
+            }
+            if partition.horizon.count(slot).in_index > 0 {
+                self.ports.load_slot(id, slot);
+                return;
+            }
+            self.open_slot(id, slot, Vec::new());
+            let Some(Seat::Open(again)) = self.seats.get_mut(usize::from(id.0)) else { return };
+            let _ = again.id;
+            return self.open_slots_of(id, until);
+        }
+    }
+
+    /// The index answered.
+    pub(super) fn slot_loaded(&mut self, id: PartitionId, slot: SlotNo, loaded: Option<Vec<TimerEntry>>) {
+        let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(id.0)) else { return };
+        if partition.horizon.opened_until() != slot {
+            // It moved here, or was rebuilt, since it was asked for.
+            return;
+        }
+        match loaded {
+            Some(timers) => self.open_slot(id, slot, timers),
+            None => {
+                partition.horizon.suspect();
+                let near: VecDeque<TimerEntry> =
+                    partition.horizon.open_from_rows(slot.next(), partition.table.timers()).into();
+                for timer in near.iter().filter(|t| t.slot() == slot) {
+                    self.wheel.insert(timer.in_wheel(id));
+                }
+            }
+        }
+        let until = self.slots_open_until;
+        self.open_slots_of(id, until);
+    }
+
+    fn open_slot(&mut self, id: PartitionId, slot: SlotNo, loaded: Vec<TimerEntry>) {
+        let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(id.0)) else { return };
+        let table = &partition.table;
+        let opened = partition.horizon.open_slot(slot, loaded, |timer| table.names(timer));
+        for timer in &opened.timers {
+            self.wheel.insert(timer.in_wheel(id));
+        }
+        if let Verdict::Mismatch { expected, found } = opened.verdict {
+            tracing::warn!(partition = id.0, slot = slot.0, expected, found, "timer index and rows differ: rebuilding");
+            // The rows know better: whatever is missing of this slot goes to the wheel too; repeats do no harm.
+            for timer in partition.table.timers().filter(|t| t.slot() == slot) {
+                self.wheel.insert(timer.in_wheel(id));
+            }
+        }
+    }
+}
