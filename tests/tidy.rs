@@ -6,8 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Layers, bottom up. A file may name its own layer and those before it.
-const LAYERS: [&str; 9] =
-    ["domain", "wire", "store", "runtime", "channel", "report", "transport", "config", "server"];
+const LAYERS: [&str; 9] = ["domain", "wire", "store", "runtime", "channel", "report", "transport", "config", "server"];
 /// Modules beside each other that must not name each other: what they share lies in other files of their layer.
 const SIBLINGS: [(&str, &[&str]); 2] =
     [("transport", &["grpc", "http", "tcp"]), ("channel", &["inbox", "log", "push", "sms", "smtp", "webhook"])];
@@ -70,7 +69,8 @@ fn sources(directory: &str) -> Vec<Source> {
                 if let Some(name) = name.strip_suffix(';') {
                     let stem = path.file_stem().expect("a name").to_string_lossy();
                     let parent = path.parent().expect("a directory");
-                    let home = if matches!(&*stem, "mod" | "lib" | "main") { parent.into() } else { parent.join(&*stem) };
+                    let home =
+                        if matches!(&*stem, "mod" | "lib" | "main") { parent.into() } else { parent.join(&*stem) };
                     test_modules.insert(home.join(format!("{name}.rs")));
                     test_modules.insert(home.join(name).join("mod.rs"));
                 }
@@ -81,9 +81,9 @@ fn sources(directory: &str) -> Vec<Source> {
     texts
         .into_iter()
         .map(|(path, text)| {
-            let within_tests = test_modules.iter().any(|m| {
-                *m == path || (m.ends_with("mod.rs") && path.starts_with(m.parent().expect("a directory")))
-            });
+            let within_tests = test_modules
+                .iter()
+                .any(|m| *m == path || (m.ends_with("mod.rs") && path.starts_with(m.parent().expect("a directory"))));
             let all: Vec<&str> = text.lines().collect();
             let inline_tests = all
                 .windows(2)

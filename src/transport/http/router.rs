@@ -157,6 +157,7 @@ pub fn router(api: Api) -> Router {
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .layer(middleware::from_fn_with_state(api.clone(), guard::bound))
+        .layer(middleware::from_fn(guard::measure))
         .layer(TraceLayer::new_for_http())
         .with_state(api)
 }
