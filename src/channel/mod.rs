@@ -1,1 +1,18 @@
-//! How effects leave.
+//! How effects leave: `log`, `webhook` and `smtp`, behind one [`dispatch::Dispatcher`].
+//!
+//! A channel takes [`Job`](crate::runtime::delivery::Job)s whose outbox row is durable, tries until it knows the
+//! outcome or its horizon ends, and reports it as an input. It never reads or changes the state of a profile, never
+//! blocks a shard, and never sends what it must not send twice before the attempt is journaled. Channels do not know
+//! each other; `attempt`, `queue` and `pool` are what they share.
+
+mod attempt;
+pub mod dispatch;
+pub mod log;
+mod metrics;
+mod pool;
+mod queue;
+mod secret;
+mod smtp;
+#[cfg(test)]
+mod testing;
+mod webhook;

@@ -3,6 +3,7 @@
 //! Numbers of journeys, versions, nodes and messages are given once and never reused. A version keeps the message
 //! revisions and field types it was published with, so an instance's path means the same until it ends.
 
+mod attributes;
 mod publish;
 mod record;
 
@@ -178,7 +179,7 @@ impl Catalog {
 
     /// Declared fields of the profile document, nested by the dots of their names.
     pub fn profile_fields(&self) -> Fields {
-        publish::profile_fields(&self.attributes)
+        attributes::profile_fields(&self.attributes)
     }
 
     /// Stops version `number` of a journey, or all its versions: no entries, and those inside leave at once. What is

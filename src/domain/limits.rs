@@ -56,9 +56,28 @@ pub const TEMPLATE_FUEL: u64 = 200_000;
 pub const TEMPLATE_BYTES_MAX: usize = 512 << 10;
 /// Bytes of an expression's source.
 pub const EXPRESSION_BYTES_MAX: usize = 8 << 10;
+/// Depth of brackets, and count of `?:`, in an expression: its parser recurses by them.
+pub const EXPRESSION_BRACKETS_MAX: u16 = 24;
+/// Operators, dots and brackets of an expression: each can deepen the tree by one before its depth is known.
+pub const EXPRESSION_MARKS_MAX: usize = 1_000;
+/// Depth of an expression's tree: the compiler and the closures it makes recurse by it.
+pub const EXPRESSION_DEPTH_MAX: usize = 100;
+/// Nodes of an expression's tree, macros expanded.
+pub const EXPRESSION_NODES_MAX: usize = 4_000;
+/// Steps of one run of an expression: items of its loops, and text it scans or copies (64 bytes a step). About 10 ms.
+pub const EXPRESSION_STEPS_MAX: u64 = 1 << 20;
 /// Bytes of one resource file.
 pub const RESOURCE_BYTES_MAX: usize = 4 << 20;
 /// Blocks of a shard with the journal writer at once (design §4).
 pub const BLOCKS_IN_FLIGHT_MAX: usize = 4;
 /// Bytes of one shard's block before it is sealed: keeps a sync near a millisecond on the disks measured.
 pub const BLOCK_BYTES_MAX: usize = 1 << 20;
+/// Deliveries a surface holds (queued, waiting for a retry, in flight): half a second at 30,000 a second; beyond
+/// it instances park at their message node.
+pub const SURFACE_QUEUE_MAX: usize = 16_384;
+/// Lines the log channel holds: a job is about 100 bytes beside the row it shares with the outbox.
+pub const LOG_QUEUE_MAX: usize = 65_536;
+/// Bytes of lines the log channel renders before it writes and syncs them.
+pub const LOG_BATCH_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a provider's HTTP answer that are read (and thrown away) so that its connection can be used again.
+pub const WEBHOOK_ANSWER_BYTES_MAX: usize = 64 << 10;

@@ -167,7 +167,8 @@ impl Horizon {
     }
 
     /// Hands the pending timers to a checkpoint, at the cut that its snapshot shares. They stay here until the checkpoint
-    /// is done, for slots that open meanwhile. One checkpoint at a time.
+    /// is done, for slots that open meanwhile. One checkpoint at a time. ORDER: the index gets them only when the journal
+    /// is durable past the cut, and `epoch` is one more than that of the latest checkpoint that is done.
     pub fn take_for_checkpoint(&mut self, epoch: u64) -> Arc<[TimerEntry]> {
         assert!(self.in_flight.is_none(), "a partition has one checkpoint at a time");
         let timers: Arc<[TimerEntry]> = std::mem::take(&mut self.pending).into_iter().collect();
@@ -386,3 +387,6 @@ fn field<const N: usize>(bytes: &[u8]) -> [u8; N] {
 pub fn open_until(now: Millis) -> SlotNo {
     SlotNo::of(now).next().next()
 }
+
+#[cfg(test)]
+mod tests;

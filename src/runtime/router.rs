@@ -172,7 +172,9 @@ impl Router {
                     Mark::Stream { producer: producer.0, epoch, sequence: first_sequence + index as u64 }
                 }
                 Origin::Unsequenced => {
-                    let hash = stable_hash(&[&SandboxId::DEFAULT.0.to_le_bytes(), event.id.as_bytes()]);
+                    // The profile is part of it: ids need to be unique within a profile only.
+                    let sandbox = SandboxId::DEFAULT.0.to_le_bytes();
+                    let hash = stable_hash(&[&sandbox, event.profile.as_bytes(), event.id.as_bytes()]);
                     Mark::Id { hash, expires: Millis::NEVER }
                 }
             };

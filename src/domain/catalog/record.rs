@@ -7,7 +7,7 @@
 //! ```
 //!
 //! INVARIANT: the same catalog gives the same bytes (maps are ordered), and reading bytes gives the catalog they came
-//! from. The golden file `golden/catalog-1.hex` pins format 1.
+//! from. The golden file `golden/catalog-1.bin` pins format 1.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

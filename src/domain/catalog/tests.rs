@@ -46,3 +46,297 @@ fn publishes_a_simple_journey() {
     assert!(program.nodes[0].on_cycle && program.nodes[2].on_cycle && !program.nodes[3].on_cycle);
     assert!(catalog.listens("purchase") && !catalog.listens("other"));
 }
+
+const OTHER: &str = "
+kind: event
+name: signup
+schema: {}
+---
+kind: journey
+name: welcome
+entry: { event: signup }
+reentry: never
+start: done
+nodes:
+  done: { end: true }
+";
+
+fn changes(report: &ApplyReport) -> Vec<(&str, Change, Option<u32>)> {
+    report.resources.iter().map(|r| (r.name.as_str(), r.change, r.version)).collect()
+}
+
+fn codes(result: Result<(Catalog, ApplyReport), Vec<crate::domain::finding::Finding>>) -> Vec<(String, &'static str)> {
+    match result {
+        Ok(_) => Vec::new(),
+        Err(findings) => {
+            findings.into_iter().map(|f| (format!("{}:{}:{}", f.file, f.line, f.column), f.code)).collect()
+        }
+    }
+}
+
+fn statuses(catalog: &Catalog) -> Vec<(u32, VersionStatus)> {
+    catalog.versions.iter().map(|version| (version.program.number, version.status)).collect()
+}
+
+#[test]
+fn unchanged_files_make_no_version() {
+    let (first, report) = apply(&Catalog::default(), SIMPLE);
+    assert_eq!(report.catalog_version, 1);
+    assert_eq!(
+        changes(&report),
+        [("purchase", Change::Created, None), ("thanks", Change::Created, None), ("nurture", Change::Created, Some(1))]
+    );
+    let (second, report) = apply(&first, SIMPLE);
+    assert_eq!(report.catalog_version, 1);
+    assert!(report.resources.iter().all(|r| r.change == Change::Unchanged), "{report:?}");
+    assert_eq!(first.to_record(), second.to_record());
+    // Neither comments nor the order of nodes and keys are a change.
+    let moved = SIMPLE
+        .replace("  done: { end: true }\n", "")
+        .replace("nodes:\n", "nodes:\n  # the end\n  done: { end: true }\n");
+    assert_ne!(moved, SIMPLE);
+    assert_eq!(apply(&first, &moved).0.versions.len(), 1);
+}
+
+#[test]
+fn a_change_closes_the_version_before() {
+    let (first, _) = apply(&Catalog::default(), SIMPLE);
+    let (second, report) = apply(&first, &SIMPLE.replace("wait: 1h", "wait: 2h"));
+    assert_eq!(changes(&report).last(), Some(&("nurture", Change::NewVersion, Some(2))));
+    assert_eq!(statuses(&second), [(1, VersionStatus::Closed), (2, VersionStatus::Live)]);
+    assert_eq!(second.entered_by("purchase"), &[VersionId(1)]);
+    assert_eq!(second.version, CatalogVersion(2));
+    assert_eq!(second.program(VersionId(0)).journey, second.program(VersionId(1)).journey);
+    assert_eq!(second.get(VersionId(0)).program.nodes.len(), 4, "the old version stays for those inside");
+}
+
+#[test]
+fn a_message_is_frozen_in_a_version() {
+    let (first, _) = apply(&Catalog::default(), SIMPLE);
+    // The message alone: the live journey that sends it gets a new version.
+    let (second, report) = apply(&first, "kind: message\nname: thanks\nchannel: log\nbody: thank you\n");
+    let expected = [
+        ("thanks", Change::Updated, None),
+        ("nurture", Change::NewVersion, Some(2)),
+        ("purchase", Change::Vanished, None),
+    ];
+    assert_eq!(changes(&report), expected);
+    let body = |id: u32| second.program(VersionId(id)).messages[0].body.source().to_owned();
+    assert_eq!((body(0), body(1)), ("hello".to_owned(), "thank you".to_owned()));
+    assert_eq!(second.latest_message("thanks"), Some(MessageId(1)));
+}
+
+#[test]
+fn only_a_schema_change_that_is_read_makes_a_version() {
+    let reading = SIMPLE.replace("{ event: purchase }", "{ event: purchase, when: event.amount > 1.0 }");
+    let (first, _) = apply(&Catalog::default(), &reading);
+    let (second, _) = apply(&first, &reading.replace("amount: number }", "amount: number, more: string }"));
+    assert_eq!((second.versions.len(), second.version), (1, CatalogVersion(2)));
+    let (third, _) = apply(&first, &reading.replace("amount: number }", "amount: integer }").replace("1.0", "1.0"));
+    assert_eq!(third.versions.len(), 2);
+    // The event alone, changed so that a live journey no longer compiles.
+    let broken = first.apply(&files(&["kind: event\nname: purchase\nschema: {}\n"]), Millis(0));
+    assert_eq!(codes(broken), [("<published>:0:0".to_owned(), "unknown_field")]);
+}
+
+#[test]
+fn a_vanished_file_closes_nothing() {
+    let (first, _) = apply(&Catalog::default(), SIMPLE);
+    let (second, report) = apply(&first, OTHER);
+    assert_eq!(statuses(&second), [(1, VersionStatus::Live), (1, VersionStatus::Live)]);
+    let expected = [
+        ("signup", Change::Created, None),
+        ("welcome", Change::Created, Some(1)),
+        ("purchase", Change::Vanished, None),
+        ("thanks", Change::Vanished, None),
+        ("nurture", Change::Vanished, Some(1)),
+    ];
+    assert_eq!(changes(&report), expected);
+    assert_eq!((second.journey_id("nurture"), second.journey_id("welcome")), (Some(JourneyId(0)), Some(JourneyId(1))));
+    // References resolve against what is published.
+    let (third, _) = apply(
+        &second,
+        &OTHER
+            .replace("name: welcome", "name: third")
+            .replace("signup", "purchase")
+            .replace("schema: {}", "schema: { amount: number }"),
+    );
+    assert_eq!(third.entered_by("purchase"), &[VersionId(0), VersionId(2)]);
+}
+
+#[test]
+fn an_error_refuses_the_whole_set() {
+    let two = format!("{SIMPLE}---{}", OTHER.replace("start: done", "start: dune"));
+    let line = two.lines().position(|line| line == "start: dune").expect("there") + 1;
+    let refused = Catalog::default().apply(&files(&[&two]), Millis(0));
+    assert_eq!(codes(refused), [(format!("f0.yaml:{line}:8"), "unknown_target")]);
+}
+
+#[test]
+fn reentrance_stays_the_same() {
+    let (first, _) = apply(&Catalog::default(), OTHER);
+    let changed = OTHER.replace("reentry: never", "reentry: { after: 1d }");
+    assert_eq!(codes(first.apply(&files(&[&changed]), Millis(0))), [("f0.yaml:9:10".to_owned(), "reentry_changed")]);
+    let omitted = OTHER.replace("reentry: never\n", "");
+    assert_eq!(codes(first.apply(&files(&[&omitted]), Millis(0))), [("f0.yaml:7:7".to_owned(), "reentry_changed")]);
+}
+
+#[test]
+fn surfaces_keep_their_channel() {
+    let surface =
+        "kind: surface\nname: s\nchannel: webhook\nwebhook: { url: \"https://example.com\", secret_env: KEY }\n";
+    let (first, _) = apply(&Catalog::default(), surface);
+    let found = first.surface("s").expect("published");
+    assert_eq!(found.in_doubt, crate::domain::surface::InDoubt::PreferDuplicate);
+    let mail =
+        "kind: surface\nname: s\nchannel: email\nsmtp: { host: mail.example.com, port: 587, from: Shop <a@b.c> }\n";
+    assert_eq!(codes(first.apply(&files(&[mail]), Millis(0))), [("f0.yaml:2:7".to_owned(), "channel_changed")]);
+    let (second, _) = apply(&first, &surface.replace("example.com", "example.org"));
+    assert_eq!(second.version, CatalogVersion(2));
+}
+
+#[test]
+fn stop_and_close() {
+    let (first, _) = apply(&Catalog::default(), SIMPLE);
+    let (second, _) = apply(&first, &SIMPLE.replace("wait: 1h", "wait: 2h"));
+
+    let closed = second.close("nurture", None).expect("closes");
+    assert_eq!(statuses(&closed), [(1, VersionStatus::Closed), (2, VersionStatus::Closed)]);
+    assert_eq!((closed.entered_by("purchase").len(), closed.listens("purchase")), (0, true));
+    assert_eq!(closed.close("nurture", None).expect("again").version, closed.version);
+
+    // Stopping the second does not reopen the first.
+    let stopped = second.stop("nurture", Some(2)).expect("stops");
+    assert_eq!(statuses(&stopped), [(1, VersionStatus::Closed), (2, VersionStatus::Stopped)]);
+    assert_eq!(stopped.version, CatalogVersion(3));
+    let refused = stopped.close("nurture", Some(2));
+    assert_eq!(refused.err(), Some(CatalogError::Stopped { name: "nurture".to_owned(), number: 2 }));
+    let all = stopped.stop("nurture", None).expect("stops");
+    assert!(statuses(&all).iter().all(|(_, status)| *status == VersionStatus::Stopped) && !all.listens("purchase"));
+
+    // The same files open nothing again, nor does a change of what they name; a change of the journey does.
+    let unchanged = SIMPLE.replace("wait: 1h", "wait: 2h");
+    let (again, report) = apply(&all, &unchanged);
+    assert_eq!((again.versions.len(), report.resources[2].status), (2, Some(VersionStatus::Stopped)));
+    assert_eq!(apply(&all, &unchanged.replace("body: hello", "body: hi")).0.versions.len(), 2);
+    let (third, _) = apply(&all, SIMPLE);
+    assert_eq!(statuses(&third)[2], (3, VersionStatus::Live));
+
+    let message = second.stop("nurtur", None).expect_err("unknown").to_string();
+    assert_eq!(message, "there is no journey `nurtur`; did you mean `nurture`?");
+    assert!(matches!(second.stop("nurture", Some(9)), Err(CatalogError::UnknownVersion { latest: 2, .. })));
+}
+
+#[test]
+fn an_instance_keeps_what_is_read() {
+    let text = SIMPLE
+        .replace("amount: number", "amount: number, sku: string, cart: { id: string, size: integer }")
+        .replace("body: hello", "body: \"{{ event.sku }}\"")
+        .replace("event: purchase, within", "event: purchase, when: last.amount > event.cart.size, within");
+    let (catalog, _) = apply(&Catalog::default(), &text);
+    let program = catalog.program(VersionId(0));
+    let paths = |kept: &[Vec<SmolStr>]| kept.iter().map(|path| path.join(".")).collect::<Vec<_>>();
+    assert_eq!(paths(&program.keeps_event), ["cart.size", "sku"]);
+    assert_eq!(paths(&program.keeps_last), [""; 0], "the filter reads the event that comes in");
+}
+
+/// One of everything, for the record.
+const EVERYTHING: &str = "
+kind: event
+name: cart_add
+schema: { total: number, items: [string], cart: { id: string, at: timestamp }, n: integer, gift: boolean }
+---
+kind: attribute
+name: address.city
+type: string
+---
+kind: surface
+name: mail
+channel: email
+smtp: { host: 127.0.0.1, port: 1025, from: shop@example.com, username: u, password_env: SMTP_PASSWORD }
+in_doubt: prefer-loss
+timeout: 5s
+---
+kind: surface
+name: hook
+channel: webhook
+webhook: { url: 'https://example.com/hook', secret: whsec_AAAA, allow_private: true }
+---
+kind: message
+name: reminder
+channel: email
+surface: mail
+subject: 'Your cart'
+body: '<p>Hello</p>'
+---
+kind: message
+name: notify
+channel: webhook
+surface: hook
+body: '{}'
+---
+kind: journey
+name: everything
+timezone: Europe/Paris
+entry: { event: cart_add, when: event.total > 5.0 }
+reentry: { after: 1d }
+exit: [ { event: cart_add, when: last.gift } ]
+timeout: 14d
+start: choose
+nodes:
+  choose:
+    condition:
+      - { when: \"profile.address.city == 'Paris'\", then: mail_it }
+    otherwise: until
+  mail_it: { message: reminder, then: hear }
+  hear: { event: cart_add, when: last.n > event.n, within: 2d, then: done, on_timeout: tell }
+  until: { wait: { until: event.cart.at }, then: pause }
+  pause: { wait: 1h, then: tell }
+  tell: { message: notify, then: done }
+  done: { end: true }
+";
+
+#[test]
+fn the_record_reads_back() {
+    let (first, _) = apply(&Catalog::default(), EVERYTHING);
+    let (second, _) = apply(&first, &EVERYTHING.replace("pause: { wait: 1h", "pause: { wait: 2h"));
+    let closed = second.stop("everything", Some(1)).expect("stops");
+    let bytes = closed.to_record();
+    let read = Catalog::from_record(&bytes).expect("reads");
+    assert_eq!(read.to_record(), bytes);
+    assert_eq!(statuses(&read), statuses(&closed));
+    assert_eq!((&read.entries, &read.listening), (&closed.entries, &closed.listening));
+    assert_eq!(format!("{:?}", read.versions), format!("{:?}", closed.versions));
+    assert_eq!(apply(&read, &EVERYTHING.replace("pause: { wait: 1h", "pause: { wait: 2h")).0.version, closed.version);
+}
+
+/// The bytes of format 1. A failure means that old data directories can't be read: give a new format a new number.
+#[test]
+fn the_record_of_format_1_stays() {
+    let (catalog, _) = apply(&Catalog::default(), EVERYTHING);
+    let golden = include_bytes!("golden/catalog-1.bin");
+    assert!(catalog.to_record() == golden, "the encoding changed");
+    assert_eq!(Catalog::from_record(golden).expect("reads").to_record(), golden);
+}
+
+#[test]
+fn damaged_records_are_refused() {
+    let (catalog, _) = apply(&Catalog::default(), EVERYTHING);
+    let bytes = catalog.to_record();
+    assert!(matches!(Catalog::from_record(b""), Err(CatalogError::Damaged(_))));
+    assert!(matches!(Catalog::from_record(b"XXXX\x01\0"), Err(CatalogError::Damaged(_))));
+    assert_eq!(Catalog::from_record(b"SJCT\x02\0").err(), Some(CatalogError::Format { found: 2, supported: 1 }));
+    for cut in (0..bytes.len()).step_by(7) {
+        assert!(Catalog::from_record(&bytes[..cut]).is_err(), "cut at {cut}");
+    }
+    assert!(Catalog::from_record(&[&bytes[..], &[0]].concat()).is_err());
+    // Nested deeper than any file could be.
+    let deep = [&bytes[..6], &vec![0x91u8; 100_000][..]].concat();
+    assert!(Catalog::from_record(&deep).is_err());
+}
+
+#[test]
+fn secrets_are_not_printed() {
+    let (catalog, _) = apply(&Catalog::default(), EVERYTHING);
+    assert!(!format!("{catalog:?}").contains("whsec_AAAA"));
+}

@@ -82,8 +82,7 @@ pub fn compile(
         return None;
     }
     let of = |root: Root| kept.iter().filter(move |read| read.root == root).map(|read| read.path.clone());
-    // While no later event came, `last` is the entry event: what is read of it must be there.
-    let keeps_event = smallest(of(Root::Event).chain(of(Root::Last)).collect());
+    let keeps_event = smallest(of(Root::Event).collect());
     let keeps_last = smallest(of(Root::Last).collect());
     let start = graph?.start;
     let program = Program {
@@ -194,7 +193,7 @@ struct Compiler<'c, 'f> {
     conflicts: Vec<Conflict>,
     numbers: BTreeMap<&'c str, usize>,
     reads: BTreeSet<FieldPath>,
-    /// The part of `reads` that an instance must remember: all but the entry filter's.
+    /// The part of `reads` that an instance must remember: not the entry filter's, nor `last` in other filters.
     kept: BTreeSet<FieldPath>,
 }
 
@@ -240,7 +239,9 @@ impl<'c, 'f> Compiler<'c, 'f> {
                 let schemas = Schemas { last, ..self.inside.clone() };
                 let blurred = self.blurred_roots(&[&filter.event.value]);
                 let expr = self.expression(when, &schemas, &blurred, &Type::Boolean, whence)?;
-                self.read(expr.reads());
+                self.reads.extend(expr.reads().iter().cloned());
+                // `last` is here the event that comes in, which needs no remembering.
+                self.kept.extend(expr.reads().iter().filter(|read| read.root != Root::Last).cloned());
                 Some(expr)
             }
         };

@@ -264,7 +264,7 @@ impl Cursor<'_> {
                 Some(c) if c.is_whitespace() => self.advance(),
                 // An escaped line break joins two lines and stands for nothing.
                 Some('\\') if style == Style::DoubleQuoted && self.rest[1..].starts_with(['\n', '\r']) => {
-                    self.advance()
+                    self.advance();
                 }
                 _ => return,
             }

@@ -12,4 +12,6 @@ pub mod source;
 pub mod suggest;
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;

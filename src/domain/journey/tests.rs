@@ -1,1 +1,364 @@
+//! One row for each finding: files in, place and code out.
 
+use crate::domain::catalog::{Catalog, SourceFile};
+use crate::domain::finding::Severity;
+
+/// What every journey below may name.
+const PRELUDE: &str = "\
+kind: event
+name: cart_add
+schema: { total: number, items: integer, currency: string }
+---
+kind: event
+name: purchase
+schema: { amount: number, items: string }
+---
+kind: attribute
+name: tier
+type: string
+---
+kind: message
+name: hello
+channel: log
+body: hi
+";
+
+/// A journey that is fine, to be broken by replacing one part.
+const JOURNEY: &str = "\
+kind: journey
+name: j
+entry: { event: cart_add }
+start: pause
+nodes:
+  pause: { wait: 1h, then: send }
+  send: { message: hello, then: done }
+  done: { end: true }
+";
+
+fn found(files: &[(&str, &str)]) -> Vec<(String, u32, u32, &'static str)> {
+    let files: Vec<SourceFile> =
+        files.iter().map(|(name, text)| SourceFile { name: (*name).to_owned(), text: (*text).to_owned() }).collect();
+    Catalog::check(&files).into_iter().map(|f| (f.file, f.line, f.column, f.code)).collect()
+}
+
+/// Findings of `text` beside the prelude, as `line:column code`.
+fn check(text: &str, expected: &[&str]) {
+    let found: Vec<String> = found(&[("prelude.yaml", PRELUDE), ("j.yaml", text)])
+        .into_iter()
+        // Files that are not about messages leave the prelude's unused.
+        .filter(|f| f.0 != "prelude.yaml")
+        .map(|(_, line, column, code)| format!("{line}:{column} {code}"))
+        .collect();
+    assert_eq!(found, expected, "{text}");
+}
+
+/// As [`check`], for [`JOURNEY`] with `from` replaced by `to`.
+fn check_with(from: &str, to: &str, expected: &[&str]) {
+    assert!(JOURNEY.contains(from), "{from}");
+    check(&JOURNEY.replace(from, to), expected);
+}
+
+#[test]
+fn a_fine_journey_has_no_findings() {
+    check(JOURNEY, &[]);
+    assert_eq!(found(&[("prelude.yaml", PRELUDE), ("j.yaml", JOURNEY)]), []);
+}
+
+#[test]
+fn syntax() {
+    check("kind: journey\nname: [1, 2\nstart: x\n", &["3:6 yaml_syntax"]);
+    check("kind: &a event\nname: *a\n", &["1:7 yaml_alias"]);
+    check("kind: !!str event\nname: x\n", &["1:7 yaml_tag"]);
+    check(&format!("kind: event\nname: x\nschema: {}", "[".repeat(200)), &["3:108 too_deep"]);
+    check("- a\n- b\n", &["1:1 wrong_type"]);
+    check("just text", &["1:1 wrong_type"]);
+    check("", &[]);
+    check("---\n---\n", &[]);
+    check("kind: event\nname: x\n? [a]\n: 1\nschema: {}\n", &["3:3 wrong_type"]);
+}
+
+#[test]
+fn keys_and_values() {
+    check("name: x\n", &["1:1 missing_key"]);
+    check("kind: jurney\nname: x\n", &["1:7 unknown_kind"]);
+    check("kind: audience\nname: x\n", &["1:7 not_available"]);
+    check_with("start: pause", "strat: pause", &["1:1 missing_key", "4:1 unknown_key"]);
+    check_with("start: pause", "start: pause\nstart: send", &["5:1 duplicate_key"]);
+    check_with("start: pause\n", "", &["1:1 missing_key"]);
+    check_with("entry: { event: cart_add }\n", "", &["1:1 missing_key"]);
+    check_with("entry: { event: cart_add }", "entry: cart_add", &["3:8 wrong_type"]);
+    check_with("name: j", "name: 9 lives!", &["2:7 bad_name"]);
+    check_with("pause: {", "\"a b\": { wait: 1s, then: done }\n  pause: {", &["6:3 bad_name", "6:3 unreachable_node"]);
+    check_with("{ end: true }", "{ end: maybe }", &["8:16 wrong_type"]);
+    check_with("start: pause", "start: pause\ndescription: [x]", &["5:14 wrong_type"]);
+    check_with("start: pause", "start: pause\ntimezone: Europe/Pariss", &["5:11 unknown_timezone"]);
+    check_with("start: pause", "start: pause\npriority: 3", &["5:1 not_available"]);
+    check(
+        &format!("{PRELUDE}---\n{JOURNEY}"),
+        &["2:7 duplicate_resource", "6:7 duplicate_resource", "10:7 duplicate_resource", "14:7 duplicate_resource"],
+    );
+    check(&format!("{JOURNEY}---\n{JOURNEY}"), &["11:7 duplicate_resource"]);
+}
+
+#[test]
+fn events_and_attributes() {
+    check("kind: event\nname: x\n", &["1:1 missing_key"]);
+    check("kind: event\nname: x\nschema: { a: int }\n", &["3:14 unknown_type"]);
+    check("kind: event\nname: x\nschema: { a: [string, number] }\n", &["3:14 unknown_type"]);
+    check("kind: event\nname: x\nschema: [string]\n", &["3:9 wrong_type"]);
+    check("kind: event\nname: x\nschema: { a: { b: [ { c: timestamp } ] } }\n", &[]);
+    check("kind: event\nname: message.opened\nschema: {}\n", &["2:7 reserved_event"]);
+    check("kind: event\nname: profile.update\nschema: {}\n", &["2:7 reserved_event"]);
+    check("kind: attribute\nname: a..b\ntype: string\n", &["2:7 bad_name"]);
+    check("kind: attribute\nname: tier.level\ntype: string\n", &["2:7 attribute_conflict"]);
+    check("kind: attribute\nname: a.b\ntype: string\n---\nkind: attribute\nname: a.c\ntype: integer\n", &[]);
+    check(
+        "kind: attribute\nname: a\ntype: { b: string }\n---\nkind: attribute\nname: a.b\ntype: integer\n",
+        &["6:7 attribute_conflict"],
+    );
+    check("kind: attribute\nname: a\ntype: { b: string }\n---\nkind: attribute\nname: a.c\ntype: integer\n", &[]);
+}
+
+#[test]
+fn messages_and_surfaces() {
+    let unused = "2:7 unused_message";
+    check(
+        "kind: message\nname: m\nchannel: email\nsurface: s\nbody: b\n",
+        &["1:1 missing_subject", "2:7 unused_message"],
+    );
+    check("kind: message\nname: m\nchannel: email\nsubject: s\nbody: b\n", &["1:1 missing_surface", unused]);
+    check(
+        "kind: message\nname: m\nchannel: webhook\nsurface: s\nsubject: s\nbody: b\n",
+        &["1:1 unexpected_subject", "2:7 unused_message"],
+    );
+    check("kind: message\nname: m\nchannel: log\nsurface: s\nbody: b\n", &["1:1 unexpected_surface", unused]);
+    check("kind: message\nname: m\nchannel: sms\nbody: b\n", &[unused, "3:10 not_available"]);
+    check("kind: message\nname: m\nchannel: pigeon\nbody: b\n", &[unused, "3:10 unknown_value"]);
+    check("kind: message\nname: m\nchannel: log\nbody: b\nformat: xml\n", &[unused, "5:9 unknown_value"]);
+    check("kind: message\nname: m\nchannel: log\n", &["1:1 missing_key", unused]);
+    check("kind: message\nname: m\nchannel: webhook\nsurface: nope\nbody: b\n", &[unused, "4:10 unknown_surface"]);
+    let smtp = "kind: surface\nname: s\nchannel: email\nsmtp: { host: 127.0.0.1, port: 25, from: a@b }\n";
+    check(smtp, &[]);
+    check(
+        &format!("{smtp}---\nkind: message\nname: m\nchannel: webhook\nsurface: s\nbody: b\n"),
+        &["7:7 unused_message", "9:10 wrong_surface"],
+    );
+    check("kind: surface\nname: s\nchannel: log\n", &["3:10 unexpected_surface"]);
+    check("kind: surface\nname: s\nchannel: email\n", &["1:1 missing_key"]);
+    check("kind: surface\nname: s\nchannel: email\nsmtp: { host: h, port: 0, from: a@b }\n", &["4:24 wrong_type"]);
+    check("kind: surface\nname: s\nchannel: email\nsmtp: { host: h, port: 25, from: nobody }\n", &["4:34 bad_address"]);
+    check(
+        "kind: surface\nname: s\nchannel: email\nsmtp: { host: h, port: 25, from: a@b, tls: yes }\n",
+        &["4:44 unknown_value"],
+    );
+    check(
+        "kind: surface\nname: s\nchannel: email\nsmtp: { host: h, port: 25, from: a@b, username: u }\n",
+        &["4:7 missing_key"],
+    );
+    check("kind: surface\nname: s\nchannel: webhook\nwebhook: { url: ftp://x }\n", &["4:17 bad_address"]);
+    check(
+        "kind: surface\nname: s\nchannel: webhook\nwebhook: { url: \"http://x\", secret: a, secret_env: B }\n",
+        &["4:52 duplicate_key"],
+    );
+    check(
+        "kind: surface\nname: s\nchannel: webhook\nwebhook: { url: \"http://x\" }\nin_doubt: guess\n",
+        &["5:11 unknown_value"],
+    );
+    check(
+        "kind: surface\nname: s\nchannel: webhook\nwebhook: { url: \"http://x\", allow_private: 1 }\n",
+        &["4:44 wrong_type"],
+    );
+}
+
+#[test]
+fn durations_and_periods() {
+    check_with("wait: 1h", "wait: 1 hour", &["6:18 bad_duration"]);
+    check_with("wait: 1h", "wait: 30", &["6:18 bad_duration"]);
+    check_with("wait: 1h", "wait: 91d", &["6:18 duration_out_of_range"]);
+    check_with("wait: 1h", "wait: 0s", &["6:18 duration_out_of_range"]);
+    check_with("wait: 1h", "wait:", &["6:16 wrong_type"]);
+    check_with("wait: 1h", "event: purchase, within: 90d1ms", &["6:37 duration_out_of_range"]);
+    check_with("wait: 1h", "event: purchase, within: 90d", &[]);
+    check_with("start: pause", "start: pause\ntimeout: 92d", &["5:10 duration_out_of_range"]);
+    check_with("start: pause", "start: pause\ntimeout: 0s", &["5:10 duration_out_of_range"]);
+    check_with("start: pause", "start: pause\ntimeout: 59m", &["7:18 wait_exceeds_timeout"]);
+    check_with("start: pause", "start: pause\ntimeout: 60m", &[]);
+    check_with("start: pause", "start: pause\nreentry: always", &["5:10 unknown_value"]);
+    check_with("start: pause", "start: pause\nreentry: never", &[]);
+    check_with("start: pause", "start: pause\nreentry: { after: 4m59s }", &["5:19 duration_out_of_range"]);
+    check_with("start: pause", "start: pause\nreentry: { after: 91d }", &["5:19 duration_out_of_range"]);
+    check_with("start: pause", "start: pause\nreentry: { after: 90d }", &[]);
+}
+
+#[test]
+fn waits_that_add_up() {
+    let text = JOURNEY.replace(
+        "then: send }",
+        "then: two }\n  two: { wait: 50d, then: three }\n  three: { event: purchase, within: 42d, then: send }",
+    );
+    check(&text, &["8:37 waits_exceed_timeout"]);
+    check(&text.replace("42d", "40d"), &[]);
+    // By the event's own way no time passes, so only the timeout's counts.
+    check(&text.replace("42d, then: send", "42d, then: send, on_timeout: done"), &["8:37 waits_exceed_timeout"]);
+    let text = text.replace("within: 42d, then: send", "within: 5d, then: four, on_timeout: done");
+    check(&text.replace("  send:", "  four: { wait: 41d12h, then: send }\n  send:"), &["9:17 waits_exceed_timeout"]);
+    check(&text.replace("  send:", "  four: { wait: 40d, then: send }\n  send:"), &[]);
+}
+
+#[test]
+fn graph() {
+    check_with("then: done", "then: dnoe", &["7:33 unknown_target"]);
+    check_with("start: pause", "start: paws", &["4:8 unknown_target"]);
+    check_with("then: done", "then: pause", &["6:3 no_path_to_end", "8:3 unreachable_node"]);
+    check_with("{ message: hello, then: done }", "{ message: hello }", &["7:9 missing_end"]);
+    check_with("start: pause", "start: send", &["6:3 unreachable_node"]);
+    check_with(
+        "{ message: hello, then: done }",
+        "{ message: hello, then: send }",
+        &["7:3 cycle_without_wait", "7:3 no_path_to_end", "8:3 unreachable_node"],
+    );
+    check_with("{ message: hello, then: done }", "{ message: hello, wait: 1h, then: done }", &["7:3 ambiguous_node"]);
+    check_with("{ message: hello, then: done }", "{ mesage: hello, then: done }", &["7:3 unknown_node_form"]);
+    check_with("{ message: hello, then: done }", "{ jump: other, then: done }", &["7:11 not_available"]);
+    check_with("{ message: hello, then: done }", "{ condition: [], otherwise: done }", &["7:22 empty_condition"]);
+    check_with("{ message: hello, then: done }", "{ condition: { when: a }, otherwise: done }", &["7:22 wrong_type"]);
+    check_with("nodes:\n", "nodes: {}\nnoodles:\n", &["6:1 unknown_key"]);
+    check("kind: journey\nname: j\nentry: { event: cart_add }\nstart: a\nnodes: {}\n", &["2:7 missing_end"]);
+}
+
+#[test]
+fn counts() {
+    let chain = |count: usize| {
+        let mut text = JOURNEY[..JOURNEY.find("  pause").expect("nodes")].replace("start: pause", "start: n0");
+        for i in 0..count {
+            text.push_str(&format!("  n{i}: {{ wait: 1s, then: n{} }}\n", i + 1));
+        }
+        text + &format!("  n{count}: {{ end: true }}\n")
+    };
+    check(&chain(50), &[]);
+    check(&chain(51), &["2:7 too_many_nodes"]);
+    let exits = "{ event: purchase }, ".repeat(51);
+    check_with("start: pause", &format!("start: pause\nexit: [ {exits} ]"), &["5:7 too_many_exits"]);
+    let branches = "{ when: \"true\", then: done }, ".repeat(101);
+    let to = format!("{{ condition: [ {branches} ] }}");
+    check_with("{ message: hello, then: done }", &to, &["7:22 too_many_branches"]);
+}
+
+#[test]
+fn references() {
+    check_with("cart_add", "cart_ad", &["3:17 unknown_event"]);
+    check_with("hello", "helo", &["7:20 unknown_message"]);
+    check_with("start: pause", "start: pause\nexit: [ { event: nope } ]", &["5:18 unknown_event"]);
+    check_with("wait: 1h", "event: nope", &["6:19 unknown_event"]);
+    check_with("wait: 1h", "event: message.opened, of: hello", &["6:19 not_available"]);
+    check_with("wait: 1h", "event: purchase, of: hello", &["6:29 not_available"]);
+    check_with("wait: 1h", "event: profile.update", &["6:19 reserved_event"]);
+    check_with("wait: 1h", "event: purchase, on_timeout: done", &["6:41 missing_key"]);
+    check_with("{ event: cart_add }", "{ audience: vips }", &["3:10 not_available"]);
+    check_with("start: pause", "start: pause\nexit: [ { audience: vips } ]", &["5:11 not_available"]);
+    let heard = JOURNEY.replace("wait: 1h", "event: purchase").replace("start", "exit: [ { event: purchase } ]\nstart");
+    check(&heard, &["7:19 never_received"]);
+    // What a broken file hides is not called unknown.
+    let files = [("a.yaml", "kind: ["), ("j.yaml", JOURNEY)];
+    assert_eq!(found(&files), [("a.yaml".to_owned(), 2, 1, "yaml_syntax")]);
+}
+
+#[test]
+fn all_findings_of_all_files_come_in_order() {
+    let a = JOURNEY.replace("then: done", "then: dnoe").replace("1h", "1x");
+    let b = JOURNEY.replace("name: j", "name: k").replace("hello", "helo");
+    let found = found(&[("prelude.yaml", PRELUDE), ("b.yaml", &b), ("a.yaml", &a)]);
+    let places: Vec<_> = found.iter().map(|f| (f.0.as_str(), f.3)).collect();
+    assert_eq!(places, [("b.yaml", "unknown_message"), ("a.yaml", "bad_duration"), ("a.yaml", "unknown_target")]);
+}
+
+#[test]
+fn too_many_findings_are_cut_off() {
+    let text: String = (0..3000).map(|i| format!("key{i}: 1\n")).collect();
+    let found = found(&[("f.yaml", &format!("kind: event\nname: x\nschema: {{}}\n{text}"))]);
+    assert_eq!(found.len(), 1_001);
+    assert!(found.iter().any(|f| f.3 == "too_many_findings"));
+}
+
+#[test]
+fn a_file_may_be_json() {
+    let json = r#"{"kind": "journey", "name": "j", "entry": {"event": "cart_add"}, "start": "done",
+	"nodes": {"done": {"end": true}}}"#;
+    check(json, &[]);
+}
+
+#[test]
+fn warnings_do_not_hinder() {
+    let files = [SourceFile { name: "p".to_owned(), text: PRELUDE.to_owned() }];
+    let findings = Catalog::check(&files);
+    assert_eq!(findings.len(), 1);
+    assert_eq!((findings[0].code, findings[0].severity), ("unused_message", Severity::Warning));
+}
+
+#[test]
+fn expressions() {
+    let when = |text: &str| format!("{{ condition: [ {{ when: {text}, then: done }} ], otherwise: done }}");
+    let node = "{ message: hello, then: done }";
+    check_with(node, &when("event.total > 5.0 && profile.tier == 'gold'"), &[]);
+    check_with(node, &when("\"event.total > 5 && \\\"a\\\" in [\\\"a\\\"]\""), &[]);
+    check_with(node, &when("event.totl > 5.0"), &["7:38 unknown_field"]);
+    check_with(node, &when("\"event.currency == \\\"EUR\\\" && event.totl > 5.0\""), &["7:68 unknown_field"]);
+    check_with(node, &when("'event.currency == ''EUR'' && event.totl > 5.0'"), &["7:68 unknown_field"]);
+    check_with(node, &when("event.total +"), &["7:45 syntax"]);
+    check_with(node, &when("event.total"), &["7:32 type_mismatch"]);
+    check_with(node, &when("evnt.total > 1.0"), &["7:32 unknown_root"]);
+    check_with(node, &when("profile.teir == 'x'"), &["7:40 unknown_field"]);
+    let block = "
+    condition:
+      - when: >-
+          event.total > 5.0
+          && event.totl > 6.0
+        then: done
+      - when: |
+          # no CEL comment
+          event.total > 5.0
+        then: done
+    otherwise: done";
+    check_with(node, block, &["11:20 unknown_field", "14:11 syntax", "14:13 syntax"]);
+    check_with("wait: 1h", "wait: { until: meta.time + duration('1h') }", &[]);
+    check_with("wait: 1h", "wait: { until: event.total }", &["6:27 type_mismatch"]);
+    check_with("wait: 1h", "wait: { untill: event.total }", &["6:18 missing_key", "6:20 unknown_key"]);
+}
+
+#[test]
+fn roots_of_expressions() {
+    check_with("cart_add }", "cart_add, when: event.total > 5.0 }", &[]);
+    check_with("cart_add }", "cart_add, when: last.total > 5.0 }", &["3:33 root_not_available"]);
+    // A filter inside a journey sees the event that comes in as `last`, and its type alone.
+    check_with("start: pause", "start: pause\nexit: [ { event: purchase, when: last.amount > event.total } ]", &[]);
+    check_with(
+        "start: pause",
+        "start: pause\nexit: [ { event: purchase, when: last.total > 5.0 } ]",
+        &["5:39 unknown_field"],
+    );
+    check_with("wait: 1h", "event: purchase, when: last.amount > event.total && last.items == 'x'", &[]);
+    check_with("wait: 1h", "event: purchase, when: event.amount > 1.0", &["6:41 unknown_field"]);
+    // A node sees what any received event declares, unless two declare it differently; an exit's event is not received.
+    let condition = |when: &str| {
+        let node = format!("condition: [ {{ when: {when}, then: done }} ], otherwise: done");
+        JOURNEY.replace("wait: 1h", "event: purchase").replace("message: hello, then: done", &node)
+    };
+    check(&condition("last.amount > 1.0 || last.total > 1.0"), &[]);
+    check(&condition("true && last.items == 1"), &["7:40 conflicting_field"]);
+    let exits = condition("last.items == 1").replace("event: purchase", "wait: 1h");
+    check(&exits.replace("start", "exit: [ { event: purchase } ]\nstart"), &[]);
+}
+
+#[test]
+fn earlier_errors_hide_no_later_ones_and_cause_none() {
+    // The unknown event's fields are not called unknown, but the profile's still are.
+    check_with("cart_add }", "crt_add, when: event.whatever > profile.nope }", &["3:17 unknown_event"]);
+    check_with("cart_add }", "crt_add, when: profile.nope == '' }", &["3:17 unknown_event", "3:40 unknown_field"]);
+    check(
+        &format!(
+            "kind: event\nname: b\nschema: {{ x: int }}\n---\n{}",
+            JOURNEY.replace("cart_add }", "b, when: event.y > 1 }")
+        ),
+        &["3:14 unknown_type"],
+    );
+}

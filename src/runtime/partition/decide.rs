@@ -226,6 +226,7 @@ impl Partition {
         assert!(self.id == PartitionId::SYSTEM, "only the system partition holds the catalog");
         let head = self.next_head(RecordKind::Catalog, ProfileKey::default(), about, draught);
         put_plain_record(&mut draught.bytes, &head, payload);
+        self.catalog_record = payload.to_vec();
     }
 
     fn settle(

@@ -2,8 +2,8 @@
 //!
 //! Parts of a snapshot (what is not in pages), all of it at the same cut:
 //! ```text
-//! format u8 = 1 · pseq u64 · engine time i64 · epoch u32 · events u64 · hash sum u128 · dedup · outbox · counts ·
-//! horizon (the rest)
+//! format u8 = 1 · pseq u64 · engine time i64 · epoch u32 · events u64 · hash sum u128 · catalog record ·
+//! dedup · outbox · counts · horizon (the rest)
 //! ```
 
 use smallvec::SmallVec;
@@ -19,7 +19,7 @@ use crate::runtime::partition::outbox::Outbox;
 use crate::runtime::partition::{Partition, chain_share};
 use crate::store::timers::TimerEntry;
 use crate::wire::component;
-use crate::wire::cursor::{Cursor, WireError};
+use crate::wire::cursor::{Cursor, WireError, put_bytes};
 use crate::wire::record::{ProfileRecord, Record, RecordKind};
 
 const PARTS_FORMAT: u8 = 1;
@@ -33,6 +33,7 @@ impl Partition {
         out.extend_from_slice(&self.epoch.0.to_le_bytes());
         out.extend_from_slice(&self.events.to_le_bytes());
         out.extend_from_slice(&self.hash_sum.to_le_bytes());
+        put_bytes(out, &self.catalog_record);
         self.dedup.put(out);
         self.outbox.put(out);
         self.counts.put(out);
@@ -59,6 +60,7 @@ impl Partition {
         partition.epoch = OwnershipEpoch(cursor.u32("epoch")?);
         partition.events = cursor.u64("events")?;
         partition.hash_sum = cursor.u128("hash sum")?;
+        partition.catalog_record = cursor.bytes("catalog record")?.to_vec();
         partition.dedup = Dedup::read(&mut cursor)?;
         partition.outbox = Outbox::read(&mut cursor, |row| surface_of(catalog, row))?;
         partition.counts = Counts::read(&mut cursor)?;
@@ -84,8 +86,10 @@ impl Partition {
         self.pseq = head.pseq;
         self.engine_time = self.engine_time.max(head.engine_time);
         self.epoch = head.epoch;
-        if head.kind == RecordKind::Profile {
-            self.install_profile(record, catalog)?;
+        match head.kind {
+            RecordKind::Profile => self.install_profile(record, catalog)?,
+            RecordKind::Catalog => self.catalog_record = record.payload.to_vec(),
+            RecordKind::Ownership => {}
         }
         Ok(())
     }

@@ -140,6 +140,8 @@ impl Shard {
             ShardInput::Durable(number) => self.durable(number),
             ShardInput::Failed => self.fail(),
             other if self.failed => drop(other),
+            // At once: on the events' clock the inbox may be held for this very partition.
+            ShardInput::Arrive(partition, origin) => self.arrive(partition, origin),
             other => self.inbox.push_back(other),
         }
     }
@@ -269,7 +271,6 @@ impl Shard {
             ShardInput::WriteCatalog(payload, told) => self.write_catalog(&payload, told),
             ShardInput::Advance(to, told) => return self.handle_advance(to, told),
             ShardInput::Expect(partition) => self.expect(partition),
-            ShardInput::Arrive(partition, origin) => self.arrive(partition, origin),
             ShardInput::Release(partition, to) => self.begin_leaving(partition, to),
             ShardInput::Checkpoint(partition, extent) => self.begin_checkpoint(partition, extent),
             ShardInput::SlotLoaded(partition, slot, loaded) => self.slot_loaded(partition, slot, loaded),
@@ -279,7 +280,7 @@ impl Shard {
                     self.checkpoint_done(partition, generation, &result);
                 }
             }
-            ShardInput::Durable(_) | ShardInput::Failed => unreachable!("taken at once"),
+            ShardInput::Durable(_) | ShardInput::Failed | ShardInput::Arrive(..) => unreachable!("taken at once"),
         }
         None
     }

@@ -41,7 +41,7 @@ pub trait TimerIndex: Send {
     /// Deletes the partition's slots before `before`: all their firings are durable and in a snapshot.
     fn drop_slots(&mut self, partition: PartitionId, before: SlotNo) -> Result<(), TimerIndexError>;
 
-    /// Deletes everything of the partition, before it is written anew from the rows.
+    /// Deletes everything of the partition, its latest epoch too, before it is written anew from the rows.
     fn forget_partition(&mut self, partition: PartitionId) -> Result<(), TimerIndexError>;
 
     /// Makes everything before it durable, against loss of power too.

@@ -95,6 +95,7 @@ impl TimerIndex for MemoryTimers {
     }
 
     fn forget_partition(&mut self, partition: PartitionId) -> Result<(), TimerIndexError> {
+        self.begun.remove(&partition);
         self.remove(|p, _, _| p == partition);
         Ok(())
     }

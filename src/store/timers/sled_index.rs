@@ -142,7 +142,11 @@ impl TimerIndex for SledTimers {
     }
 
     fn forget_partition(&mut self, partition: PartitionId) -> Result<(), TimerIndexError> {
-        self.guarded(|open, stats| delete_chunks(open, stats, partition, SlotNo(i64::MAX), 0))
+        self.guarded(|open, stats| {
+            // ORDER: the note first, so that a partition that was forgotten in part is known to be incomplete.
+            open.begun.remove(partition.0.to_be_bytes())?;
+            delete_chunks(open, stats, partition, SlotNo(i64::MAX), 0)
+        })
     }
 
     fn sync(&mut self) -> Result<(), TimerIndexError> {

@@ -9,7 +9,7 @@ use crate::domain::journey::findings::{At, Findings, Place, SourceFile};
 use crate::domain::journey::source::reader::{MapReader, listed, text};
 use crate::domain::journey::source::tree::{Extent, Tree, parse};
 use crate::domain::journey::source::{journey, message, schema, surface};
-use crate::domain::journey::suggest::nearest;
+use crate::domain::journey::suggest::did_you_mean;
 use crate::domain::surface::Surface;
 
 /// The kinds of resources.
@@ -154,6 +154,6 @@ fn unknown_kind(word: &At<SmolStr>, findings: &mut Findings<'_>) {
         findings.error_with(word.place, "not_available", message, supported);
         return;
     }
-    let suggestion = nearest(&word.value, words).map_or(supported, |found| format!("did you mean `{found}`?"));
+    let suggestion = did_you_mean(&word.value, words).unwrap_or(supported);
     findings.error_with(word.place, "unknown_kind", format!("unknown kind `{}`", word.value), suggestion);
 }

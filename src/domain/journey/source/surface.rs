@@ -8,8 +8,11 @@ use crate::domain::journey::source::message::read_channel;
 use crate::domain::journey::source::reader::{MapReader, choice, duration, full_text, name, port, truth};
 use crate::domain::surface::{InDoubt, Network, Secret, Settings, Smtp, Surface, Tls, Webhook};
 
-/// One attempt: 10 s unless given, like the usual webhook receiver's patience.
-const ATTEMPT_TIMEOUT_MS: i64 = 10_000;
+/// One attempt at a webhook: 10 s unless given, the patience of most senders.
+const WEBHOOK_TIMEOUT_MS: i64 = 10_000;
+/// One attempt at a mail: 2 min unless given. Relays scan a mail before they reply to its data (RFC 5321 §4.5.3.2.6
+/// would have us wait for 10 min), and each reply not waited for is a delivery in doubt.
+const SMTP_TIMEOUT_MS: i64 = 120_000;
 /// Bounds of one attempt.
 const ATTEMPT_TIMEOUT_RANGE_MS: (i64, i64) = (100, 5 * 60_000);
 /// Attempts go on for a day unless given.
@@ -55,15 +58,15 @@ pub fn read(surface_name: &At<SmolStr>, mut map: MapReader<'_>, findings: &mut F
     if findings.any_error_since(before) {
         return None;
     }
-    let in_doubt_default = match settings.as_ref()? {
-        Settings::Smtp(_) => InDoubt::Hold,
-        Settings::Webhook(_) => InDoubt::PreferDuplicate,
+    let (in_doubt_default, timeout_default) = match settings.as_ref()? {
+        Settings::Smtp(_) => (InDoubt::Hold, SMTP_TIMEOUT_MS),
+        Settings::Webhook(_) => (InDoubt::PreferDuplicate, WEBHOOK_TIMEOUT_MS),
     };
     Some(Surface {
         name: surface_name.value.clone(),
         settings: settings?,
         in_doubt: in_doubt.unwrap_or(in_doubt_default),
-        attempt_timeout_ms: timeout.map_or(ATTEMPT_TIMEOUT_MS, |at| at.value),
+        attempt_timeout_ms: timeout.map_or(timeout_default, |at| at.value),
         retry_for_ms: retry_for.map_or(RETRY_FOR_MS, |at| at.value),
     })
 }

@@ -1,0 +1,179 @@
+//! One connection to a relay, step by step. lettre's transport runs a whole mail as one call and cannot say how far it
+//! came; its connection lets us drive each command, and that tells "nothing was handed over" from "perhaps".
+
+use lettre::address::Envelope;
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
+use lettre::transport::smtp::commands::{Data, Mail, Noop, Rcpt, Rset};
+use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
+use tokio::time::{Instant, timeout_at};
+
+use crate::domain::surface::Tls;
+
+/// How a session reaches its relay.
+pub(super) struct Relay {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) tls: Tls,
+    pub(super) tls_parameters: Option<TlsParameters>,
+    pub(super) credentials: Option<Credentials>,
+    pub(super) hello: ClientId,
+}
+
+/// Why the relay did not take the mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Not now (4xx), or the connection failed before the mail was handed over.
+    Transient(String),
+    /// Never (5xx, or the mail needs what the relay lacks).
+    Permanent(String),
+    /// The data was ended and no reply came: it may have been taken.
+    Unknown(String),
+}
+
+/// Whether the connection can carry another mail after a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    Open,
+    Broken,
+}
+
+/// An open connection that has said hello and logged in.
+pub(super) struct Session {
+    connection: AsyncSmtpConnection,
+    pub(super) mails: u32,
+    pub(super) used_at: Instant,
+}
+
+impl Session {
+    /// Connects, encrypts and logs in by `deadline`.
+    pub(super) async fn open(relay: &Relay, deadline: Instant) -> Result<Self, String> {
+        match timeout_at(deadline, Self::open_unbounded(relay)).await {
+            Ok(opened) => opened.map_err(|error| format!("can't open a session with the relay: {error}")),
+            Err(_) => Err("the relay did not open a session in time".to_owned()),
+        }
+    }
+
+    async fn open_unbounded(relay: &Relay) -> Result<Self, lettre::transport::smtp::Error> {
+        let implicit = relay.tls_parameters.clone().filter(|_| relay.tls == Tls::Implicit);
+        let address = (relay.host.as_str(), relay.port);
+        let mut connection = AsyncSmtpConnection::connect_tokio1(address, None, &relay.hello, implicit, None).await?;
+        if relay.tls == Tls::Starttls
+            && let Some(parameters) = relay.tls_parameters.clone()
+        {
+            connection.starttls(parameters, &relay.hello).await?;
+        }
+        if let Some(credentials) = &relay.credentials {
+            connection.auth(DEFAULT_MECHANISMS, credentials).await?;
+        }
+        Ok(Self { connection, mails: 0, used_at: Instant::now() })
+    }
+
+    /// Whether the relay still answers on this connection.
+    pub(super) async fn is_alive(&mut self, deadline: Instant) -> bool {
+        matches!(timeout_at(deadline, self.connection.command(Noop)).await, Ok(Ok(_)))
+    }
+
+    /// Hands one mail over by `deadline`.
+    pub(super) async fn hand_over(
+        &mut self,
+        envelope: &Envelope,
+        bytes: &[u8],
+        deadline: Instant,
+    ) -> Result<(), (Refusal, Line)> {
+        self.mails += 1;
+        self.used_at = Instant::now();
+        self.begin(envelope, bytes, deadline).await?;
+        self.transfer(bytes, deadline).await
+    }
+
+    /// `MAIL`, `RCPT`, `DATA`: whatever fails here, no mail was handed over.
+    async fn begin(&mut self, envelope: &Envelope, bytes: &[u8], deadline: Instant) -> Result<(), (Refusal, Line)> {
+        let mut parameters = Vec::new();
+        let addresses = envelope.from().into_iter().chain(envelope.to());
+        if addresses.map(AsRef::<str>::as_ref).any(|address: &str| !address.is_ascii()) {
+            self.require(Extension::SmtpUtfEight, "the recipient's address needs SMTPUTF8")?;
+            parameters.push(MailParameter::SmtpUtfEight);
+        }
+        if !bytes.is_ascii() {
+            self.require(Extension::EightBitMime, "the mail needs 8BITMIME")?;
+            parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+        }
+        self.command("MAIL", Mail::new(envelope.from().cloned(), parameters), deadline).await?;
+        for recipient in envelope.to() {
+            self.command("RCPT", Rcpt::new(recipient.clone(), Vec::new()), deadline).await?;
+        }
+        self.command("DATA", Data, deadline).await
+    }
+
+    fn require(&self, extension: Extension, what: &str) -> Result<(), (Refusal, Line)> {
+        if self.connection.server_info().supports_feature(extension) {
+            return Ok(());
+        }
+        Err((Refusal::Permanent(format!("{what}, which the relay does not offer")), Line::Open))
+    }
+
+    async fn command(
+        &mut self,
+        verb: &str,
+        command: impl std::fmt::Display,
+        deadline: Instant,
+    ) -> Result<(), (Refusal, Line)> {
+        let error = match timeout_at(deadline, self.connection.command(command)).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(_) => {
+                let reason = format!("the relay did not answer {verb} in time");
+                return Err((Refusal::Transient(reason), Line::Broken));
+            }
+        };
+        let reason = format!("{verb}: {error}");
+        if error.is_permanent() {
+            return Err((Refusal::Permanent(reason), self.reset(deadline).await));
+        }
+        // 421: the relay closes the connection.
+        let is_closing = error.status().is_none_or(|code| u16::from(code) == 421);
+        let line = if is_closing { Line::Broken } else { self.reset(deadline).await };
+        Err((Refusal::Transient(reason), line))
+    }
+
+    /// Clears a refused mail so that the connection can carry the next.
+    async fn reset(&mut self, deadline: Instant) -> Line {
+        match timeout_at(deadline, self.connection.command(Rset)).await {
+            Ok(Ok(_)) => Line::Open,
+            _ => Line::Broken,
+        }
+    }
+
+    /// The data and its reply. A relay takes a mail only after the end of the data (RFC 5321 §4.1.1.4), so an error
+    /// before that end was written is no doubt; after it, only a reply is certain.
+    async fn transfer(&mut self, bytes: &[u8], deadline: Instant) -> Result<(), (Refusal, Line)> {
+        let mut is_end_written = false;
+        let mut part = Some(bytes);
+        let parts = std::iter::from_fn(|| {
+            // lettre asks for the next part once the one before is flushed, and writes the end when there is none.
+            is_end_written = part.is_none();
+            part.take()
+        });
+        let result = timeout_at(deadline, self.connection.message_iter(parts)).await;
+        let reason = match result {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) if error.is_permanent() => {
+                return Err((Refusal::Permanent(format!("data: {error}")), Line::Open));
+            }
+            Ok(Err(error)) if error.is_transient() => {
+                let is_closing = error.status().is_some_and(|code| u16::from(code) == 421);
+                let line = if is_closing { Line::Broken } else { Line::Open };
+                return Err((Refusal::Transient(format!("data: {error}")), line));
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no reply in time".to_owned(),
+        };
+        let refusal = if is_end_written {
+            Refusal::Unknown(format!("the mail was handed over and its reply never came: {reason}"))
+        } else {
+            Refusal::Transient(format!("the connection failed during the data: {reason}"))
+        };
+        Err((refusal, Line::Broken))
+    }
+}

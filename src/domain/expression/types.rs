@@ -1,0 +1,160 @@
+//! The types of expressions, the declarations they are checked against, and the errors of a source text.
+
+use std::fmt;
+
+use smol_str::SmolStr;
+
+/// The type of a field or of a whole expression. Published schemas are stored with it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Type {
+    /// Text.
+    String,
+    /// 64-bit integer.
+    Integer,
+    /// Double; integers widen to it.
+    Number,
+    /// Truth value.
+    Boolean,
+    /// Instant.
+    Timestamp,
+    /// Span of time (results of `duration()` and timestamp differences; no field has it).
+    Duration,
+    /// List of one type.
+    List(Box<Type>),
+    /// Map with declared fields.
+    Object(Fields),
+    /// The type of `null`.
+    Null,
+}
+
+/// Declared fields, in the order of their declaration.
+pub type Fields = Vec<(SmolStr, Type)>;
+
+/// What is declared for each root. `None`: the root can't be used here.
+#[derive(Clone, Debug, Default)]
+pub struct Schemas {
+    /// Fields of `event`.
+    pub event: Option<Fields>,
+    /// Fields of `last`.
+    pub last: Option<Fields>,
+    /// Fields of `profile`.
+    pub profile: Option<Fields>,
+}
+
+/// An error in the source of an expression. `offset` is in bytes from its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceError {
+    /// Byte offset in the expression.
+    pub offset: usize,
+    /// Stable code, e.g. `unknown_field`, `type_mismatch`, `syntax`.
+    pub code: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// How to mend it.
+    pub suggestion: Option<String>,
+}
+
+/// A path an expression or template reads, e.g. root `event`, path `["cart","total"]`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FieldPath {
+    /// `event`, `last`, `profile` or `meta`.
+    pub root: Root,
+    /// Names below it; empty = the root as a whole.
+    pub path: Vec<SmolStr>,
+}
+
+/// The things an expression can start from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Root {
+    /// Entry event.
+    Event,
+    /// Latest event.
+    Last,
+    /// Profile document.
+    Profile,
+    /// Entry event's id, type, time.
+    Meta,
+}
+
+impl Root {
+    /// Every root, in the order messages list them.
+    pub(in crate::domain) const ALL: [Self; 4] = [Self::Event, Self::Last, Self::Profile, Self::Meta];
+
+    /// The word that names it in expressions and templates.
+    pub(in crate::domain) fn word(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Last => "last",
+            Self::Profile => "profile",
+            Self::Meta => "meta",
+        }
+    }
+
+    /// The root named `word`.
+    pub(in crate::domain) fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|root| root.word() == word)
+    }
+}
+
+impl Schemas {
+    /// The fields of `root`, unless it can't be used here.
+    pub(in crate::domain) fn fields(&self, root: Root) -> Option<Fields> {
+        match root {
+            Root::Event => self.event.clone(),
+            Root::Last => self.last.clone(),
+            Root::Profile => self.profile.clone(),
+            Root::Meta => Some(vec![
+                (SmolStr::new_static("id"), Type::String),
+                (SmolStr::new_static("type"), Type::String),
+                (SmolStr::new_static("time"), Type::Timestamp),
+            ]),
+        }
+    }
+}
+
+impl Type {
+    /// Whether a value of this type may stand where `expected` is asked for.
+    pub(in crate::domain) fn fits(&self, expected: &Type) -> bool {
+        match (self, expected) {
+            (Self::Null, _) | (Self::Integer, Self::Number) => true,
+            (Self::List(item), Self::List(wanted)) => item.fits(wanted),
+            (Self::Object(fields), Self::Object(wanted)) => {
+                wanted.iter().all(|(name, ty)| fields.iter().any(|(other, actual)| other == name && actual.fits(ty)))
+            }
+            (actual, expected) => actual == expected,
+        }
+    }
+
+    /// The one type that holds values of both, if there is one.
+    pub(super) fn join(&self, other: &Type) -> Option<Type> {
+        match (self, other) {
+            (Self::List(a), Self::List(b)) => Some(Self::List(Box::new(a.join(b)?))),
+            (a, b) if a.fits(b) => Some(b.clone()),
+            (a, b) if b.fits(a) => Some(a.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether it is an integer or a number.
+    pub(super) fn is_numeric(&self) -> bool {
+        matches!(self, Self::Integer | Self::Number)
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::String => f.write_str("string"),
+            Self::Integer => f.write_str("integer"),
+            Self::Number => f.write_str("number"),
+            Self::Boolean => f.write_str("boolean"),
+            Self::Timestamp => f.write_str("timestamp"),
+            Self::Duration => f.write_str("duration"),
+            Self::List(item) if **item == Self::Null => f.write_str("[]"),
+            Self::List(item) => write!(f, "[{item}]"),
+            Self::Object(_) => f.write_str("object"),
+            Self::Null => f.write_str("null"),
+        }
+    }
+}

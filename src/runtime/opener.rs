@@ -1,0 +1,194 @@
+//! Opens partitions from disk: snapshot, then the records of the tail. Runs beside the shards, which keep the inputs of
+//! a partition until it arrives; partitions somebody waits for come first.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use tokio::sync::watch;
+
+use crate::domain::catalog::Catalog;
+use crate::domain::ids::PartitionId;
+use crate::runtime::failure::Failure;
+use crate::runtime::partition::Partition;
+use crate::runtime::router::Router;
+use crate::runtime::shard::input::{Origin, ShardInput};
+use crate::store::error::StoreError;
+use crate::store::journal::{BlockAt, Tail, TailReader};
+use crate::store::snapshot::SnapshotStore;
+use crate::wire::cursor::WireError;
+use crate::wire::record::{RecordRange, records};
+
+/// Where the tail holds records of each partition.
+#[derive(Debug)]
+pub struct TailIndex {
+    reader: TailReader,
+    places: HashMap<PartitionId, Vec<(BlockAt, RecordRange)>>,
+}
+
+/// Why a partition could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Files can't be read, or changed since they were written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Records or pages can't be understood.
+    #[error("partition {partition} can't be read: {cause}")]
+    Content {
+        /// Which.
+        partition: PartitionId,
+        /// What is wrong.
+        cause: WireError,
+    },
+}
+
+impl TailIndex {
+    /// Walks the tail once. `each` sees every block.
+    pub fn build(tail: &Tail, mut each: impl FnMut(&[u8])) -> Result<Self, OpenError> {
+        let mut places: HashMap<PartitionId, Vec<(BlockAt, RecordRange)>> = HashMap::new();
+        tail.for_each_block::<OpenError>(|at, bytes| {
+            for record in records(bytes) {
+                let (range, record) =
+                    record.map_err(|cause| OpenError::Content { partition: PartitionId::SYSTEM, cause })?;
+                places.entry(record.head.partition).or_default().push((at, range));
+            }
+            each(bytes);
+            Ok(())
+        })?;
+        Ok(Self { reader: tail.reader(), places })
+    }
+
+    /// Installs the partition's records of the tail.
+    fn replay(&self, partition: &mut Partition, catalog: &Catalog) -> Result<(), OpenError> {
+        let id = partition.id;
+        let content = |cause| OpenError::Content { partition: id, cause };
+        let mut block: Option<(BlockAt, Vec<u8>)> = None;
+        for (at, range) in self.places.get(&id).map_or(&[][..], Vec::as_slice) {
+            if block.as_ref().is_none_or(|(held, _)| held != at) {
+                block = Some((*at, self.reader.read(*at)?));
+            }
+            let (_, bytes) = block.as_ref().expect("read just now");
+            for record in records(&bytes[range.clone()]) {
+                let (_, record) = record.map_err(content)?;
+                partition.install(&record, catalog).map_err(content)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Opens one partition. `catalog` must be the one in force: it names the surfaces of outbox rows.
+pub fn open_partition(
+    id: PartitionId,
+    snapshots: &SnapshotStore,
+    tail: &TailIndex,
+    catalog: &Catalog,
+) -> Result<Partition, OpenError> {
+    let mut partition = match snapshots.load(id)? {
+        Some(loaded) => {
+            let pages = loaded.pages.iter().map(|(page, bytes)| (*page, bytes.as_slice()));
+            Partition::from_snapshot(id, loaded.generation, &loaded.parts, pages, catalog)
+                .map_err(|cause| OpenError::Content { partition: id, cause })?
+        }
+        None => Partition::new(id),
+    };
+    tail.replay(&mut partition, catalog)?;
+    Ok(partition)
+}
+
+/// The thread that opens all partitions.
+#[derive(Debug)]
+pub struct Opener {
+    wanted: Sender<PartitionId>,
+    complete: watch::Receiver<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the opener needs.
+#[derive(Debug)]
+pub struct OpenerSource {
+    /// Snapshots.
+    pub snapshots: Arc<SnapshotStore>,
+    /// Tail.
+    pub tail: TailIndex,
+    /// Catalog in force at the start.
+    pub catalog: Arc<Catalog>,
+    /// Where partitions go.
+    pub router: Arc<Router>,
+    /// Raised if one can't be opened.
+    pub failure: Failure,
+    /// Epoch of the partition's timers in the index, if it has any: behind the snapshot's means that the index lost some.
+    pub timer_epochs: HashMap<PartitionId, u64>,
+}
+
+impl Opener {
+    /// Starts opening.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn start(source: OpenerSource) -> std::io::Result<Self> {
+        let (wanted, requests) = unbounded();
+        let (told, complete) = watch::channel(false);
+        let thread = std::thread::Builder::new().name("opener".to_owned()).spawn(move || {
+            if run(&source, &requests) {
+                told.send_replace(true);
+            }
+        })?;
+        Ok(Self { wanted, complete, thread: Some(thread) })
+    }
+
+    /// Asks for partitions that somebody waits for.
+    pub fn wanted(&self) -> Sender<PartitionId> {
+        self.wanted.clone()
+    }
+
+    /// Becomes true when all partitions are open.
+    pub fn complete(&self) -> watch::Receiver<bool> {
+        self.complete.clone()
+    }
+
+    /// Waits for the thread.
+    pub fn join(&mut self) {
+        if let Some(thread) = self.thread.take()
+            && let Err(panic) = thread.join()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// Opens all; whether it got to the end.
+fn run(source: &OpenerSource, wanted: &Receiver<PartitionId>) -> bool {
+    let mut opened = HashSet::new();
+    for index in 0..source.router.partition_count() {
+        while let Ok(partition) = wanted.try_recv() {
+            if opened.insert(partition) && !deliver(source, partition) {
+                return false;
+            }
+        }
+        let partition = PartitionId(index);
+        if opened.insert(partition) && !deliver(source, partition) {
+            return false;
+        }
+    }
+    true
+}
+
+fn deliver(source: &OpenerSource, id: PartitionId) -> bool {
+    if source.failure.is_raised() {
+        return false;
+    }
+    match open_partition(id, &source.snapshots, &source.tail, &source.catalog) {
+        Ok(mut partition) => {
+            if partition.generation > 0 && source.timer_epochs.get(&id).copied().unwrap_or(0) < partition.generation {
+                partition.horizon.suspect();
+            }
+            source.router.send(id, ShardInput::Arrive(Box::new(partition), Origin::Opened))
+        }
+        Err(error) => {
+            source.failure.raise(&format!("partition {id} can't be opened: {error}"));
+            false
+        }
+    }
+}
