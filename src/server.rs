@@ -26,6 +26,9 @@ use crate::transport::api_keys::{self, ApiKeys};
 use crate::transport::clock::SourceClock;
 use crate::transport::http::{Api, ApiOptions, HttpListener, ListenerOptions, router};
 
+/// Share of the deadline that draining transports may use up.
+const DRAIN_SHARE: f32 = 0.6;
+
 /// Why a server can't start; the operator mends the named setting.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -205,3 +208,67 @@ impl Server {
         }
     }
 }
+
+/// How a server came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// In order, and whole.
+    Stopped,
+    /// The deadline passed, or a second signal came: the next start recovers what is untidy.
+    CutOff,
+    /// The engine failed, for this reason: start again.
+    Failed(String),
+}
+
+/// What a server's end depends on.
+#[derive(Debug)]
+pub struct Lifecycle<S, F, E> {
+    /// Resolves at each signal to stop.
+    pub signal: S,
+    /// Resolves with the reason once the engine can't go on.
+    pub failed: F,
+    /// Stops the engine in order (phases 3 to 6), within the time given.
+    pub stop_engine: E,
+    /// For all phases of a stop together.
+    pub deadline: Duration,
+}
+
+/// Serves until a signal or a failure; then stops in order.
+///
+/// After a failure nothing is drained: what was not acknowledged never will be, and every second counts for the restart.
+pub async fn run<S, F, E>(server: Server, lifecycle: Lifecycle<S, F, E>) -> Outcome
+where
+    S: AsyncFn(),
+    F: Future<Output = String>,
+    E: AsyncFnOnce(Duration),
+{
+    let Lifecycle { signal, failed, stop_engine, deadline } = lifecycle;
+    let mut failed = std::pin::pin!(failed);
+    // Cancel safe: both branches are only awaited, never half done.
+    tokio::select! {
+        biased;
+        reason = &mut failed => return Outcome::Failed(reason),
+        () = signal() => {}
+    }
+    let ends_at = tokio::time::Instant::now() + deadline;
+    tracing::info!(deadline_ms = deadline.as_millis(), "stopping in order; a second signal stops at once");
+    let stopping = async {
+        // Draining gets most of the time, never all of it: the last checkpoint saves the next start its replay.
+        server.drain(deadline.mul_f32(DRAIN_SHARE)).await;
+        tracing::info!("transports have drained");
+        stop_engine(ends_at.saturating_duration_since(tokio::time::Instant::now())).await;
+        tracing::info!("the engine has stopped");
+    };
+    tokio::select! {
+        biased;
+        reason = &mut failed => Outcome::Failed(reason),
+        () = signal() => Outcome::CutOff,
+        stopped = tokio::time::timeout_at(ends_at, stopping) => match stopped {
+            Ok(()) => Outcome::Stopped,
+            Err(_) => Outcome::CutOff,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

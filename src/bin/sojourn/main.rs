@@ -13,6 +13,7 @@ mod failure;
 mod files;
 mod journeys;
 mod keys;
+mod logging;
 mod output;
 mod profile;
 mod replay;
