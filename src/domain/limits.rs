@@ -54,6 +54,14 @@ pub const RENDERED_BYTES_MAX: usize = 2 << 20;
 pub const TEMPLATE_FUEL: u64 = 200_000;
 /// Bytes of a template's source.
 pub const TEMPLATE_BYTES_MAX: usize = 512 << 10;
+/// Tokens of one tag of a template: its parser builds trees as deep as a tag is long, and recursion follows them.
+pub const TEMPLATE_TAG_TOKENS_MAX: usize = 400;
+/// `elif` of one template: each nests one deeper.
+pub const TEMPLATE_ELIFS_MAX: usize = 100;
+/// How many inputs' worth of text one value in a template may hold: `a ~ a` holds two.
+pub const TEMPLATE_GROWTH_MAX: u32 = 64;
+/// Depth of blocks while a template renders.
+pub const TEMPLATE_DEPTH_MAX: usize = 100;
 /// Bytes of an expression's source.
 pub const EXPRESSION_BYTES_MAX: usize = 8 << 10;
 /// Depth of brackets, and count of `?:`, in an expression: its parser recurses by them.
@@ -81,3 +89,25 @@ pub const LOG_QUEUE_MAX: usize = 65_536;
 pub const LOG_BATCH_BYTES_MAX: usize = 4 << 20;
 /// Bytes of a provider's HTTP answer that are read (and thrown away) so that its connection can be used again.
 pub const WEBHOOK_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Bytes of one TCP frame: a full batch and room for its own heads.
+pub const FRAME_BYTES_MAX: usize = BATCH_BYTES_MAX + (64 << 10);
+/// Bytes of a first frame: it comes before the key is checked, so a stranger may claim no more.
+pub const HELLO_BYTES_MAX: usize = 16 << 10;
+/// Bytes of a producer's name.
+pub const PRODUCER_BYTES_MAX: usize = 128;
+/// Events of one stream that are accepted and not yet acknowledged: at 100,000 events/s two thirds of a second.
+pub const STREAM_EVENTS_IN_FLIGHT_MAX: u64 = 65_536;
+/// Bytes of one stream that are accepted and not yet acknowledged: two full batches.
+pub const STREAM_BYTES_IN_FLIGHT_MAX: usize = 2 * FRAME_BYTES_MAX;
+/// The same over all streams, so that many slow ones can't take the memory.
+pub const STREAMS_BYTES_IN_FLIGHT_MAX: usize = 512 << 20;
+/// Streams at once: each has two tasks and its buffers.
+pub const STREAMS_MAX: usize = 1_024;
+/// Producers whose last sequence is remembered after they left; older ones are forgotten (a look-up only, no guarantee).
+pub const PRODUCERS_REMEMBERED_MAX: usize = 65_536;
+/// Submissions of one stream that wait for their commit: keeps the list of a stream of tiny batches short.
+pub const STREAM_SUBMISSIONS_IN_FLIGHT_MAX: usize = 4_096;
+/// Refused events named in one ack: keeps an ack far below a frame.
+pub const REJECTIONS_PER_ACK_MAX: usize = 4_096;
+/// Bytes of the message about one refused event: it may quote the event.
+pub const REJECTION_MESSAGE_BYTES_MAX: usize = 320;

@@ -7,8 +7,6 @@ pub mod disk;
 pub mod error;
 mod fields;
 pub mod journal;
-pub mod lock;
 pub mod memory;
+pub mod snapshot;
 pub mod timers;
-
-pub use lock::{DirectoryLock, LockError};

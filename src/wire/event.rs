@@ -15,6 +15,7 @@ use smol_str::SmolStr;
 
 use crate::domain::event::{Event, EventError};
 use crate::domain::ids::Millis;
+use crate::domain::limits;
 use crate::wire::msgpack::{
     EMPTY_MAP, Reader, Token, check_properties, read_time, write_array_head, write_int, write_nil, write_text,
 };
@@ -51,9 +52,20 @@ impl Parts {
             time: self.time,
             properties: self.properties.unwrap_or(Bytes::from_static(EMPTY_MAP)),
         };
-        event.validate()?;
-        Ok(event)
+        checked(event)
     }
+}
+
+/// The event if it is valid. The profile's length comes first: the refusal of one without a colon quotes it.
+fn checked(event: Event) -> Result<Event, EventError> {
+    const PROFILE_BYTES_MAX: usize = limits::NAME_BYTES_MAX + 1 + limits::IDENTITY_BYTES_MAX;
+    if event.profile.len() > PROFILE_BYTES_MAX {
+        let length = event.profile.len();
+        let message = format!("profile of {length} bytes passes the limit of {PROFILE_BYTES_MAX}");
+        return Err(EventError::new("bad_profile", message));
+    }
+    event.validate()?;
+    Ok(event)
 }
 
 pub(crate) fn unknown_field(name: &str) -> EventError {
@@ -100,9 +112,7 @@ fn read_array_form(frame: &Bytes, reader: &mut Reader<'_>) -> Result<Event, Even
     let profile = SmolStr::new(reader.utf8("profile", "bad_profile")?);
     let time = read_time(reader)?;
     let properties = read_properties(frame, reader)?;
-    let event = Event { id, kind, profile, time, properties };
-    event.validate()?;
-    Ok(event)
+    checked(Event { id, kind, profile, time, properties })
 }
 
 fn read_map_form(frame: &Bytes, reader: &mut Reader<'_>, count: u32) -> Result<Event, EventError> {

@@ -3,6 +3,7 @@
 pub mod component;
 pub mod cursor;
 pub mod event;
+pub mod frame;
 pub mod json;
 pub mod msgpack;
 pub mod outbox;

@@ -293,15 +293,23 @@ impl Cursor<'_> {
     }
 
     fn pass_escape(&mut self) {
-        self.advance();
-        let digits = match self.peek() {
-            Some('x') => 2,
-            Some('u') => 4,
-            Some('U') => 8,
-            _ => 0,
+        // JSON writes one character beyond 16 bits as two escapes.
+        let is_high = |rest: &str| {
+            let unit = rest.strip_prefix("\\u").and_then(|digits| digits.get(..4));
+            unit.and_then(|digits| u32::from_str_radix(digits, 16).ok()).is_some_and(|u| (0xD800..0xDC00).contains(&u))
         };
-        for _ in 0..=digits {
+        let escapes = if is_high(self.rest) { 2 } else { 1 };
+        for _ in 0..escapes {
             self.advance();
+            let digits = match self.peek() {
+                Some('x') => 2,
+                Some('u') => 4,
+                Some('U') => 8,
+                _ => 0,
+            };
+            for _ in 0..=digits {
+                self.advance();
+            }
         }
     }
 }

@@ -38,7 +38,12 @@ nodes:
 fn found(files: &[(&str, &str)]) -> Vec<(String, u32, u32, &'static str)> {
     let files: Vec<SourceFile> =
         files.iter().map(|(name, text)| SourceFile { name: (*name).to_owned(), text: (*text).to_owned() }).collect();
-    Catalog::check(&files).into_iter().map(|f| (f.file, f.line, f.column, f.code)).collect()
+    let findings = Catalog::check(&files);
+    for finding in &findings {
+        let row = format!("\n| `{}`", finding.code);
+        assert!(include_str!("../../../docs/journeys.md").contains(&row), "{} is documented", finding.code);
+    }
+    findings.into_iter().map(|f| (f.file, f.line, f.column, f.code)).collect()
 }
 
 /// Findings of `text` beside the prelude, as `line:column code`.
@@ -361,4 +366,30 @@ fn earlier_errors_hide_no_later_ones_and_cause_none() {
         ),
         &["3:14 unknown_type"],
     );
+}
+
+#[test]
+fn json_escapes_of_two_units() {
+    let json = r#"{"kind": "message", "name": "m", "channel": "log", "body": "\ud83d\ude00 \/ é \\ud83d"}"#;
+    check(json, &["1:29 unused_message"]);
+    let json = r#"{"kind": "message", "channel": "log", "body": "\ud83d\ude00", "name": "m", "oh": "\uD83D"}"#;
+    check(json, &["1:82 yaml_syntax"]);
+    let json = r#"{"kind": "journey", "name": "j", "entry": {"event": "cart_add",
+        "description": 1, "when": "'\ud83d\ude00' == event.currency && event.totl > 1"},
+        "start": "done", "nodes": {"done": {"end": true}}}"#;
+    check(json, &["2:9 unknown_key", "2:78 unknown_field"]);
+}
+
+#[test]
+fn templates() {
+    let message = |body: &str| {
+        format!("{JOURNEY}---\nkind: message\nname: m\nchannel: log\nbody: {body}\n").replace("hello", "m")
+    };
+    check(&message("'{{ event.total }} {{ profile.tier }} {{ last.currency }} {{ meta.id }}'"), &[]);
+    check(&message("'it''s {{ event.totl }}'"), &["13:23 unknown_field"]);
+    check(&message("|\n  first\n  and {{ profile.teir }}\n"), &["15:18 unknown_field"]);
+    check(&message("'{{ event.total'"), &["13:17 template_syntax"]);
+    // A message that no journey sends sees what any event declares.
+    let alone = "kind: message\nname: m\nchannel: log\nbody: '{{ event.amount }} {{ event.total }} {{ event.nope }}'\n";
+    check(alone, &["2:7 unused_message", "4:53 unknown_field"]);
 }

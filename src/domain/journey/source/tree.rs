@@ -3,7 +3,9 @@
 //! INVARIANT: a tree is no deeper than `DEPTH_MAX` and no larger than its file: anchors, aliases and tags are refused,
 //! so nothing multiplies. Text that breaks the syntax gives one finding; the documents before it are kept.
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
+use std::borrow::Cow;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, StrInput};
 
 use crate::domain::journey::findings::{Findings, Place, SourceFile, Style};
 use crate::domain::limits;
@@ -90,38 +92,87 @@ pub fn parse(files: &[SourceFile], index: usize, findings: &mut Findings<'_>) ->
         findings.error_with(whole, "file_too_large", message, "split it: references work across files".to_owned());
         return (Vec::new(), Extent::Partial);
     }
-    let mut builder = Builder { file_index: index, documents: Vec::new(), open: Vec::new() };
-    let mut parser = Parser::new(StrInput::new(text.strip_prefix('\u{feff}').unwrap_or(text)));
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let joined = JoinedEscapes::new(text);
+    let mut builder = Builder { file_index: index, shifts: joined.shifts, documents: Vec::new(), open: Vec::new() };
+    let mut parser = Parser::new(StrInput::new(&joined.text));
     loop {
         let (event, span) = match parser.next_event() {
             None => return (builder.documents, Extent::Whole),
             Some(Ok(next)) => next,
             Some(Err(error)) => {
-                let mark = error.marker();
-                let place = Place::new(index, mark.line(), mark.col() + 1, mark.index(), Style::Plain);
+                let place = builder.place(*error.marker(), Style::Plain);
                 findings.error(place, "yaml_syntax", format!("broken YAML: {}", error.info()));
                 return (builder.documents, Extent::Partial);
             }
         };
-        if let Err((code, message)) = builder.take(event, span) {
-            findings.error(builder.place(span, Style::Plain), code, message);
+        if let Err((code, message)) = builder.take(event, span.start) {
+            findings.error(builder.place(span.start, Style::Plain), code, message);
             return (builder.documents, Extent::Partial);
         }
     }
 }
 
+/// JSON writes characters beyond 16 bits as two `\u` escapes, which YAML does not know: it writes `\U` and eight digits.
+struct JoinedEscapes<'t> {
+    text: Cow<'t, str>,
+    /// Where in `text`, in characters, an escape of ten characters stands for two of six each.
+    shifts: Vec<usize>,
+}
+
+impl<'t> JoinedEscapes<'t> {
+    fn new(text: &'t str) -> Self {
+        // Only JSON: in YAML's blocks and bare words a backslash is a backslash.
+        if !text.trim_start().starts_with(['{', '[']) || !text.contains("\\u") {
+            return Self { text: Cow::Borrowed(text), shifts: Vec::new() };
+        }
+        let mut joined = String::with_capacity(text.len());
+        let (mut shifts, mut count, mut rest) = (Vec::new(), 0, text);
+        while let Some(c) = rest.chars().next() {
+            if let Some(code) = surrogate_pair(rest) {
+                shifts.push(count);
+                joined.push_str(&format!("\\U{code:08X}"));
+                count += 10;
+                rest = &rest[12..];
+                continue;
+            }
+            // A backslash takes the next character with it, so that `\\\\u` is no escape.
+            let taken = if c == '\\' { rest.chars().take(2).map(char::len_utf8).sum() } else { c.len_utf8() };
+            joined.push_str(&rest[..taken]);
+            count += rest[..taken].chars().count();
+            rest = &rest[taken..];
+        }
+        Self { text: Cow::Owned(joined), shifts }
+    }
+}
+
+/// The character of `\uD83D\uDE00` at the beginning of `text`.
+fn surrogate_pair(text: &str) -> Option<u32> {
+    let unit = |at: usize| {
+        let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        if digits.bytes().all(|b| b.is_ascii_hexdigit()) { u32::from_str_radix(digits, 16).ok() } else { None }
+    };
+    let high = unit(0).filter(|unit| (0xD800..0xDC00).contains(unit))?;
+    let low = unit(6).filter(|unit| (0xDC00..0xE000).contains(unit))?;
+    Some(0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00))
+}
+
 struct Builder {
     file_index: usize,
+    shifts: Vec<usize>,
     documents: Vec<Tree>,
     open: Vec<Open>,
 }
 
 impl Builder {
-    fn place(&self, span: Span, style: Style) -> Place {
-        Place::new(self.file_index, span.start.line(), span.start.col() + 1, span.start.index(), style)
+    fn place(&self, mark: Marker, style: Style) -> Place {
+        let before = self.shifts.partition_point(|shift| *shift < mark.index());
+        let before_line = self.shifts.partition_point(|shift| *shift < mark.index().saturating_sub(mark.col()));
+        let column = mark.col() + 1 + 2 * (before - before_line);
+        Place::new(self.file_index, mark.line(), column, mark.index() + 2 * before, style)
     }
 
-    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), (&'static str, String)> {
+    fn take(&mut self, event: Event<'_>, mark: Marker) -> Result<(), (&'static str, String)> {
         match event {
             Event::Alias(_) => {
                 Err(("yaml_alias", "anchors and aliases are not supported; write the value out".to_owned()))
@@ -143,11 +194,11 @@ impl Builder {
                     ScalarStyle::DoubleQuoted => (Style::DoubleQuoted, Shape::Text(text.into_owned())),
                     ScalarStyle::Literal | ScalarStyle::Folded => (Style::Block, Shape::Text(text.into_owned())),
                 };
-                self.close(Tree { place: self.place(span, style), shape });
+                self.close(Tree { place: self.place(mark, style), shape });
                 Ok(())
             }
-            Event::SequenceStart(..) => self.open(span, OpenKind::List(Vec::new())),
-            Event::MappingStart(..) => self.open(span, OpenKind::Map(Vec::new(), None)),
+            Event::SequenceStart(..) => self.open(mark, OpenKind::List(Vec::new())),
+            Event::MappingStart(..) => self.open(mark, OpenKind::Map(Vec::new(), None)),
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(Open { place, kind }) = self.open.pop() {
                     let shape = match kind {
@@ -164,11 +215,11 @@ impl Builder {
         }
     }
 
-    fn open(&mut self, span: Span, kind: OpenKind) -> Result<(), (&'static str, String)> {
+    fn open(&mut self, mark: Marker, kind: OpenKind) -> Result<(), (&'static str, String)> {
         if self.open.len() >= limits::DEPTH_MAX {
             return Err(("too_deep", format!("nesting passes {} levels", limits::DEPTH_MAX)));
         }
-        self.open.push(Open { place: self.place(span, Style::Plain), kind });
+        self.open.push(Open { place: self.place(mark, Style::Plain), kind });
         Ok(())
     }
 

@@ -1,0 +1,67 @@
+//! The journeys that newcomers read: every example file and every YAML block of the documentation has no findings.
+
+use std::path::{Path, PathBuf};
+
+use sojourn::domain::catalog::{Catalog, SourceFile};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read_directory(path: &Path) -> Vec<SourceFile> {
+    let mut files: Vec<SourceFile> = std::fs::read_dir(path)
+        .expect("directory of examples")
+        .map(|entry| entry.expect("entry").path())
+        .map(|path| SourceFile {
+            name: path.display().to_string(),
+            text: std::fs::read_to_string(&path).expect("text"),
+        })
+        .collect();
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    files
+}
+
+fn assert_clean(files: &[SourceFile]) {
+    assert!(!files.is_empty());
+    let findings: Vec<String> = Catalog::check(files).iter().map(ToString::to_string).collect();
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
+
+#[test]
+fn the_demo_is_clean() {
+    assert_clean(&read_directory(&root().join("examples/demo")));
+}
+
+#[test]
+fn the_first_journey_is_clean() {
+    assert_clean(&read_directory(&root().join("examples/first")));
+}
+
+/// Text between ```` ```yaml ```` and ```` ``` ````, each block a file named by its line.
+fn yaml_blocks(name: &str, text: &str) -> Vec<SourceFile> {
+    let mut blocks = Vec::new();
+    let mut open: Option<SourceFile> = None;
+    for (index, line) in text.lines().enumerate() {
+        match &mut open {
+            None if line == "```yaml" => {
+                open = Some(SourceFile { name: format!("{name}, block at line {}", index + 1), text: String::new() });
+            }
+            Some(_) if line == "```" => blocks.extend(open.take()),
+            Some(block) => {
+                block.text.push_str(line);
+                block.text.push('\n');
+            }
+            None => {}
+        }
+    }
+    blocks
+}
+
+/// All blocks together are one set of resources, as the page says.
+#[test]
+fn the_language_page_is_clean() {
+    let text = std::fs::read_to_string(root().join("docs/journeys.md")).expect("docs/journeys.md");
+    let blocks = yaml_blocks("docs/journeys.md", &text);
+    assert!(blocks.len() >= 9, "{} blocks", blocks.len());
+    assert_clean(&blocks);
+}
