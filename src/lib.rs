@@ -5,9 +5,11 @@
 //! `channel` (how effects leave), `report` (projections), `transport` (how inputs come), `server` (wiring).
 
 pub mod channel;
+pub mod config;
 pub mod domain;
 pub mod report;
 pub mod runtime;
+pub mod server;
 pub mod store;
 pub mod transport;
 pub mod wire;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Report over journeys (contract "Reports").
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Report {
     /// Events accepted, repeats not counted.
     pub events: u64,
@@ -16,7 +16,7 @@ pub struct Report {
 }
 
 /// One journey, or one version of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct JourneyReport {
     /// Instances begun.
     pub entered: u64,
@@ -33,12 +33,13 @@ pub struct JourneyReport {
     /// By name.
     pub messages: BTreeMap<String, MessageReport>,
     /// The same per version number; empty within a version.
+    #[schema(no_recursion)]
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub versions: BTreeMap<String, JourneyReport>,
 }
 
 /// One node: `entered = in_node + left + exited + errors`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct NodeReport {
     /// Arrivals.
     pub entered: u64,
@@ -53,7 +54,7 @@ pub struct NodeReport {
 }
 
 /// One message. Requested and not in any of these = on its way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct MessageReport {
     /// Accepted by the provider.
     pub sent: u64,
@@ -70,7 +71,7 @@ pub struct MessageReport {
 }
 
 /// A journey in the list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct JourneySummary {
     /// Its name.
     pub name: String,
@@ -79,7 +80,7 @@ pub struct JourneySummary {
 }
 
 /// A version in the list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct VersionSummary {
     /// From 1.
     pub number: u32,
@@ -92,13 +93,14 @@ pub struct VersionSummary {
 }
 
 /// A profile: state and timeline.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ProfileView {
     /// `namespace:value`.
     pub profile: String,
     /// Its partition.
     pub partition: u16,
     /// Its document.
+    #[schema(value_type = Object)]
     pub document: serde_json::Value,
     /// Running instances.
     pub instances: Vec<InstanceView>,
@@ -109,7 +111,7 @@ pub struct ProfileView {
 }
 
 /// One running instance.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct InstanceView {
     /// Hex id, the same for the whole run.
     pub id: String,
@@ -126,7 +128,7 @@ pub struct InstanceView {
 }
 
 /// One item of a timeline: an event, or a step with its reason.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TimelineItem {
     /// Engine time, ISO-8601.
     pub at: String,
@@ -151,11 +153,12 @@ pub struct TimelineItem {
     pub event_id: Option<String>,
     /// For events: its properties.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub properties: Option<serde_json::Value>,
 }
 
 /// An outbox row as people see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DeliveryView {
     /// Its id = idempotency key.
     pub id: String,
@@ -177,7 +180,7 @@ pub struct DeliveryView {
 }
 
 /// What an operator decides about a delivery in doubt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Resolution {
     /// It arrived: count it as sent.
@@ -189,7 +192,7 @@ pub enum Resolution {
 }
 
 /// Shards and what they own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ShardsView {
     /// How many run.
     pub count: u16,
@@ -200,7 +203,7 @@ pub struct ShardsView {
 }
 
 /// One shard.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ShardView {
     /// Its number.
     pub shard: u16,
@@ -215,7 +218,7 @@ pub struct ShardView {
 }
 
 /// Whether the server can serve.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Health {
     /// Takes events.
     pub ready: bool,

@@ -1,10 +1,13 @@
 //! How inputs come in. Transports translate, submit and translate back; they decide nothing and don't know each other.
 
+pub mod api_keys;
 pub mod client;
+pub mod clock;
 pub mod code;
 #[cfg(test)]
 mod fake;
 pub mod grpc;
+pub mod http;
 pub mod keys;
 pub mod stream;
 pub mod tcp;

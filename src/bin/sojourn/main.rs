@@ -1,1 +1,74 @@
-fn main() {}
+//! The `sojourn` program: reads the command line, runs one command, turns its outcome into an exit code.
+//! Commands live in one file each; what they do lives in the library.
+
+mod apply;
+mod backup;
+mod check;
+mod cli;
+mod client;
+mod completions;
+mod deliveries;
+mod demo;
+mod failure;
+mod files;
+mod journeys;
+mod keys;
+mod logging;
+mod output;
+mod profile;
+mod replay;
+mod report;
+mod send;
+mod serve;
+mod settings;
+mod shards;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+use failure::Failure;
+use output::Output;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // One TLS provider for the whole process; it is installed once, so a second one can't be there.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cli = Cli::parse();
+    let output = Output::new(cli.json);
+    match run(cli, &output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
+    match cli.command {
+        Command::Serve(args) => serve::run(args),
+        Command::Demo(args) => demo::run(&args, output),
+        Command::Replay(args) => replay::run(&args, output),
+        Command::Config(args) => settings::print(args, output),
+        Command::Check(args) => check::run(&args, output),
+        Command::Plan(args) => apply::plan(&args, output),
+        Command::Apply(args) => apply::apply(&args, output),
+        Command::Journeys(args) => journeys::run(args, output),
+        Command::Report(args) => report::run(&args, output),
+        Command::Profile(args) => profile::run(&args, output),
+        Command::Deliveries(args) => deliveries::run(args, output),
+        Command::Shards(args) => shards::run(args, output),
+        Command::Send(args) => send::run(&args, output),
+        Command::Backup(args) => backup::backup(&args, output),
+        Command::Restore(args) => backup::restore(&args, output),
+        Command::Keys(args) => keys::run(args, output),
+        Command::Completions(args) => {
+            completions::run(&args);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Resources: check, plan, publish.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use super::body::JsonBody;
+use super::error::{ApiError, ErrorBody};
+use super::router::Api;
+use super::schema::{CheckBody, ResourceFiles};
+use crate::domain::catalog::{Catalog, SourceFile};
+
+fn texts(files: ResourceFiles) -> Vec<(String, String)> {
+    files.files.into_iter().map(|f| (f.name, f.text)).collect()
+}
+
+/// Checks resources by themselves, as `sojourn check` does; publishes nothing.
+#[utoipa::path(
+    post, path = "/v1/resources/check", tag = "resources", request_body = ResourceFiles,
+    responses(
+        (status = 200, description = "What was found, errors included", body = CheckBody),
+        (status = 400, description = "Not the shape described", body = ErrorBody),
+        (status = 401, description = "No valid API key", body = ErrorBody),
+    )
+)]
+pub async fn check(JsonBody(files): JsonBody<ResourceFiles>) -> Result<Json<CheckBody>, ApiError> {
+    let sources = files.files.into_iter().map(|f| SourceFile { name: f.name, text: f.text }).collect::<Vec<_>>();
+    // Compiling a large set takes milliseconds: not on a thread that serves connections.
+    let checking = tokio::task::spawn_blocking(move || Catalog::check(&sources));
+    let findings = checking
+        .await
+        .map_err(|_| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the check ended early"))?;
+    Ok(Json(CheckBody::new(&findings)))
+}
+
+/// What publishing would change.
+#[utoipa::path(
+    post, path = "/v1/resources/plan", tag = "resources", request_body = ResourceFiles,
+    responses(
+        (status = 200, description = "One entry per resource and what would be done with it", body = Object),
+        (status = 400, description = "Not the shape described", body = ErrorBody),
+        (status = 401, description = "No valid API key", body = ErrorBody),
+        (status = 422, description = "Resources have errors; see `findings`", body = ErrorBody),
+        (status = 503, description = "Stopping", body = ErrorBody),
+    )
+)]
+pub async fn plan(
+    State(api): State<Api>,
+    JsonBody(files): JsonBody<ResourceFiles>,
+) -> Result<Json<serde_json::Value>, ApiError> {
+    Ok(Json(api.engine.plan(texts(files)).await?))
+}
+
+/// Publishes resources, all or none; answered once that is durable.
+#[utoipa::path(
+    post, path = "/v1/resources/apply", tag = "resources", request_body = ResourceFiles,
+    responses(
+        (status = 200, description = "One entry per resource and what was done with it", body = Object),
+        (status = 400, description = "Not the shape described", body = ErrorBody),
+        (status = 401, description = "No valid API key", body = ErrorBody),
+        (status = 422, description = "Resources have errors; nothing was published; see `findings`", body = ErrorBody),
+        (status = 503, description = "Disk full, or stopping", body = ErrorBody),
+    )
+)]
+pub async fn apply(
+    State(api): State<Api>,
+    JsonBody(files): JsonBody<ResourceFiles>,
+) -> Result<Json<serde_json::Value>, ApiError> {
+    Ok(Json(api.engine.apply(texts(files)).await?))
+}

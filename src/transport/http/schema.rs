@@ -1,0 +1,179 @@
+//! Shapes of requests and answers that only HTTP has. The engine's own answers (`runtime::view`) are sent as they are.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::domain::finding::{Finding, Severity};
+use crate::runtime::view::Resolution;
+
+/// Resource files to check, plan or publish.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceFiles {
+    /// The files; references are resolved over all of them.
+    pub files: Vec<ResourceFile>,
+}
+
+/// One resource file: YAML or JSON, many documents.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceFile {
+    /// Its name, for findings.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// What `check` found.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct CheckBody {
+    /// Findings, errors and warnings.
+    pub findings: Vec<FindingBody>,
+    /// How many are errors.
+    pub errors: usize,
+    /// How many are warnings.
+    pub warnings: usize,
+}
+
+/// One finding. Lines and columns count from 1; 0 means the file as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FindingBody {
+    /// The file as it was named.
+    pub file: String,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+    /// Stable, documented code.
+    pub code: String,
+    /// `error` or `warning`.
+    pub severity: String,
+    /// What is wrong.
+    pub message: String,
+    /// How to mend it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suggestion: Option<String>,
+}
+
+impl From<&Finding> for FindingBody {
+    fn from(finding: &Finding) -> Self {
+        Self {
+            file: finding.file.clone(),
+            line: finding.line,
+            column: finding.column,
+            code: finding.code.to_owned(),
+            severity: match finding.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            }
+            .to_owned(),
+            message: finding.message.clone(),
+            suggestion: finding.suggestion.clone(),
+        }
+    }
+}
+
+impl CheckBody {
+    /// Findings with their counts.
+    pub fn new(findings: &[Finding]) -> Self {
+        let errors = findings.iter().filter(|f| f.severity == Severity::Error).count();
+        Self { findings: findings.iter().map(FindingBody::from).collect(), errors, warnings: findings.len() - errors }
+    }
+}
+
+/// What became of a batch of events.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct IngestBody {
+    /// Events now durable; repeats and rejected ones not counted.
+    pub accepted: usize,
+    /// One result per event, in the order sent.
+    pub results: Vec<EventResult>,
+}
+
+/// What became of one event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EventResult {
+    /// Its id; empty where it has none that can be read.
+    pub id: String,
+    /// `accepted`, `duplicate` or `rejected`.
+    pub status: String,
+    /// Why it is rejected: a stable code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// One event, as producers send it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"id":"e-1","type":"purchase","profile":"crm:4711","time":"2019-11-01T17:59:13.273Z","properties":{"total":59.9}}))]
+pub struct EventBody {
+    /// The producer's id of it, up to 128 bytes: a repeat within the dedup window is a duplicate.
+    pub id: String,
+    /// Its type, up to 128 bytes.
+    pub r#type: String,
+    /// `namespace:value`.
+    pub profile: String,
+    /// ISO-8601; the time of arrival if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// Its properties.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub properties: serde_json::Value,
+}
+
+/// All journeys.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct JourneysBody {
+    /// In order of name.
+    pub journeys: Vec<crate::runtime::view::JourneySummary>,
+}
+
+/// Outbox rows.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct DeliveriesBody {
+    /// At most `max` of them.
+    pub deliveries: Vec<crate::runtime::view::DeliveryView>,
+}
+
+/// Decides about a delivery in doubt.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResolveBody {
+    /// `sent`, `drop` or `resend`.
+    pub resolution: Resolution,
+}
+
+/// What was decided.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ResolvedBody {
+    /// The delivery.
+    pub id: String,
+    /// `sent`, `drop` or `resend`.
+    pub resolution: Resolution,
+}
+
+/// How many shards to run.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShardsRequest {
+    /// From 1 to the number of partitions.
+    #[schema(minimum = 1)]
+    pub count: u16,
+}
+
+/// Hash over all decisions.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct HashBody {
+    /// 32 hex digits, the same for the same input whatever the shards.
+    pub hash: String,
+}
+
+/// The process is alive.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LiveBody {
+    /// Always `live`.
+    pub state: String,
+}

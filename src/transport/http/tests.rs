@@ -1,0 +1,206 @@
+//! The API without a working engine: keys, bounds, media types, routes, errors, the description.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use axum::response::IntoResponse as _;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use super::error::{ApiError, retry_after_seconds};
+use super::*;
+use crate::domain::limits;
+use crate::runtime::api::Refusal;
+use crate::runtime::engine::{Engine, RequestError};
+use crate::transport::api_keys::{ApiKeys, digest};
+use crate::transport::clock::SourceClock;
+
+fn api(options: ApiOptions) -> Api {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    Api::new(Engine {}, Arc::new(ApiKeys::new()), SourceClock::Wall, recorder.handle(), options)
+}
+
+/// Status, `retry-after` and body of one request.
+async fn ask(api: Api, request: Request<Body>) -> (StatusCode, Option<String>, Value) {
+    let response = router(api).oneshot(request).await.expect("infallible");
+    let (parts, body) = response.into_parts();
+    let retry = parts.headers.get("retry-after").map(|v| v.to_str().expect("text").to_owned());
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("whole");
+    (parts.status, retry, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+}
+
+fn post(path: &str, media_type: &str, body: impl Into<Body>) -> Request<Body> {
+    Request::post(path).header("content-type", media_type).body(body.into()).expect("valid")
+}
+
+/// Status and code of one request.
+async fn check(request: Request<Body>, status: u16, code: &str) {
+    let path = request.uri().clone();
+    let (got, _, body) = ask(api(ApiOptions::default()), request).await;
+    assert_eq!((got.as_u16(), body["error"]["code"].as_str()), (status, Some(code)), "{path}: {body}");
+    assert!(!body["error"]["message"].as_str().expect("a message").is_empty());
+}
+
+#[tokio::test]
+async fn refusals_have_one_shape() {
+    let json = "application/json";
+    check(Request::get("/v1/nothing").body(Body::empty()).expect("valid"), 404, "unknown_route").await;
+    check(Request::get("/v1/events").body(Body::empty()).expect("valid"), 405, "unknown_method").await;
+    check(post("/v1/events", json, "{"), 400, "bad_json").await;
+    check(post("/v1/events", json, ""), 400, "bad_json").await;
+    check(post("/v1/events", json, "[]"), 400, "empty_batch").await;
+    check(post("/v1/events", "text/csv", "a"), 415, "unsupported_media_type").await;
+    check(post("/v1/events", json, r#"{"id":"e","type":"t","profile":"n:v","x":1}"#), 400, "all_rejected").await;
+    check(post("/v1/resources/apply", json, r#"{"file":[]}"#), 400, "bad_json").await;
+    check(post("/v1/resources/apply", "text/plain", "{}"), 415, "unsupported_media_type").await;
+    check(post("/v1/deliveries/x/resolve", json, r#"{"resolution":"sent"}"#), 400, "bad_delivery").await;
+    check(Request::get("/v1/profiles/nocolon").body(Body::empty()).expect("valid"), 400, "bad_profile").await;
+}
+
+#[tokio::test]
+async fn every_event_has_its_result_when_all_are_rejected() {
+    let body = r#"[{"id":"a","type":"t","profile":"nocolon"},{"type":"t"},7]"#;
+    let (status, _, body) = ask(api(ApiOptions::default()), post("/v1/events", "application/json", body)).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(body["accepted"], 0);
+    let results = body["results"].as_array().expect("results");
+    assert_eq!(results.len(), 3);
+    assert_eq!((&results[0]["id"], &results[0]["code"]), (&"a".into(), &"bad_profile".into()));
+    assert!(results.iter().all(|r| r["status"] == "rejected"));
+}
+
+#[tokio::test]
+async fn bodies_are_bounded_after_decompression() {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let spaces = vec![b' '; 1 << 20];
+    for _ in 0..=limits::BATCH_BYTES_MAX >> 20 {
+        gzip.write_all(&spaces).expect("to memory");
+    }
+    let bomb = gzip.finish().expect("to memory");
+    assert!(bomb.len() < 1 << 20);
+    let coded = |coding: &str, body: Vec<u8>| {
+        let request = Request::post("/v1/events").header("content-type", "application/json");
+        request.header("content-encoding", coding).body(Body::from(body)).expect("valid")
+    };
+    check(coded("gzip", bomb), 413, "body_too_large").await;
+    check(coded("gzip", b"no gzip".to_vec()), 400, "bad_body").await;
+    check(coded("br", b"x".to_vec()), 415, "unsupported_coding").await;
+    let declared = Request::post("/v1/events").header("content-length", (limits::BATCH_BYTES_MAX + 1).to_string());
+    check(declared.body(Body::empty()).expect("valid"), 413, "body_too_large").await;
+    let many = "{}\n".repeat(limits::BATCH_EVENTS_MAX + 1);
+    check(post("/v1/events", "application/x-ndjson", many), 413, "batch_too_large").await;
+}
+
+#[tokio::test]
+async fn keys_guard_all_but_probes() {
+    let api = api(ApiOptions::default());
+    api.keys.insert("shop", digest("secret"));
+    let request = |path: &str, header: Option<(&str, &str)>| {
+        let request = Request::get(path);
+        let request = header.into_iter().fold(request, |r, (name, value)| r.header(name, value));
+        request.body(Body::empty()).expect("valid")
+    };
+    for (path, header, status) in [
+        ("/v1/journeys", None, 401),
+        ("/v1/journeys", Some(("authorization", "Bearer wrong")), 401),
+        ("/v1/journeys", Some(("authorization", "Basic secret")), 401),
+        ("/v1/journeys", Some(("authorization", "Bearer secret")), 503),
+        ("/v1/journeys", Some(("x-api-key", "secret")), 503),
+        ("/metrics", None, 401),
+        ("/metrics", Some(("x-api-key", "secret")), 200),
+        ("/health/live", None, 200),
+        ("/health/ready", None, 503),
+        ("/openapi.json", None, 200),
+    ] {
+        let (got, ..) = ask(api.clone(), request(path, header)).await;
+        assert_eq!(got.as_u16(), status, "{path} {header:?}");
+    }
+}
+
+#[tokio::test]
+async fn requests_at_once_and_their_time_are_bounded() {
+    let get = || Request::get("/health/live").body(Body::empty()).expect("valid");
+    let full = api(ApiOptions { requests_max: 0, ..ApiOptions::default() });
+    let (status, retry, body) = ask(full, get()).await;
+    assert_eq!((status.as_u16(), retry.as_deref()), (503, Some("1")), "{body}");
+    let hurried = api(ApiOptions { request_timeout: Duration::ZERO, ..ApiOptions::default() });
+    // A body that never ends: only the deadline can answer.
+    let endless = Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
+    let (status, _, body) = ask(hurried, post("/v1/events", "application/json", endless)).await;
+    assert_eq!((status.as_u16(), &body["error"]["code"]), (503, &"timeout".into()));
+}
+
+#[test]
+fn refusals_of_the_engine_become_statuses() {
+    let wait = Duration::from_millis(200);
+    let check = |error: ApiError, status: u16, code: &str, retry: Option<&str>| {
+        assert_eq!(error.detail.code, code);
+        let response = error.into_response();
+        assert_eq!(response.status().as_u16(), status);
+        assert_eq!(response.headers().get("retry-after").map(|v| v.to_str().expect("text")), retry, "{code}");
+    };
+    check(Refusal::Throttled { rate: 5, retry_after: wait }.into(), 429, "throttled", Some("1"));
+    check(Refusal::Overloaded { retry_after: wait * 6 }.into(), 429, "overloaded", Some("2"));
+    check(Refusal::DiskFull.into(), 503, "disk_full", Some("5"));
+    check(Refusal::Stopping.into(), 503, "stopping", Some("5"));
+    check(RequestError::NotFound { what: "journey", name: "x".into() }.into(), 404, "not_found", None);
+    check(RequestError::Conflict("no".into()).into(), 409, "conflict", None);
+    check(RequestError::Findings(Vec::new()).into(), 422, "findings", None);
+    assert_eq!(retry_after_seconds(Duration::ZERO), 1);
+    assert_eq!(retry_after_seconds(Duration::MAX), u64::MAX);
+}
+
+/// Every route says what it takes, what it answers and how it fails, and every reference leads somewhere.
+#[test]
+fn the_description_is_whole() {
+    let description = serde_json::to_value(super::router::description()).expect("JSON");
+    assert_eq!(description["openapi"], "3.1.0");
+    let schemas = &description["components"]["schemas"];
+    let text = description.to_string();
+    for reference in text.split("\"#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().expect("a name");
+        assert!(schemas.get(name).is_some(), "{name} is referred to and not described");
+    }
+    let paths = description["paths"].as_object().expect("paths");
+    assert_eq!(paths.len(), 18, "{:?}", paths.keys().collect::<Vec<_>>());
+    for (path, methods) in paths {
+        for (method, operation) in methods.as_object().expect("methods") {
+            assert!(operation["summary"].is_string(), "{method} {path} has no summary");
+            let answers = operation["responses"].as_object().expect("responses");
+            assert!(answers.contains_key("200"), "{method} {path}");
+            let probe = path.starts_with("/health") || path == "/openapi.json";
+            assert!(probe || answers["401"]["content"].is_object(), "{method} {path} does not describe 401");
+            if path.contains('{') {
+                assert!(operation["parameters"].as_array().is_some_and(|p| p.iter().any(|p| p["in"] == "path")));
+            }
+        }
+    }
+}
+
+/// Two connections at most: the third is closed, and a drained listener lets go of its port.
+#[tokio::test]
+async fn connections_are_bounded_and_drained() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let bound = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let options = ListenerOptions { connections_max: 2, ..ListenerOptions::default() };
+    let listener = HttpListener::start(bound, router(api(ApiOptions::default())), None, options).expect("starts");
+    let address = listener.address();
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut connection = tokio::net::TcpStream::connect(address).await.expect("connects");
+        connection.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("writes");
+        let mut answer = [0u8; 12];
+        connection.read_exact(&mut answer).await.expect("answers");
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        open.push(connection);
+    }
+    let mut third = tokio::net::TcpStream::connect(address).await.expect("connects");
+    // Reset or end of stream, as the system has it: in no case an answer.
+    let _ = third.write_all(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(matches!(third.read(&mut [0u8; 1]).await, Ok(0) | Err(_)));
+    listener.drain(Duration::from_secs(10)).await.expect("drains");
+    std::net::TcpListener::bind(address).expect("the port is free again");
+}
