@@ -20,7 +20,8 @@ use crate::runtime::router::Router;
 use crate::runtime::shard::input::{CheckpointMessage, CheckpointResult, Cut, Need, Rebuild, ShardInput};
 use crate::store::error::StoreError;
 use crate::store::journal::Journal;
-use crate::store::snapshot::{NewSnapshot, SnapshotStore};
+use crate::store::snapshot::{PublishedGeneration, SnapshotKind};
+use crate::store::snapshot_store::SnapshotStore;
 use crate::store::timers::{SlotNo, TimerIndex, TimerIndexError};
 
 /// How often the keeper looks at the length of the tail.
@@ -208,7 +209,10 @@ impl Work {
         if self.asked.len() >= CUTS_MAX || self.asked.contains_key(&partition) {
             return;
         }
-        let extent = if self.parts.snapshots.wants_full(partition) { Extent::Whole } else { Extent::Dirty };
+        let extent = match self.parts.snapshots.kind_due(partition) {
+            SnapshotKind::Full => Extent::Whole,
+            SnapshotKind::Delta { .. } => Extent::Dirty,
+        };
         if self.parts.router.send(partition, ShardInput::Checkpoint(partition, extent, need)) {
             self.asked.insert(partition, now);
         }
@@ -266,22 +270,22 @@ impl Work {
         timers.sync()
     }
 
-    fn write_snapshot(&self, coming: &Coming) -> Result<NewSnapshot, StoreError> {
+    fn write_snapshot(&self, coming: &Coming) -> Result<PublishedGeneration, StoreError> {
         let cut = &coming.cut;
-        let full = cut.extent == Extent::Whole;
-        let mut writer = self.parts.snapshots.begin(cut.partition, cut.generation, full, cut.pseq, cut.next_due)?;
+        let mut writer = self.parts.snapshots.begin(cut.partition, cut.pseq, &[])?;
         let mut pages: Vec<&(u32, Vec<u8>)> = coming.pages.iter().collect();
         pages.sort_unstable_by_key(|(page, _)| *page);
         for (page, bytes) in pages {
             writer.page(*page, bytes)?;
         }
         writer.parts(&cut.parts)?;
-        writer.finish()
+        writer.finish(cut.next_due)
     }
 
     /// Tells the journal what every snapshot kept and every projection has passed.
     fn pass(&self) {
-        for (partition, older_cut) in self.parts.snapshots.passed() {
+        for (partition, _) in self.parts.snapshots.all_latest() {
+            let older_cut = self.parts.snapshots.recyclable_until(partition);
             let passed = older_cut.min(self.parts.projection.passed(partition));
             if passed > Pseq(0) {
                 self.parts.journal.passed(partition, passed);

@@ -16,7 +16,7 @@ use crate::runtime::router::Router;
 use crate::runtime::shard::input::{Origin, ShardInput};
 use crate::store::error::StoreError;
 use crate::store::journal::{BlockAt, Tail, TailReader};
-use crate::store::snapshot::SnapshotStore;
+use crate::store::snapshot_store::SnapshotStore;
 use crate::wire::cursor::WireError;
 use crate::wire::record::{RecordRange, records};
 
@@ -88,7 +88,7 @@ pub fn open_partition(
     let mut partition = match snapshots.load(id)? {
         Some(loaded) => {
             let pages = loaded.pages.iter().map(|(page, bytes)| (*page, bytes.as_slice()));
-            Partition::from_snapshot(id, loaded.generation, &loaded.parts, pages, catalog)
+            Partition::from_snapshot(id, &loaded.parts, pages, catalog)
                 .map_err(|cause| OpenError::Content { partition: id, cause })?
         }
         None => Partition::new(id),

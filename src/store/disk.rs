@@ -24,6 +24,8 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
     fn remove(&self, path: &str) -> io::Result<()>;
     /// Names of the files in a directory, sorted; empty if there is no such directory.
     fn list(&self, directory: &str) -> io::Result<Vec<String>>;
+    /// Names of the directories in a directory, sorted; empty if there is no such directory.
+    fn list_directories(&self, directory: &str) -> io::Result<Vec<String>>;
     /// Creates a directory and those above it, durably; no error if it exists.
     fn create_dir(&self, directory: &str) -> io::Result<()>;
     /// Makes the entries of a directory durable. `""` is the root.
@@ -99,6 +101,23 @@ impl OsDisk {
         &self.root
     }
 
+    fn entries(&self, directory: &str, wanted: fn(&fs::FileType) -> bool) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.root.join(directory)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if wanted(&entry.file_type()?) {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
     fn boxed(file: File) -> Box<dyn DiskFile> {
         Box::new(OsFile { file })
     }
@@ -127,20 +146,11 @@ impl Disk for OsDisk {
     }
 
     fn list(&self, directory: &str) -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(self.root.join(directory)) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            if entry.file_type()?.is_file() {
-                names.push(entry.file_name().to_string_lossy().into_owned());
-            }
-        }
-        names.sort();
-        Ok(names)
+        self.entries(directory, fs::FileType::is_file)
+    }
+
+    fn list_directories(&self, directory: &str) -> io::Result<Vec<String>> {
+        self.entries(directory, fs::FileType::is_dir)
     }
 
     fn create_dir(&self, directory: &str) -> io::Result<()> {

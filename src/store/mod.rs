@@ -3,10 +3,14 @@
 //! Knows blocks of bytes, partitions and their sequences; never what is inside a record, and never a clock.
 //! `docs/durability.md` tells how the parts work together and what each failure does.
 
+pub mod directory;
 pub mod disk;
 pub mod error;
 mod fields;
 pub mod journal;
+pub mod manifest;
 pub mod memory;
+pub mod reserve;
 pub mod snapshot;
+pub mod snapshot_store;
 pub mod timers;

@@ -33,7 +33,7 @@ use crate::runtime::shard::{Shard, ShardConfig};
 use crate::store::disk::Disk;
 use crate::store::error::StoreError;
 use crate::store::journal::{Appender, Journal, JournalConfig, LaneThread};
-use crate::store::snapshot::SnapshotStore;
+use crate::store::snapshot_store::SnapshotStore;
 use crate::store::timers::TimerIndex;
 use crate::wire::record;
 

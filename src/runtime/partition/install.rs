@@ -2,7 +2,7 @@
 //!
 //! Parts of a snapshot (what is not in pages), all of it at the same cut:
 //! ```text
-//! format u8 = 1 · pseq u64 · engine time i64 · epoch u32 · events u64 · hash sum u128 · catalog record ·
+//! format u8 = 1 · pseq u64 · generation u64 · engine time i64 · epoch u32 · events u64 · hash sum u128 · catalog record ·
 //! dedup · outbox · counts · horizon (the rest)
 //! ```
 
@@ -29,6 +29,7 @@ impl Partition {
     pub fn put_parts(&self, out: &mut Vec<u8>) {
         out.push(PARTS_FORMAT);
         out.extend_from_slice(&self.pseq.0.to_le_bytes());
+        out.extend_from_slice(&self.generation.to_le_bytes());
         out.extend_from_slice(&self.engine_time.0.to_le_bytes());
         out.extend_from_slice(&self.epoch.0.to_le_bytes());
         out.extend_from_slice(&self.events.to_le_bytes());
@@ -43,7 +44,6 @@ impl Partition {
     /// Installs a snapshot: parts, then pages in ascending order.
     pub fn from_snapshot<'a>(
         id: PartitionId,
-        generation: u64,
         parts: &[u8],
         pages: impl Iterator<Item = (u32, &'a [u8])>,
         catalog: &Catalog,
@@ -54,9 +54,9 @@ impl Partition {
             return Err(WireError::invalid("snapshot format", format));
         }
         let mut partition = Self::new(id);
-        partition.generation = generation;
         partition.pseq = Pseq(cursor.u64("pseq")?);
         partition.cut = partition.pseq;
+        partition.generation = cursor.u64("generation")?;
         partition.engine_time = Millis(cursor.i64("engine time")?);
         partition.epoch = OwnershipEpoch(cursor.u32("epoch")?);
         partition.events = cursor.u64("events")?;

@@ -44,7 +44,7 @@ pub struct Partition {
     pub hash_sum: u128,
     /// Timers beyond the wheel.
     pub horizon: Horizon,
-    /// Number of its last checkpoint.
+    /// Number of its last checkpoint: the epoch of its timers in the index.
     pub generation: u64,
     /// The last record of its last checkpoint.
     pub cut: Pseq,

@@ -12,7 +12,7 @@ use crate::store::error::StoreError;
 /// The groups that count, in order, and what else was found.
 #[derive(Debug, Default)]
 pub(super) struct Chain {
-    /// Segments with the groups that count, oldest first; each may hold later groups that don't, too.
+    /// Segments with the groups that count, oldest first, without the groups that don't.
     pub live: Vec<Walked>,
     /// The last group that counts.
     pub last: Link,
@@ -82,6 +82,9 @@ impl Chain {
         while self.live.last().is_some_and(|last| last.header.previous.sequence >= previous.sequence) {
             self.dead.extend(self.live.pop());
         }
+        if let Some(holder) = self.live.last_mut() {
+            holder.cut(previous.sequence);
+        }
         self.extend(segment);
         Ok(())
     }
@@ -128,6 +131,9 @@ impl Chain {
         while self.live.last().is_some_and(|segment| segment.header.previous.sequence >= last) {
             self.dead.extend(self.live.pop());
         }
+        if let Some(holder) = self.live.last_mut() {
+            holder.cut(last);
+        }
     }
 
     fn blocks_of(&self, sequence: u64) -> Option<u32> {
@@ -152,7 +158,7 @@ impl Chain {
 fn lost(segment: &Walked, sequence: u64, continued_by: &str) -> StoreError {
     let what = format!(
         "the group here (sequence {}) does not hold, yet {continued_by} proves that group {sequence} was durable",
-        segment.last_sequence() + 1
+        segment.end_sequence + 1
     );
     StoreError::corrupt(&segment.slot.path, segment.end, what)
 }

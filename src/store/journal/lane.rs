@@ -140,7 +140,9 @@ impl Lane {
             self.append(&[], 0)?;
             self.sync_always()?;
         }
-        self.open_segment(padded, self.last.sequence, self.last, Room::Whole)
+        self.open_segment(padded, self.last.sequence, self.last, Room::Whole)?;
+        self.shared.ledger.lock().settle();
+        Ok(())
     }
 
     /// Whether overwriting a retired segment first needs a durable word that it is not needed.

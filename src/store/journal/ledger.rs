@@ -50,10 +50,14 @@ pub(super) fn merge(into: &mut Spans, spans: impl IntoIterator<Item = (Partition
 }
 
 impl Ledger {
-    /// Adds a segment behind the others. It is the one being written.
+    /// Adds a segment behind the others. It is the one being written; [`Ledger::settle`] once it may stand alone.
     pub(super) fn open(&mut self, held: Held) {
         self.add(held);
         self.writing = true;
+    }
+
+    /// Retires what nobody needs.
+    pub(super) fn settle(&mut self) {
         self.retire();
     }
 

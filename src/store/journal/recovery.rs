@@ -68,6 +68,7 @@ pub(super) fn open_lane(source: &Source, shared: Arc<LaneShared>) -> Result<Open
     } else {
         open_fresh(&mut lane, previous)?;
     }
+    lane.shared.ledger.lock().settle();
     tail.retain(|segment| !segment.groups.is_empty());
     if lane.segment.is_some() {
         tidy(source, &survey)?;
@@ -93,6 +94,8 @@ impl Survey {
         let directory = lane_directory(*lane);
         let failed = |error| StoreError::io(Operation::Directory, &directory, error);
         disk.create_dir(&directory).map_err(failed)?;
+        // ORDER: a killed process may have left files whose entries no sync covers; they are written to below.
+        disk.sync_dir(&directory).map_err(failed)?;
         let (mut segments, mut free, mut headless) = (Vec::new(), Vec::new(), Vec::new());
         let mut next_slot = 1;
         for name in disk.list(&directory).map_err(failed)? {
@@ -118,8 +121,9 @@ impl Survey {
                 format!("the header of this segment does not hold, yet groups of incarnation {youngest} follow it");
             return Err(StoreError::corrupt(&slot.path, 0, what));
         }
-        free.extend(headless.into_iter().map(|(slot, _)| slot));
-        let survey = Self { chain: chain?, free, doomed: Vec::new(), next_incarnation: seen + 1, next_slot };
+        // Half-made files: nobody knows how much of their space is taken.
+        let doomed = headless.into_iter().map(|(slot, _)| slot).collect();
+        let survey = Self { chain: chain?, free, doomed, next_incarnation: seen + 1, next_slot };
         survey.sort_dead(disk)
     }
 
@@ -146,18 +150,13 @@ impl Survey {
 fn hold(source: &Source, shared: &LaneShared, survey: &mut Survey) -> Vec<TailSegment> {
     let mut tail = Vec::new();
     let mut ledger = shared.ledger.lock();
-    let Chain { live, stale, last, proven, released, .. } = &mut survey.chain;
+    let Chain { live, stale, proven, released, .. } = &mut survey.chain;
     let count = live.len();
     for (index, walked) in live.iter_mut().enumerate() {
-        let groups: Vec<GroupAt> =
-            walked.groups.iter().copied().filter(|group| group.sequence <= last.sequence).collect();
+        let groups = walked.groups.clone();
         let incarnation = walked.header.incarnation;
         let (path, bytes) = (walked.slot.path.clone(), walked.slot.bytes);
         tail.push(TailSegment { lane: source.lane, incarnation, path, bytes, groups });
-        if walked.header.previous.sequence >= *proven {
-            survey.doomed.push(walked.slot.clone());
-            continue;
-        }
         let kept = walked.groups.iter().filter(|group| group.sequence <= *proven);
         let used = kept.map(|group| padded(u64::from(group.length))).sum();
         let mut slot = walked.slot.clone();
@@ -216,7 +215,8 @@ fn rewrite(
             rewritten.push(GroupAt { offset: position.offset, checksum: lane.last.checksum, ..group });
         }
     }
-    // ORDER: nobody may see these records before this sync.
+    // ORDER: nobody may see these records before this sync; and until it the old ones count, so no header or group may
+    // have stated that the segments they are in are not needed: those retire afterwards.
     lane.sync_always()?;
     let open = lane.segment.as_ref().expect("it was opened above");
     tail.push(TailSegment {
@@ -251,9 +251,7 @@ fn tidy(source: &Source, survey: &Survey) -> Result<(), StoreError> {
     for slot in &survey.doomed {
         source.disk.remove(&slot.path).map_err(|error| StoreError::io(Operation::Directory, &slot.path, error))?;
     }
-    if let Some(last) = survey.chain.live.last().filter(|last| cut_pays(last))
-        && !survey.doomed.contains(&last.slot)
-    {
+    if let Some(last) = survey.chain.live.last().filter(|last| cut_pays(last)) {
         let cut = source.disk.open_write(&last.slot.path).and_then(|mut file| file.set_len(last.end));
         cut.map_err(|error| StoreError::io(Operation::Write, &last.slot.path, error))?;
     }

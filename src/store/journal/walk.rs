@@ -32,6 +32,8 @@ pub(super) struct Walked {
     pub groups: Vec<GroupAt>,
     /// Behind the last good group.
     pub end: u64,
+    /// The sequence of the last good group, or of the one before the segment.
+    pub end_sequence: u64,
     /// The highest sequence that a group or the header states to be durable.
     pub proven: u64,
     /// Spans of the groups up to `proven`.
@@ -57,6 +59,12 @@ impl Walked {
     /// The last good group, or the one before the segment.
     pub(super) fn last_sequence(&self) -> u64 {
         self.groups.last().map_or(self.header.previous.sequence, |group| group.sequence)
+    }
+
+    /// Forgets groups after `sequence`: a younger segment has taken their place.
+    pub(super) fn cut(&mut self, sequence: u64) {
+        self.groups.truncate(self.groups.partition_point(|group| group.sequence <= sequence));
+        self.later.retain(|(of, _)| *of <= sequence);
     }
 
     /// Names the group with this sequence.
@@ -94,6 +102,7 @@ impl Walked {
             oldest: header.oldest,
         });
         self.end = offset + group::padded(u64::from(parsed.length));
+        self.end_sequence = header.sequence;
     }
 }
 
@@ -135,6 +144,7 @@ fn walk(file: &dyn DiskFile, slot: Slot, header: SegmentHeader, spans_of: SpansO
         header,
         groups: Vec::new(),
         end: HEADERS_BYTES,
+        end_sequence: header.previous.sequence,
         proven: header.previous.sequence,
         spans: Spans::new(),
         later: Vec::new(),
@@ -243,10 +253,10 @@ pub(super) fn search_behind(disk: &Arc<dyn Disk>, walked: &Walked) -> Result<Beh
     let mut later = search(&*file, walked.slot.bytes, walked.end, header.journal).map_err(failed)?;
     later.retain(|parsed| parsed.header.incarnation == header.incarnation);
     let proven = later.iter().map(|parsed| parsed.header.known_durable).max().unwrap_or(0);
-    if proven > walked.last_sequence() {
+    if proven > walked.end_sequence {
         let what = format!(
             "the group here (sequence {}) does not hold, yet a later one proves that all up to {proven} was durable",
-            walked.last_sequence() + 1
+            walked.end_sequence + 1
         );
         return Err(StoreError::corrupt(path, walked.end, what));
     }

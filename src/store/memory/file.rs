@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
-use super::{Dice, SECTOR, Shared, Tracking};
+use super::SECTOR;
+use super::device::{Shared, Tracking};
+use super::dice::Dice;
 use crate::store::disk::DiskFile;
 
 /// Bytes of a chunk: prewritten but unused space costs nothing.

@@ -1,5 +1,8 @@
+use std::collections::BTreeMap;
+use std::io;
+
 use super::*;
-use crate::store::disk::{read_all, replace};
+use crate::store::disk::{Disk as _, read_all, replace};
 
 fn disk_with(path: &str, synced: &[u8]) -> MemoryDisk {
     let disk = MemoryDisk::tracked();

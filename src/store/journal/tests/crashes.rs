@@ -268,13 +268,17 @@ fn check(steps: &[Step]) {
         stopped = matches!(step, Step::StopInGroup { .. });
     }
     checked.step(Step::PowerCut { seed: 1 });
+    // Whatever happened, the files left over are used up by the load that follows.
+    for _ in 0..60 {
+        checked.step(Step::Append { blocks: 1, bytes: 5000 });
+        checked.step(Step::Pass { all_but: 0 });
+    }
     let files = segment_files(&checked.disk);
-    let held = checked.running.as_ref().expect("running").0.segment_count();
-    assert!(files <= held + 8, "{files} files for {held} segments");
+    assert!(files <= 6, "{files} files");
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_acknowledged_group_is_recovered_in_order_and_nothing_is_invented(

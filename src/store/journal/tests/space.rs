@@ -89,7 +89,7 @@ fn a_start_on_a_full_disk_recovers_and_waits_for_space() {
     let disk = MemoryDisk::tracked();
     write(&mut open(&disk).1, 0, 40);
     let full = disk.crash_keep_all();
-    full.set_capacity(Some(full.used_bytes() + 20_000));
+    full.set_capacity(Some(full.used_bytes() + 24_000));
     let (journal, mut lane, found) = open(&full);
     assert_eq!(found, range(0, 40), "the tail fits a small segment");
     while lane.write_group(&[block(40, 5000)]).is_ok() {}
