@@ -1,4 +1,5 @@
-//! What an expression and a template cost: compiled once, run per event and per message. Each benchmark checks its answer first.
+//! What an expression and a template cost: compiled once, run per event and per message. Each benchmark checks its
+//! answer first.
 
 use std::hint::black_box;
 

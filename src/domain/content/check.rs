@@ -1,7 +1,9 @@
-//! What is asked of a template before it is compiled: that its tags are of bounded size, that every name it uses is declared, and
-//! that no value in it can grow out of proportion to its input (`a ~ a`, over and over, doubles each time).
+//! What is asked of a template before it is compiled: that its tags are of bounded size, that every name it uses is
+//! declared, and that no value in it can grow out of proportion to its input (`a ~ a`, over and over, doubles each
+//! time).
 //!
-//! It walks the engine's own syntax tree, so places are exact and variables of loops and `set` are known with their types.
+//! It walks the engine's own syntax tree, so places are exact and variables of loops and `set` are known with their
+//! types.
 
 use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, ForLoop, Stmt};
 use minijinja::machinery::{Span, Token, parse, tokenize};

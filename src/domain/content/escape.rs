@@ -15,7 +15,8 @@ pub enum Escape {
 }
 
 impl Escape {
-    /// What the template engine calls it. It matters only to the engine's own filters, which ask whether there is any escaping.
+    /// What the template engine calls it. It matters only to the engine's own filters, which ask whether there is any
+    /// escaping.
     pub(super) fn mode(self) -> AutoEscape {
         match self {
             Self::None => AutoEscape::None,
@@ -55,7 +56,8 @@ impl Escape {
     }
 }
 
-/// The text of a value before escaping: nothing for what is absent, numbers in their shortest form, lists and maps as JSON.
+/// The text of a value before escaping: nothing for what is absent, numbers in their shortest form, lists and maps as
+/// JSON.
 pub(super) fn text_of(value: &Value) -> Result<String, Error> {
     Ok(match value.kind() {
         ValueKind::Undefined | ValueKind::None => String::new(),

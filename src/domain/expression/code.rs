@@ -1,5 +1,5 @@
-//! The closures an expression becomes, one shape per type, and the steps towards them: a checked node stays a literal or a
-//! path as long as it can, so that operators can specialise on it.
+//! The closures an expression becomes, one shape per type, and the steps towards them: a checked node stays a literal
+//! or a path as long as it can, so that operators can specialise on it.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
-//! `== != < <= > >=` and `in`, specialised where a path meets a literal, which is what most filters are: such a comparison
-//! borrows the stored value and allocates nothing.
+//! `== != < <= > >=` and `in`, specialised where a path meets a literal, which is what most filters are: such a
+//! comparison borrows the stored value and allocates nothing.
 
 use std::cmp::Ordering;
 

@@ -1,7 +1,7 @@
 //! The checker: walks the syntax tree once, gives every node its type, and turns it into closures.
 //!
-//! A node that is wrong is reported and becomes `None`; whatever stands on it is then neither reported nor compiled, so that one
-//! slip makes one error.
+//! A node that is wrong is reported and becomes `None`; whatever stands on it is then neither reported nor compiled, so
+//! that one slip makes one error.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
-//! `int`, `double`, `string`, `bool`, `timestamp` and `duration`. Literal texts are converted at publish, where a wrong one is an
-//! error of the source; others while running.
+//! `int`, `double`, `string`, `bool`, `timestamp` and `duration`. Literal texts are converted at publish, where a wrong
+//! one is an error of the source; others while running.
 
 use std::borrow::Cow;
 

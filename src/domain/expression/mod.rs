@@ -11,7 +11,8 @@
 //! 1. `x == null` and `x != null`, with the word `null`, test for absence. `has(event.x)` is true if the key is there,
 //!    even with null in it.
 //! 2. Any other comparison (`== != < <= > >= in`) with null on either side is **false**.
-//! 3. As an operand of `&&`, `||`, `!`, as the condition of `?:` and as the result of a predicate, null counts as false.
+//! 3. As an operand of `&&`, `||`, `!`, as the condition of `?:` and as the result of a predicate, null counts as
+//! false.
 //! 4. Arithmetic, functions, an index and field selection give null if an operand is null.
 //!
 //! # Errors while running
@@ -22,8 +23,8 @@
 //!
 //! # Bounds
 //!
-//! Source size, bracket depth, token count, tree depth and node count are bounded before compiling, and every run has a budget
-//! of steps that comprehensions, copies and scans draw on, so nested loops over long lists end in an error.
+//! Source size, bracket depth, token count, tree depth and node count are bounded before compiling, and every run has a
+//! budget of steps that comprehensions, copies and scans draw on, so nested loops over long lists end in an error.
 
 mod code;
 mod comparison;

@@ -1,8 +1,9 @@
 //! Text to syntax tree, by the `cel` crate, with the bounds that keep hostile text from exhausting the stack, and the
 //! way back from a node of the tree to its place in the text.
 //!
-//! The crate has two parsers. We use its Pratt parser: the ANTLR one needs 70 kB of stack a bracket in a debug build, so that 30
-//! brackets overflow a thread's usual 2 MiB. The Pratt parser's answer lacks the places of nodes; see [`Places`].
+//! The crate has two parsers. We use its Pratt parser: the ANTLR one needs 70 kB of stack a bracket in a debug build,
+//! so that 30 brackets overflow a thread's usual 2 MiB. The Pratt parser's answer lacks the places of nodes; see
+//! [`Places`].
 
 use cel::common::ast::{EntryExpr, Expr as Tree, IdedExpr, SourceInfo};
 use cel::parser::{ParseError, PrattParser};
@@ -74,7 +75,8 @@ fn check_text(source: &str) -> Result<(), SourceError> {
 }
 
 /// The index of the quote that ends the text literal beginning at `start`; the last byte if none does. A raw literal
-/// may end earlier than this says; then more is counted than there is, or less by one literal, and the bounds on the tree still hold.
+/// may end earlier than this says; then more is counted than there is, or less by one literal, and the bounds on the
+/// tree still hold.
 fn end_of_text(bytes: &[u8], start: usize) -> usize {
     let quote = bytes[start];
     let triple = bytes[start..].starts_with(&[quote; 3]);
@@ -180,8 +182,8 @@ fn first_per_place(mut errors: Vec<SourceError>) -> Vec<SourceError> {
 
 /// Where nodes stand in the text.
 ///
-/// The Pratt parser hands places out only with errors. So, when there is something to report, the text is parsed once more with a
-/// bracket too many behind it: ids are counted in the order of the text, hence every node keeps its own.
+/// The Pratt parser hands places out only with errors. So, when there is something to report, the text is parsed once
+/// more with a bracket too many behind it: ids are counted in the order of the text, hence every node keeps its own.
 pub(super) struct Places {
     source: String,
     offsets: Option<std::sync::Arc<SourceInfo>>,

@@ -118,7 +118,8 @@ pub(super) fn order_mixed(int: i64, float: f64) -> Option<Ordering> {
     }
 }
 
-/// Whether two values read as `ty` are equal; within lists and maps null equals null and an absent field equals a null one.
+/// Whether two values read as `ty` are equal; within lists and maps null equals null and an absent field equals a null
+/// one.
 pub(super) fn equal(a: &Value, b: &Value, ty: &Type) -> bool {
     match (ty, a, b) {
         (_, Value::Null, Value::Null) => true,

@@ -1,5 +1,5 @@
-//! Parts of instants and durations, zones, and the text of durations. Zones come from the IANA data compiled in, never from the
-//! machine: the same expression must give the same answer on every host.
+//! Parts of instants and durations, zones, and the text of durations. Zones come from the IANA data compiled in, never
+//! from the machine: the same expression must give the same answer on every host.
 
 use std::sync::LazyLock;
 
@@ -14,8 +14,8 @@ use super::types::Type;
 
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
-/// What the accessors of instants and durations give. Counts follow CEL: month, day of month and day of year from 0, weekday from
-/// Sunday = 0; only [`Part::Date`] counts from 1.
+/// What the accessors of instants and durations give. Counts follow CEL: month, day of month and day of year from 0,
+/// weekday from Sunday = 0; only [`Part::Date`] counts from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     FullYear,
@@ -152,8 +152,8 @@ fn in_named_zone(part: Part, time: Run<Instant>, name: RunText) -> Typed {
     Typed::code_of(Type::Integer, Code::Int(code))
 }
 
-/// Milliseconds of `1d12h`, `90s`, `1.5h`, `-5m`, `300ms` or ISO-8601 `PT5M`, `P2DT3H`; days have 24 hours. What is finer than a
-/// millisecond is cut off.
+/// Milliseconds of `1d12h`, `90s`, `1.5h`, `-5m`, `300ms` or ISO-8601 `PT5M`, `P2DT3H`; days have 24 hours. What is
+/// finer than a millisecond is cut off.
 pub(super) fn parse_duration(text: &str) -> Option<i64> {
     let (negative, text) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),

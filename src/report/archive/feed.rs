@@ -156,6 +156,21 @@ impl Archive {
         Ok(())
     }
 
+    /// Begins to make durable what is taken, and waits for nothing: for a journal that would recycle. Does nothing while
+    /// earlier entries are on their way, or while it is being fed.
+    pub fn begin_flush(&self) {
+        let Some(_feeding) = self.shared.feeding.try_lock() else { return };
+        let sealed = {
+            let mut state = self.shared.state.lock();
+            if !state.sealed.is_empty() {
+                return;
+            }
+            state.seal()
+        };
+        // With nothing on its way the channel has room; an archive that has stopped says so to its feeder.
+        let _ = self.send(sealed);
+    }
+
     /// What it is and how far it is behind.
     pub fn stats(&self) -> ArchiveStats {
         self.shared.state.lock().stats()

@@ -345,6 +345,20 @@ fn the_thread_writes_what_nobody_flushes() {
     assert_eq!(archive.passed(PartitionId(1)), Pseq(10));
 }
 
+#[test]
+fn a_flush_that_is_only_begun_ends_by_itself() {
+    let directory = TempDir::new().expect("temporary directory");
+    let archive = open(&directory);
+    archive.begin_flush();
+    archive.append(&entries(1, 1..=10)).expect("takes");
+    archive.begin_flush();
+    let mut state = archive.shared.state.lock();
+    while state.durable.is_empty() {
+        archive.shared.changed.wait(&mut state);
+    }
+    assert_eq!(state.files.len(), 1);
+}
+
 /// While one thread feeds and files come into being, every timeline and export is whole up to some record.
 #[test]
 fn readers_always_see_whole_histories() {
