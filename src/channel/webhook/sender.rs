@@ -121,6 +121,7 @@ impl WebhookSender {
     }
 
     /// Headers of one attempt. The timestamp is that of the attempt (receivers refuse old ones); the id never changes.
+    #[expect(clippy::disallowed_methods, reason = "the signed timestamp is the real time of the attempt")]
     fn headers(&self, job: &Job, body: &str) -> Result<HeaderMap, String> {
         let id = job.row.id.to_string();
         let timestamp = jiff::Timestamp::now().as_second();
@@ -201,6 +202,7 @@ fn chain(error: &reqwest::Error) -> String {
 }
 
 /// RFC 9110 §10.2.3: seconds, or an HTTP date.
+#[expect(clippy::disallowed_methods, reason = "HTTP dates are the real time")]
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
