@@ -10,6 +10,7 @@ mod tests;
 pub use service::{Grpc, GrpcOptions, routes};
 
 /// What `build.rs` makes of `proto/`.
+#[expect(clippy::allow_attributes, reason = "the generator writes allow")]
 pub mod proto {
     tonic::include_proto!("sojourn.v1");
 
