@@ -19,7 +19,7 @@ use crate::domain::event::Event;
 use crate::domain::ids::{Millis, SandboxId, stable_hash};
 use crate::domain::limits;
 use crate::runtime::api::{EventStatus, Origin, Patience, ProducerId, Refusal, Submission};
-use crate::runtime::engine::Receipt;
+use crate::runtime::engine::{ClockMode, Receipt};
 use crate::runtime::ingest::Ingest;
 use crate::transport::code::Code;
 use crate::wire::frame::{Ack, Batch, Rejection};
@@ -34,6 +34,15 @@ pub enum EventClock {
     Wall,
     /// The events' own times: each is stamped with the running maximum of its stream.
     Events,
+}
+
+impl From<ClockMode> for EventClock {
+    fn from(mode: ClockMode) -> Self {
+        match mode {
+            ClockMode::Wall => Self::Wall,
+            ClockMode::Events => Self::Events,
+        }
+    }
 }
 
 impl EventClock {
