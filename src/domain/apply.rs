@@ -642,16 +642,20 @@ impl<'a, 'w> Walk<'a, 'w> {
 
     fn exit(&mut self, position: usize, reason: ExitReason) {
         self.step(position, StepKind::Exited(reason));
-        self.remove(position);
-    }
-
-    fn remove(&mut self, position: usize) {
-        let gone = self.profile.instances.remove(position);
-        self.profile.changes.instance(gone.ordinal);
-        if gone.sends > 0 {
+        let gone = self.remove(position);
+        // What an instance decided before it ran its course still leaves. One that is taken out early takes back what no
+        // channel has tried; on a virtual clock channels try everything at once.
+        let taken_out = matches!(reason, ExitReason::Criteria | ExitReason::Stopped);
+        if taken_out && gone.sends > 0 && self.world.firing == Firing::Engine {
             let id = InstanceId::new(self.world.sandbox, &self.profile.identity, gone.journey, gone.ordinal);
             self.out.effects.push(Effect::CancelUnattempted(id));
         }
+    }
+
+    fn remove(&mut self, position: usize) -> Instance {
+        let gone = self.profile.instances.remove(position);
+        self.profile.changes.instance(gone.ordinal);
+        gone
     }
 }
 

@@ -1,5 +1,7 @@
 //! Every bound of the engine, each with its reason. Contract figures are marked (contract).
 
+use crate::domain::ids::Millis;
+
 /// Depth of nested values in events and documents; deeper input could exhaust a decoder's stack (contract).
 pub const DEPTH_MAX: usize = 100;
 /// Bytes of one event (contract).
@@ -12,6 +14,12 @@ pub const BATCH_BYTES_MAX: usize = 16 << 20;
 pub const IDENTITY_BYTES_MAX: usize = 256;
 /// Bytes of a type, namespace or property name (contract).
 pub const NAME_BYTES_MAX: usize = 128;
+/// Names in one map of properties: look-ups and merges are linear, so more would let one event hold up a shard.
+pub const MAP_KEYS_MAX: usize = 1_024;
+/// Earliest `event.time`, 1900-01-01: earlier ones come from clocks that were never set.
+pub const EVENT_TIME_MIN: Millis = Millis(-2_208_988_800_000);
+/// Latest `event.time`, 2200-01-01: later ones are microseconds taken for milliseconds.
+pub const EVENT_TIME_MAX: Millis = Millis(7_258_118_400_000);
 /// Bytes of an event's id: room for two UUIDs and a prefix.
 pub const EVENT_ID_BYTES_MAX: usize = 128;
 /// Nodes of a journey, `end` nodes not counted (contract, AJO).
@@ -81,3 +89,25 @@ pub const LOG_QUEUE_MAX: usize = 65_536;
 pub const LOG_BATCH_BYTES_MAX: usize = 4 << 20;
 /// Bytes of a provider's HTTP answer that are read (and thrown away) so that its connection can be used again.
 pub const WEBHOOK_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Bytes of one TCP frame: a full batch and room for its own heads.
+pub const FRAME_BYTES_MAX: usize = BATCH_BYTES_MAX + (64 << 10);
+/// Bytes of a first frame: it comes before the key is checked, so a stranger may claim no more.
+pub const HELLO_BYTES_MAX: usize = 16 << 10;
+/// Bytes of a producer's name.
+pub const PRODUCER_BYTES_MAX: usize = 128;
+/// Events of one stream that are accepted and not yet acknowledged: at 100,000 events/s two thirds of a second.
+pub const STREAM_EVENTS_IN_FLIGHT_MAX: u64 = 65_536;
+/// Bytes of one stream that are accepted and not yet acknowledged: two full batches.
+pub const STREAM_BYTES_IN_FLIGHT_MAX: usize = 2 * FRAME_BYTES_MAX;
+/// The same over all streams, so that many slow ones can't take the memory.
+pub const STREAMS_BYTES_IN_FLIGHT_MAX: usize = 512 << 20;
+/// Streams at once: each has two tasks and its buffers.
+pub const STREAMS_MAX: usize = 1_024;
+/// Producers whose last sequence is remembered after they left; older ones are forgotten (a look-up only, no guarantee).
+pub const PRODUCERS_REMEMBERED_MAX: usize = 65_536;
+/// Submissions of one stream that wait for their commit: keeps the list of a stream of tiny batches short.
+pub const STREAM_SUBMISSIONS_IN_FLIGHT_MAX: usize = 4_096;
+/// Refused events named in one ack: keeps an ack far below a frame.
+pub const REJECTIONS_PER_ACK_MAX: usize = 4_096;
+/// Bytes of the message about one refused event: it may quote the event.
+pub const REJECTION_MESSAGE_BYTES_MAX: usize = 320;

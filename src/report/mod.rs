@@ -1,1 +1,3 @@
 //! Projections of steps.
+
+pub mod archive;

@@ -133,6 +133,11 @@ impl Horizon {
         self.suspect
     }
 
+    /// The epoch of the checkpoint in flight. Until it is done or failed no other may begin.
+    pub fn checkpoint_in_flight(&self) -> Option<u64> {
+        self.in_flight.as_ref().map(|in_flight| in_flight.epoch)
+    }
+
     /// Notes that the index has lost or damaged timers of this partition.
     pub fn suspect(&mut self) {
         self.suspect = true;

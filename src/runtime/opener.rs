@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::Receiver;
 use tokio::sync::watch;
 
 use crate::domain::catalog::Catalog;
@@ -100,7 +100,6 @@ pub fn open_partition(
 /// The thread that opens all partitions.
 #[derive(Debug)]
 pub struct Opener {
-    wanted: Sender<PartitionId>,
     complete: watch::Receiver<bool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -123,24 +122,18 @@ pub struct OpenerSource {
 }
 
 impl Opener {
-    /// Starts opening.
+    /// Starts opening; `requests` names partitions that somebody waits for.
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub fn start(source: OpenerSource) -> std::io::Result<Self> {
-        let (wanted, requests) = unbounded();
+    pub fn start(source: OpenerSource, requests: Receiver<PartitionId>) -> std::io::Result<Self> {
         let (told, complete) = watch::channel(false);
         let thread = std::thread::Builder::new().name("opener".to_owned()).spawn(move || {
             if run(&source, &requests) {
                 told.send_replace(true);
             }
         })?;
-        Ok(Self { wanted, complete, thread: Some(thread) })
-    }
-
-    /// Asks for partitions that somebody waits for.
-    pub fn wanted(&self) -> Sender<PartitionId> {
-        self.wanted.clone()
+        Ok(Self { complete, thread: Some(thread) })
     }
 
     /// Becomes true when all partitions are open.

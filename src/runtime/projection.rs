@@ -1,7 +1,11 @@
 //! What follows the journal: projections that are fed every durable block and say how far they have come, so that
 //! no segment is recycled before they have read it.
 
-use crate::domain::ids::{PartitionId, Pseq};
+use bytes::Bytes;
+use smol_str::SmolStr;
+
+use crate::domain::ids::{Millis, PartitionId, ProfileKey, Pseq};
+use crate::domain::step::Step;
 
 /// A projection of records, e.g. the archive of steps and events.
 pub trait Projection: Send + Sync {
@@ -21,5 +25,43 @@ impl Projection for NoProjection {
 
     fn passed(&self, _: PartitionId) -> Pseq {
         Pseq(u64::MAX)
+    }
+}
+
+/// What is remembered of a profile's past.
+pub trait History: Send + Sync + std::fmt::Debug {
+    /// The latest entries of a profile, newest first.
+    fn timeline(&self, partition: PartitionId, key: ProfileKey, max: usize) -> Vec<HistoryEntry>;
+}
+
+/// One record of the past.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryEntry {
+    /// Engine time.
+    pub at: Millis,
+    /// The event, if one caused it.
+    pub event: Option<HistoryEvent>,
+    /// What happened.
+    pub steps: Vec<Step>,
+    /// Text to a step, by index.
+    pub notes: Vec<(usize, SmolStr)>,
+}
+
+/// An event of the past.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryEvent {
+    /// Producer's id.
+    pub id: SmolStr,
+    /// Type.
+    pub kind: SmolStr,
+    /// `event.time`.
+    pub time: Option<Millis>,
+    /// MessagePack map.
+    pub properties: Bytes,
+}
+
+impl History for NoProjection {
+    fn timeline(&self, _: PartitionId, _: ProfileKey, _: usize) -> Vec<HistoryEntry> {
+        Vec::new()
     }
 }

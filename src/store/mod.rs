@@ -8,4 +8,5 @@ pub mod error;
 mod fields;
 pub mod journal;
 pub mod memory;
+pub mod snapshot;
 pub mod timers;

@@ -2,6 +2,10 @@
 
 pub mod component;
 pub mod cursor;
+pub mod event;
+pub mod frame;
+pub mod json;
+pub mod msgpack;
 pub mod outbox;
 pub mod record;
 pub mod value;

@@ -379,7 +379,8 @@ impl EventView<'_> {
 
 const ARRIVED: u8 = 2;
 
-fn put_step(out: &mut Vec<u8>, step: &Step) {
+/// Appends a step.
+pub fn put_step(out: &mut Vec<u8>, step: &Step) {
     put_varint(out, u64::from(step.version.0));
     out.extend_from_slice(&step.node.0.to_le_bytes());
     put_varint(out, u64::from(step.ordinal));
@@ -391,7 +392,8 @@ fn put_step(out: &mut Vec<u8>, step: &Step) {
     }
 }
 
-fn read_step(cursor: &mut Cursor<'_>) -> Result<Step, WireError> {
+/// Reads a step.
+pub fn read_step(cursor: &mut Cursor<'_>) -> Result<Step, WireError> {
     let version = VersionId(cursor.varint_u32("step version")?);
     let node = NodeNo(cursor.u16("step node")?);
     let ordinal = cursor.varint_u32("step ordinal")?;

@@ -14,6 +14,7 @@ use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHO
 use super::address::{Lookup, PublicOnly, RefusedAddress, is_public, system_lookup};
 use crate::channel::attempt::{Announcement, Attempt, Idempotence, Sender};
 use crate::channel::secret;
+use crate::domain::content::Escape;
 use crate::domain::limits::WEBHOOK_ANSWER_BYTES_MAX;
 use crate::domain::surface::{InDoubt, Network, Settings, Surface};
 use crate::runtime::delivery::Job;
@@ -133,7 +134,7 @@ impl WebhookSender {
         headers.insert(HEADER_WEBHOOK_ID, key.clone());
         headers.insert(HEADER_WEBHOOK_TIMESTAMP, HeaderValue::from(timestamp));
         headers.insert(IDEMPOTENCY_KEY, key);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(body)));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(body, job.message.body.escape())));
         Ok(headers)
     }
 }
@@ -142,9 +143,10 @@ fn literal_address(url: &Url) -> Option<IpAddr> {
     url.host_str()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
-fn content_type(body: &str) -> &'static str {
+fn content_type(body: &str, escape: Escape) -> &'static str {
     match serde_json::from_str::<serde::de::IgnoredAny>(body) {
         Ok(_) => "application/json",
+        Err(_) if escape == Escape::Html => "text/html; charset=utf-8",
         Err(_) => "text/plain; charset=utf-8",
     }
 }
@@ -275,7 +277,8 @@ mod tests {
 
     #[test]
     fn json_bodies_are_told_from_text() {
-        assert_eq!(content_type(r#"{"a":1}"#), "application/json");
-        assert_eq!(content_type("Your cart holds 5 EUR"), "text/plain; charset=utf-8");
+        assert_eq!(content_type(r#"{"a":1}"#, Escape::Json), "application/json");
+        assert_eq!(content_type("Your cart holds 5 EUR", Escape::Json), "text/plain; charset=utf-8");
+        assert_eq!(content_type("<p>5 EUR</p>", Escape::Html), "text/html; charset=utf-8");
     }
 }

@@ -470,4 +470,7 @@ fn long_loops_end_in_an_error() {
     assert_eq!(run_in("event.sizes.all(x, x == 1)", &Type::Boolean, &event), Ok(Value::Bool(true)));
 }
 
+/// Runs the examples of `docs/expressions.md`.
+mod documentation;
+
 mod against_cel;

@@ -116,7 +116,9 @@ fn a_rebuild_makes_the_checkpoint_in_flight_void() {
     let mut horizon = Horizon::new(SlotNo(10));
     horizon.set(in_slot(11, 1));
     horizon.take_for_checkpoint(4);
+    assert_eq!(horizon.checkpoint_in_flight(), Some(4));
     horizon.rebuild([in_slot(11, 1)]);
+    assert_eq!(horizon.checkpoint_in_flight(), None);
     assert_eq!(horizon.checkpoint_done(4), None);
     assert_eq!(*horizon.take_for_checkpoint(5), [in_slot(11, 1)]);
     assert_eq!(horizon.count(SlotNo(11)).in_index, 1);
@@ -383,7 +385,8 @@ impl Partition {
         self.wheel.clear();
         self.rows = snapshot.rows;
         self.horizon = Horizon::decode(&snapshot.horizon).expect("it was encoded");
-        for (key, row) in self.journal[snapshot.cut..].to_vec() {
+        let tail = self.journal[snapshot.cut..].to_vec();
+        for (key, row) in tail {
             self.install(key, row);
         }
         self.wheel.clear();

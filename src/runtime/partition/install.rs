@@ -56,6 +56,7 @@ impl Partition {
         let mut partition = Self::new(id);
         partition.generation = generation;
         partition.pseq = Pseq(cursor.u64("pseq")?);
+        partition.cut = partition.pseq;
         partition.engine_time = Millis(cursor.i64("engine time")?);
         partition.epoch = OwnershipEpoch(cursor.u32("epoch")?);
         partition.events = cursor.u64("events")?;

@@ -46,6 +46,8 @@ pub struct Partition {
     pub horizon: Horizon,
     /// Number of its last checkpoint.
     pub generation: u64,
+    /// The last record of its last checkpoint.
+    pub cut: Pseq,
     /// System partition: the catalog's record. Empty elsewhere.
     pub catalog_record: Vec<u8>,
 }
@@ -67,6 +69,7 @@ impl Partition {
             // Nothing is opened yet: the shard opens slots as time comes to them.
             horizon: Horizon::new(SlotNo(i64::MIN)),
             generation: 0,
+            cut: Pseq(0),
             catalog_record: Vec::new(),
         }
     }

@@ -1,9 +1,9 @@
 //! Cuts of partitions on their way to the checkpoint thread. A cut is exact at one pseq; its pages are copied a few a
 //! turn, or before a row in them changes; it is published only when the journal is durable past it.
 
-use crate::domain::ids::{Millis, PartitionId};
+use crate::domain::ids::{Millis, PartitionId, Pseq};
 use crate::runtime::partition::table::Extent;
-use crate::runtime::shard::input::{CheckpointMessage, CheckpointResult, Cut, Rebuild};
+use crate::runtime::shard::input::{CheckpointMessage, CheckpointResult, Cut, Need, Rebuild};
 use crate::runtime::shard::{PAGES_PER_TURN, Seat, Shard};
 use crate::store::timers::{SlotNo, TimerEntry};
 
@@ -24,16 +24,17 @@ pub struct Checkpoints {
 
 impl Shard {
     /// Cuts `id` here and now.
-    pub(super) fn begin_checkpoint(&mut self, id: PartitionId, extent: Extent) {
+    pub(super) fn begin_checkpoint(&mut self, id: PartitionId, extent: Extent, need: Need) {
         if self.checkpoints.active.iter().any(|a| a.partition == id) {
             return;
         }
         let covered_by = self.covering_block();
-        let Some(partition) = self.partition_mut(id) else {
-            // It moved on since it was asked for: the coordinator asks again.
-            self.ports.checkpoint(CheckpointMessage::Absent(id));
+        let due = self.partition_mut(id).filter(|p| need == Need::Always || p.pseq > p.cut);
+        let Some(partition) = due else {
+            self.ports.checkpoint(CheckpointMessage::Nothing(id));
             return;
         };
+        partition.cut = partition.pseq;
         let mut near = Vec::new();
         let rebuild = if partition.horizon.needs_rebuild() {
             near = partition.horizon.rebuild(partition.table.timers());
@@ -124,6 +125,7 @@ impl Shard {
             CheckpointResult::Failed => {
                 partition.horizon.checkpoint_failed(generation);
                 partition.table.mark_all_dirty();
+                partition.cut = Pseq(0);
             }
         }
     }

@@ -75,7 +75,9 @@ pub enum ShardInput {
     /// Give this partition to another shard.
     Release(PartitionId, ShardId),
     /// Cut a checkpoint of this partition.
-    Checkpoint(PartitionId, Extent),
+    Checkpoint(PartitionId, Extent, Need),
+    /// The timer index has lost timers of this partition.
+    SuspectTimers(PartitionId),
     /// The checkpoint of this generation ended.
     CheckpointDone(PartitionId, u64, CheckpointResult),
     /// What the timer index holds of a slot; `None` where it is damaged.
@@ -89,6 +91,15 @@ pub enum Origin {
     Opened,
     /// From another shard.
     Moved,
+}
+
+/// Whether a partition that did not change is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Yes: the older of its two snapshots holds the journal up.
+    Always,
+    /// No.
+    IfChanged,
 }
 
 /// How a checkpoint ended.
@@ -109,8 +120,8 @@ pub enum CheckpointMessage {
     Pages(PartitionId, Vec<(u32, Vec<u8>)>),
     /// All pages are there and the journal is durable past the cut: publish.
     Finish(PartitionId),
-    /// The partition is not here: ask its new owner.
-    Absent(PartitionId),
+    /// There is nothing to cut: nothing changed, or the partition is not here now.
+    Nothing(PartitionId),
     /// Slots of the partition before this one are open at both cuts that are kept: the index may drop them.
     DropSlots(PartitionId, SlotNo),
 }
@@ -162,6 +173,8 @@ pub struct SealedBlock {
 pub trait Ports: Send {
     /// To the journal writer.
     fn append(&mut self, block: SealedBlock);
+    /// An emptied buffer for the next block.
+    fn buffer(&mut self) -> Vec<u8>;
     /// To the checkpoint thread.
     fn checkpoint(&mut self, message: CheckpointMessage);
     /// To a channel; an error gives the job back for want of room.
@@ -170,6 +183,8 @@ pub trait Ports: Send {
     fn load_slot(&mut self, partition: PartitionId, slot: SlotNo);
     /// To another shard; everything the partition wrote is durable.
     fn hand_over(&mut self, to: ShardId, partition: Box<Partition>);
+    /// An input waits for this partition, which is still on disk.
+    fn want(&mut self, partition: PartitionId);
     /// Events of this weight were handled: room for more.
     fn handled(&mut self, weight: usize);
     /// State can't be trusted: stop the process.

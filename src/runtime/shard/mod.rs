@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::domain::apply::Firing;
 use crate::domain::catalog::{Catalog, VersionStatus};
-use crate::domain::ids::{Millis, PartitionId, ProfileKey, ShardId, VersionId};
+use crate::domain::ids::{Millis, PartitionId, ProfileKey, Pseq, ShardId, VersionId};
 use crate::domain::limits;
 use crate::domain::wheel::{Wheel, WheelEntry};
 use crate::runtime::api::EventStatus;
@@ -201,7 +201,7 @@ impl Shard {
             return;
         }
         let number = self.releases.seal();
-        let bytes = std::mem::take(&mut self.draught.bytes);
+        let bytes = std::mem::replace(&mut self.draught.bytes, self.ports.buffer());
         let spans = std::mem::take(&mut self.draught.spans).into_iter().collect();
         self.ports.append(SealedBlock { number, bytes, spans });
     }
@@ -272,7 +272,14 @@ impl Shard {
             ShardInput::Advance(to, told) => return self.handle_advance(to, told),
             ShardInput::Expect(partition) => self.expect(partition),
             ShardInput::Release(partition, to) => self.begin_leaving(partition, to),
-            ShardInput::Checkpoint(partition, extent) => self.begin_checkpoint(partition, extent),
+            ShardInput::Checkpoint(partition, extent, need) => self.begin_checkpoint(partition, extent, need),
+            ShardInput::SuspectTimers(partition) => {
+                if let Some(partition) = self.partition_mut(partition) {
+                    partition.horizon.suspect();
+                    // Cut at the next round even if nothing else changes.
+                    partition.cut = Pseq(0);
+                }
+            }
             ShardInput::SlotLoaded(partition, slot, loaded) => self.slot_loaded(partition, slot, loaded),
             ShardInput::CheckpointDone(partition, generation, result) => {
                 if let Some(back) = self.waits(partition, ShardInput::CheckpointDone(partition, generation, result)) {
@@ -316,6 +323,9 @@ impl Shard {
         let partition = match &mut self.seats[usize::from(routed.partition.0)] {
             Seat::Open(partition) => partition,
             Seat::Expected(waiting) => {
+                if waiting.is_empty() {
+                    self.ports.want(routed.partition);
+                }
                 waiting.push_back(Waiting::Event(routed, Arc::clone(ticket)));
                 return 0;
             }

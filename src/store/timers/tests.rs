@@ -228,6 +228,22 @@ fn a_leaf_in_blobs_is_not_trusted() {
     check_rebuilt(|db| fs::write(db.join("blobs").join("77"), b"leaf").expect("writes"));
 }
 
+/// Reading a named pipe that nobody writes to hangs: as an open that never ends.
+#[test]
+fn an_open_that_hangs_is_cut_short() {
+    let directory = TempDir::new().expect("temporary directory");
+    let mut config = config(directory.path());
+    fs::create_dir_all(config.db_path()).expect("makes");
+    let pipe = config.db_path().join("conf");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+    assert!(made.success());
+    config.open_timeout = std::time::Duration::from_secs(2);
+    let (mut index, opened) = SledTimers::open(config).expect("opens");
+    assert!(matches!(opened, Opened::Rebuilt { .. }), "{opened:?}");
+    index.write(P, 1, &timers(100, 0..3)).expect("writes");
+    index.sync().expect("syncs");
+}
+
 #[test]
 fn a_lock_held_elsewhere_is_no_damage() {
     let directory = TempDir::new().expect("temporary directory");

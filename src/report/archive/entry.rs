@@ -1,0 +1,280 @@
+//! An entry of the archive: one record of one profile as history shows it, and its bytes.
+//!
+//! Entries stand one behind the other in a chunk; all numbers little-endian, varints LEB128:
+//!
+//! ```text
+//! entry = length varint · key u128 · pseq varint · at i64 · event · steps · notes     length counts what follows it
+//! event = 0 | 1 · id text · type text · (0 | 1 · time i64) · properties bytes
+//! steps = n varint · n × step                       step as in `wire::record`
+//! notes = n varint · n × (step index varint · text)
+//! ```
+//!
+//! Length and key come first, so that a reader skips the entries of other profiles without decoding them.
+
+use bytes::Bytes;
+use smol_str::SmolStr;
+
+use crate::domain::ids::{Millis, PartitionId, ProfileKey, Pseq};
+use crate::domain::step::Step;
+use crate::wire::cursor::{Cursor, WireError, put_bytes, put_text, put_varint};
+use crate::wire::record::{Head, ProfileRecord, Record, RecordKind, put_step, read_step};
+
+/// What one record did to one profile.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The profile's partition.
+    pub partition: PartitionId,
+    /// Its place in the partition.
+    pub pseq: Pseq,
+    /// Engine time of the input.
+    pub at: Millis,
+    /// The profile.
+    pub key: ProfileKey,
+    /// The event, if one caused it.
+    pub event: Option<ArchivedEvent>,
+    /// The steps taken, in order.
+    pub steps: Vec<Step>,
+    /// Notes to steps: index into `steps`, and text for people (the reason of a failure).
+    pub notes: Vec<(u32, SmolStr)>,
+}
+
+/// The event of an entry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArchivedEvent {
+    /// The producer's id of it.
+    pub id: SmolStr,
+    /// Its type.
+    pub kind: SmolStr,
+    /// When it happened, if the producer said so.
+    pub time: Option<Millis>,
+    /// Its properties as one MessagePack map.
+    pub properties: Bytes,
+}
+
+impl Entry {
+    /// The entry of a journal record. Records of no profile give an empty one.
+    pub fn from_record(record: &Record<'_>) -> Result<Self, WireError> {
+        let Head { kind, partition, pseq, engine_time, key, .. } = record.head;
+        let mut entry = Self { partition, pseq, at: engine_time, key, event: None, steps: vec![], notes: vec![] };
+        if kind == RecordKind::Profile {
+            let payload = ProfileRecord::read(&record.payload)?;
+            entry.event = payload.event.map(|event| ArchivedEvent {
+                id: SmolStr::new(event.id),
+                kind: SmolStr::new(event.kind),
+                time: event.time,
+                properties: event.properties_owned(),
+            });
+            entry.steps = payload.steps;
+            entry.notes = payload.notes.into_iter().map(|(index, text)| (index as u32, text)).collect();
+        }
+        Ok(entry)
+    }
+
+    /// Whether there is nothing to show; such an entry only moves the watermark.
+    pub fn is_empty(&self) -> bool {
+        self.event.is_none() && self.steps.is_empty() && self.notes.is_empty()
+    }
+}
+
+/// Appends an entry to the bytes of a chunk. `scratch` is reused between calls.
+pub(super) fn put_entry(out: &mut Vec<u8>, scratch: &mut Vec<u8>, entry: &Entry) {
+    scratch.clear();
+    scratch.extend_from_slice(&entry.key.0.to_le_bytes());
+    put_varint(scratch, entry.pseq.0);
+    scratch.extend_from_slice(&entry.at.0.to_le_bytes());
+    match &entry.event {
+        None => scratch.push(0),
+        Some(event) => put_event(scratch, event),
+    }
+    put_varint(scratch, entry.steps.len() as u64);
+    for step in &entry.steps {
+        put_step(scratch, step);
+    }
+    put_varint(scratch, entry.notes.len() as u64);
+    for (index, text) in &entry.notes {
+        put_varint(scratch, u64::from(*index));
+        put_text(scratch, text);
+    }
+    put_bytes(out, scratch);
+}
+
+fn put_event(out: &mut Vec<u8>, event: &ArchivedEvent) {
+    out.push(1);
+    put_text(out, &event.id);
+    put_text(out, &event.kind);
+    match event.time {
+        None => out.push(0),
+        Some(time) => {
+            out.push(1);
+            out.extend_from_slice(&time.0.to_le_bytes());
+        }
+    }
+    put_bytes(out, &event.properties);
+}
+
+/// An entry of a chunk that is not decoded yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RawEntry<'a> {
+    pub(super) key: ProfileKey,
+    rest: &'a [u8],
+}
+
+/// The next entry of a chunk, or `None` at its end.
+pub(super) fn next_raw<'a>(cursor: &mut Cursor<'a>) -> Result<Option<RawEntry<'a>>, WireError> {
+    if cursor.is_empty() {
+        return Ok(None);
+    }
+    let mut body = Cursor::new(cursor.bytes("entry")?);
+    let key = ProfileKey(body.u128("key")?);
+    Ok(Some(RawEntry { key, rest: body.rest() }))
+}
+
+impl RawEntry<'_> {
+    /// Decodes the rest.
+    pub(super) fn decode(&self, partition: PartitionId) -> Result<Entry, WireError> {
+        let mut cursor = Cursor::new(self.rest);
+        let pseq = Pseq(cursor.varint("pseq")?);
+        let at = Millis(cursor.i64("time")?);
+        let event = match cursor.u8("event")? {
+            0 => None,
+            1 => Some(read_event(&mut cursor)?),
+            other => return Err(WireError::invalid("event", other)),
+        };
+        let mut steps = Vec::new();
+        for _ in 0..cursor.varint("steps")? {
+            steps.push(read_step(&mut cursor)?);
+        }
+        let mut notes = Vec::new();
+        for _ in 0..cursor.varint("notes")? {
+            notes.push((cursor.varint_u32("note")?, SmolStr::new(cursor.text("note")?)));
+        }
+        if !cursor.is_empty() {
+            return Err(WireError::invalid("entry", "bytes behind its end"));
+        }
+        Ok(Entry { partition, pseq, at, key: self.key, event, steps, notes })
+    }
+}
+
+fn read_event(cursor: &mut Cursor<'_>) -> Result<ArchivedEvent, WireError> {
+    Ok(ArchivedEvent {
+        id: SmolStr::new(cursor.text("event id")?),
+        kind: SmolStr::new(cursor.text("event type")?),
+        time: match cursor.u8("event time")? {
+            0 => None,
+            1 => Some(Millis(cursor.i64("event time")?)),
+            other => return Err(WireError::invalid("event time", other)),
+        },
+        properties: Bytes::copy_from_slice(cursor.bytes("properties")?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::ids::{NodeNo, VersionId};
+    use crate::domain::step::{Path, StepKind};
+    use crate::wire::record::{Draft, EventView, put_plain_record, put_profile_record, records};
+
+    fn sample() -> Entry {
+        let step = |kind, due| Step { version: VersionId(300), node: NodeNo(2), ordinal: 1, kind, due };
+        Entry {
+            partition: PartitionId(7),
+            pseq: Pseq(200),
+            at: Millis(5),
+            key: ProfileKey(0xAB << 100),
+            event: Some(ArchivedEvent {
+                id: "e-1".into(),
+                kind: "purchase".into(),
+                time: Some(Millis(-1)),
+                properties: Bytes::from_static(&[0x80]),
+            }),
+            steps: vec![step(StepKind::Left(Path::Then), Millis::NEVER), step(StepKind::Arrived, Millis(3_600_005))],
+            notes: vec![(1, "because".into())],
+        }
+    }
+
+    fn decode_all(bytes: &[u8]) -> Result<Vec<Entry>, WireError> {
+        let mut cursor = Cursor::new(bytes);
+        let mut entries = Vec::new();
+        while let Some(raw) = next_raw(&mut cursor)? {
+            entries.push(raw.decode(PartitionId(7))?);
+        }
+        Ok(entries)
+    }
+
+    #[test]
+    fn entries_read_back() {
+        let empty = Entry { event: None, steps: vec![], notes: vec![], ..sample() };
+        let untimed = Entry { event: sample().event.map(|e| ArchivedEvent { time: None, ..e }), ..sample() };
+        let (mut bytes, mut scratch) = (Vec::new(), Vec::new());
+        let entries = [sample(), empty, untimed];
+        for entry in &entries {
+            put_entry(&mut bytes, &mut scratch, entry);
+        }
+        assert_eq!(decode_all(&bytes), Ok(entries.to_vec()));
+        assert!(entries[1].is_empty() && !entries[0].is_empty());
+        for length in 1..bytes.len() {
+            if let Ok(read) = decode_all(&bytes[..length]) {
+                assert!(read.len() < entries.len());
+            }
+        }
+    }
+
+    /// The golden bytes of the head of an entry and of its event.
+    #[test]
+    fn the_format_is_as_drawn() {
+        let entry = Entry { steps: vec![], notes: vec![], ..sample() };
+        let mut bytes = Vec::new();
+        put_entry(&mut bytes, &mut Vec::new(), &entry);
+        let mut expected = vec![53];
+        expected.extend_from_slice(&(0xABu128 << 100).to_le_bytes());
+        expected.extend_from_slice(&[0xC8, 1, 5, 0, 0, 0, 0, 0, 0, 0, 1, 3]);
+        expected.extend_from_slice(b"e-1\x08purchase\x01\xff\xff\xff\xff\xff\xff\xff\xff\x01\x80\x00\x00");
+        assert_eq!(bytes, expected);
+    }
+
+    #[test]
+    fn entries_come_from_records() {
+        let entry = sample();
+        let event = entry.event.clone().expect("it has one");
+        let head = Head {
+            kind: RecordKind::Profile,
+            partition: entry.partition,
+            pseq: entry.pseq,
+            engine_time: entry.at,
+            catalog: Default::default(),
+            epoch: Default::default(),
+            key: entry.key,
+        };
+        let draft = Draft {
+            head,
+            mark: None,
+            event: Some(EventView {
+                id: &event.id,
+                kind: &event.kind,
+                time: event.time,
+                properties: &event.properties,
+            }),
+            steps: &entry.steps,
+            notes: &[(1, "because".to_owned())],
+            outbox: &[],
+            components: b"",
+        };
+        let mut block = Vec::new();
+        put_profile_record(&mut block, &draft);
+        put_plain_record(&mut block, &Head { kind: RecordKind::Ownership, pseq: Pseq(201), ..head }, b"");
+        let read: Vec<Entry> =
+            records(&block).map(|r| Entry::from_record(&r.expect("reads").1).expect("converts")).collect();
+        assert_eq!(read[0], entry);
+        assert!(read[1].is_empty() && read[1].pseq == Pseq(201));
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = decode_all(&bytes);
+        }
+    }
+}

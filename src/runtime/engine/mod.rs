@@ -1,0 +1,178 @@
+//! The engine's handle: everything transports and the command line may do. Cheap to clone.
+
+pub mod requests;
+pub mod start;
+pub mod stop;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::domain::catalog::Catalog;
+use crate::domain::effect::DeliveryReport;
+use crate::domain::finding::Finding;
+use crate::domain::ids::Millis;
+use crate::runtime::admission::Admission;
+use crate::runtime::api::{EventStatus, Patience, Refusal, Submission};
+use crate::runtime::clock::Clock;
+use crate::runtime::delivery::{Recorded, ReportSink, Stopped};
+use crate::runtime::failure::Failure;
+use crate::runtime::projection::History;
+use crate::runtime::router::Router;
+use crate::runtime::shard::input::ShardInput;
+use crate::runtime::view::Health;
+use crate::store::journal::Journal;
+
+/// Resolves once the whole submission is durable: one status per event, in order.
+pub type Receipt = Pin<Box<dyn Future<Output = Result<Vec<EventStatus>, Refusal>> + Send>>;
+
+/// Which clock decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockMode {
+    /// The system's.
+    Wall,
+    /// The events' own: time is the greatest event time so far.
+    Events,
+}
+
+/// The running engine.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    core: Arc<Core>,
+}
+
+#[derive(Debug)]
+struct Core {
+    router: Arc<Router>,
+    admission: Admission,
+    catalog: ArcSwap<Catalog>,
+    /// One change of the catalog, or of the shards, at a time.
+    changing: tokio::sync::Mutex<()>,
+    /// Questions to all shards see every partition once: none moves meanwhile.
+    moving: tokio::sync::RwLock<()>,
+    journal: Journal,
+    clock: Arc<dyn Clock>,
+    mode: ClockMode,
+    history: Arc<dyn History>,
+    failure: Failure,
+    stopping: AtomicBool,
+    all_open: watch::Receiver<bool>,
+    machinery: Mutex<Option<start::Machinery>>,
+}
+
+/// Why the engine refused a request that is no submission.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// Resources have errors; nothing was published.
+    #[error("{} findings; nothing was published", .0.len())]
+    Findings(Vec<Finding>),
+    /// No such journey, profile, delivery, ….
+    #[error("{what} {name:?} is not known")]
+    NotFound {
+        /// `journey`, `profile`, `delivery`, `version`.
+        what: &'static str,
+        /// As asked.
+        name: String,
+    },
+    /// The state of things forbids it.
+    #[error("{0}")]
+    Conflict(String),
+    /// A value is out of range.
+    #[error("{0}")]
+    Invalid(String),
+    /// The engine is not (or no longer) able to.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// Which outbox rows to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryFilter {
+    /// All rows.
+    All,
+    /// Those in doubt.
+    InDoubt,
+}
+
+impl Engine {
+    /// Puts a submission into the mailboxes. Await it to keep order; await the receipt for durability.
+    ///
+    /// # Errors
+    /// Nothing was taken: over the rate, no room, no space, or stopping.
+    pub async fn submit(&self, submission: Submission) -> Result<Receipt, Refusal> {
+        let core = &self.core;
+        core.check_open()?;
+        let metered = submission.events.iter().filter(|e| e.kind != crate::domain::event::PROFILE_UPDATE).count();
+        core.admission.admit(metered as u64, submission.patience).await?;
+        let patience = submission.patience;
+        let receiver = core.router.submit(submission, || core.check_room(patience)).await?;
+        Ok(Box::pin(async move { receiver.await.unwrap_or(Err(Refusal::Stopping)) }))
+    }
+
+    /// The catalog in force.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.core.catalog.load_full()
+    }
+
+    /// Which clock decides.
+    pub fn clock_mode(&self) -> ClockMode {
+        self.core.mode
+    }
+
+    /// Raised after a failed sync, corruption or a panic: the process must end.
+    pub fn failure(&self) -> &Failure {
+        &self.core.failure
+    }
+
+    /// Whether it can serve.
+    pub fn health(&self) -> Health {
+        let core = &self.core;
+        let (state, detail) = if let Some(reason) = core.failure.reason() {
+            ("failed", reason)
+        } else if core.stopping.load(Ordering::Acquire) {
+            ("stopping", String::new())
+        } else if core.journal.is_full() {
+            ("disk_full", "free space in the data directory; service resumes by itself".to_owned())
+        } else if *core.all_open.borrow() {
+            ("serving", String::new())
+        } else {
+            ("serving", "partitions are still being opened".to_owned())
+        };
+        Health { ready: state == "serving", state: state.to_owned(), detail }
+    }
+}
+
+impl Core {
+    fn check_open(&self) -> Result<(), Refusal> {
+        if self.stopping.load(Ordering::Acquire) || self.failure.is_raised() {
+            return Err(Refusal::Stopping);
+        }
+        Ok(())
+    }
+
+    /// Whether a submission may be put into mailboxes now, or may wait for that.
+    fn check_room(&self, patience: Patience) -> Result<(), Refusal> {
+        self.check_open()?;
+        if self.journal.is_full() && patience != Patience::Unbounded {
+            return Err(Refusal::DiskFull);
+        }
+        Ok(())
+    }
+
+    fn engine_now(&self) -> Millis {
+        self.clock.now().max(Millis(0))
+    }
+}
+
+impl ReportSink for Engine {
+    fn report(&self, report: DeliveryReport) -> futures_util::future::BoxFuture<'static, Result<Recorded, Stopped>> {
+        let (told, recorded) = tokio::sync::oneshot::channel();
+        self.core.router.send(report.id.partition, ShardInput::Report(report, told));
+        Box::pin(async move { recorded.await.map_err(|_| Stopped) })
+    }
+}

@@ -1,0 +1,408 @@
+//! Requests other than submissions: publishing, reports, profiles, deliveries, shards. Every answer is of state that was
+//! durable before the answer left (design §4 rule 1).
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::domain::catalog::{Catalog, CatalogError, SourceFile};
+use crate::domain::effect::OutboxState;
+use crate::domain::ids::{DeliveryId, Millis, PartitionId, ProfileKey};
+use crate::domain::profile::Profile;
+use crate::runtime::api::Refusal;
+use crate::runtime::engine::start::SHARDS_MAX;
+use crate::runtime::engine::{ClockMode, DeliveryFilter, Engine, RequestError};
+use crate::runtime::partition::Partition;
+use crate::runtime::report::{Tally, report, summaries, summary, timeline};
+use crate::runtime::router::Router;
+use crate::runtime::shard::input::{Answer, ShardInput};
+use crate::runtime::view::{
+    DeliveryView, InstanceView, JourneySummary, ProfileView, Report, Resolution, ShardView, ShardsView,
+};
+
+/// Partitions moved at once: a profile waits for the moves of its batch only.
+const MOVES_AT_ONCE: usize = 32;
+
+impl Engine {
+    /// Publishes resources; what was done per resource, as JSON.
+    ///
+    /// # Errors
+    /// Findings: nothing was published then.
+    pub async fn apply(&self, files: Vec<(String, String)>) -> Result<serde_json::Value, RequestError> {
+        let _changing = self.core.changing.lock().await;
+        let (catalog, applied) = self.applied(files)?;
+        if catalog.version != self.core.catalog.load().version {
+            self.install_catalog(catalog).await?;
+        }
+        Ok(serde_json::to_value(&applied).expect("a report has text keys only"))
+    }
+
+    /// What `apply` would do.
+    ///
+    /// # Errors
+    /// As `apply`.
+    pub async fn plan(&self, files: Vec<(String, String)>) -> Result<serde_json::Value, RequestError> {
+        let (_, applied) = self.applied(files)?;
+        Ok(serde_json::to_value(&applied).expect("a report has text keys only"))
+    }
+
+    fn applied(
+        &self,
+        files: Vec<(String, String)>,
+    ) -> Result<(Catalog, crate::domain::catalog::ApplyReport), RequestError> {
+        let files: Vec<SourceFile> = files.into_iter().map(|(name, text)| SourceFile { name, text }).collect();
+        self.core.catalog.load().apply(&files, self.core.engine_now()).map_err(RequestError::Findings)
+    }
+
+    /// Makes `catalog` durable, then the one that every shard decides with.
+    async fn install_catalog(&self, catalog: Catalog) -> Result<(), RequestError> {
+        let catalog = Arc::new(catalog);
+        let (told, written) = oneshot::channel();
+        self.core.router.send(PartitionId::SYSTEM, ShardInput::WriteCatalog(catalog.to_record(), told));
+        written.await.map_err(|_| Refusal::Stopping)?;
+        self.core.catalog.store(Arc::clone(&catalog));
+        for shard in self.core.router.shards() {
+            let (told, swapped) = oneshot::channel();
+            shard.send(ShardInput::Catalog(Arc::clone(&catalog), told));
+            swapped.await.map_err(|_| Refusal::Stopping)?;
+        }
+        Ok(())
+    }
+
+    /// Stops a journey (everyone out), or one version of it.
+    ///
+    /// # Errors
+    /// It is not known, or its state forbids it.
+    pub async fn stop_journey(&self, name: &str, version: Option<u32>) -> Result<JourneySummary, RequestError> {
+        self.change_journey(name, |catalog| catalog.stop(name, version)).await
+    }
+
+    /// Closes a journey to new entries, or one version of it.
+    ///
+    /// # Errors
+    /// It is not known, or its state forbids it.
+    pub async fn close_journey(&self, name: &str, version: Option<u32>) -> Result<JourneySummary, RequestError> {
+        self.change_journey(name, |catalog| catalog.close(name, version)).await
+    }
+
+    async fn change_journey(
+        &self,
+        name: &str,
+        change: impl FnOnce(&Catalog) -> Result<Catalog, CatalogError>,
+    ) -> Result<JourneySummary, RequestError> {
+        let _changing = self.core.changing.lock().await;
+        let not_found = || RequestError::NotFound { what: "journey", name: name.to_owned() };
+        let journey = self.catalog().journey_id(name).ok_or_else(not_found)?;
+        let changed = change(&self.core.catalog.load()).map_err(|e| RequestError::Conflict(e.to_string()))?;
+        self.install_catalog(changed).await?;
+        Ok(summary(&self.tally().await?, &self.catalog(), journey))
+    }
+
+    /// All journeys.
+    ///
+    /// # Errors
+    /// The engine is stopping.
+    pub async fn journeys(&self) -> Result<Vec<JourneySummary>, RequestError> {
+        Ok(summaries(&self.tally().await?, &self.catalog()))
+    }
+
+    /// Report over all journeys, or one.
+    ///
+    /// # Errors
+    /// The journey is not known, or the engine is stopping.
+    pub async fn report(&self, journey: Option<&str>) -> Result<Report, RequestError> {
+        let tally = self.tally().await?;
+        let catalog = self.catalog();
+        let only = match journey {
+            None => None,
+            Some(name) => Some(
+                catalog
+                    .journey_id(name)
+                    .ok_or_else(|| RequestError::NotFound { what: "journey", name: name.to_owned() })?,
+            ),
+        };
+        Ok(report(&tally, &catalog, only))
+    }
+
+    /// Counters of all partitions, each of durable state.
+    async fn tally(&self) -> Result<Tally, RequestError> {
+        let mut total = Tally::default();
+        let tallies = self.ask_all(|partitions| {
+            let mut tally = Tally::default();
+            for partition in partitions {
+                tally.counts.add(&partition.counts);
+                tally.events += partition.events;
+                tally.hash_sum = tally.hash_sum.wrapping_add(partition.hash_sum);
+            }
+            tally
+        });
+        for tally in tallies.await? {
+            total.counts.add(&tally.counts);
+            total.events += tally.events;
+            total.hash_sum = total.hash_sum.wrapping_add(tally.hash_sum);
+        }
+        Ok(total)
+    }
+
+    /// Asks every shard, once all partitions are open and while none moves.
+    async fn ask_all<T: Send + 'static>(
+        &self,
+        question: impl Fn(&mut dyn Iterator<Item = &Partition>) -> T + Clone + Send + 'static,
+    ) -> Result<Vec<T>, RequestError> {
+        let mut all_open = self.core.all_open.clone();
+        all_open.wait_for(|open| *open).await.map_err(|_| Refusal::Stopping)?;
+        let _settled = self.core.moving.read().await;
+        let mut answers = Vec::new();
+        for shard in self.core.router.shards() {
+            let question = question.clone();
+            let (told, answer) = oneshot::channel();
+            shard.send(ShardInput::Ask(None, Box::new(move |partitions| answering(told, question(partitions)))));
+            answers.push(answer);
+        }
+        let mut results = Vec::new();
+        for answer in answers {
+            results.push(answer.await.map_err(|_| Refusal::Stopping)?);
+        }
+        Ok(results)
+    }
+
+    /// State and timeline of a profile.
+    ///
+    /// # Errors
+    /// It is not known, or `identity` has no namespace.
+    pub async fn profile(&self, identity: &str, timeline_max: usize) -> Result<ProfileView, RequestError> {
+        let Some((namespace, value)) = identity.split_once(':') else {
+            let text = format!("{identity:?} has no namespace; write it as namespace:value, e.g. crm:4711");
+            return Err(RequestError::Invalid(text));
+        };
+        let (partition, key) = self.core.router.locate(namespace, value);
+        let (told, answer) = oneshot::channel();
+        let question = Box::new(move |partitions: &mut dyn Iterator<Item = &Partition>| {
+            answering(told, partitions.next().and_then(|p| p.table.wake(key).ok().flatten()))
+        });
+        self.core.router.send(partition, ShardInput::Ask(Some(partition), question));
+        let profile = answer.await.map_err(|_| Refusal::Stopping)?;
+        let (history, catalog) = (Arc::clone(&self.core.history), self.catalog());
+        let entries = tokio::task::spawn_blocking(move || history.timeline(partition, key, timeline_max))
+            .await
+            .unwrap_or_default();
+        if profile.is_none() && entries.is_empty() {
+            return Err(RequestError::NotFound { what: "profile", name: identity.to_owned() });
+        }
+        let profile = profile.unwrap_or_else(|| Profile::new(ProfileKey::default(), identity.into()));
+        Ok(ProfileView {
+            profile: identity.to_owned(),
+            partition: partition.0,
+            document: crate::domain::value::Value::Map(profile.document.clone()).to_json(),
+            instances: profile.instances.iter().map(|i| instance_view(&profile, i, &catalog)).collect(),
+            last_entries: profile
+                .last_entries
+                .iter()
+                .map(|(journey, at)| (catalog.journey_name(*journey).to_string(), at.to_iso()))
+                .collect(),
+            timeline: timeline(&entries, &catalog),
+        })
+    }
+
+    /// Outbox rows, those in doubt only or all that are waiting, at most `max`.
+    ///
+    /// # Errors
+    /// The engine is stopping.
+    pub async fn deliveries(&self, filter: DeliveryFilter, max: usize) -> Result<Vec<DeliveryView>, RequestError> {
+        let rows = self.ask_all(move |partitions| {
+            partitions
+                .flat_map(|p| p.outbox.rows())
+                .filter(|row| filter == DeliveryFilter::All || row.state == OutboxState::InDoubt)
+                .take(max)
+                .cloned()
+                .collect::<Vec<_>>()
+        });
+        let catalog = self.catalog();
+        let mut rows: Vec<_> = rows.await?.into_iter().flatten().collect();
+        rows.sort_by_key(|row| (row.decided_at, row.id));
+        rows.truncate(max);
+        Ok(rows.iter().map(|row| delivery_view(row, &catalog)).collect())
+    }
+
+    /// Decides about a delivery in doubt.
+    ///
+    /// # Errors
+    /// It is not in doubt (any more).
+    pub async fn resolve_delivery(&self, id: DeliveryId, resolution: Resolution) -> Result<(), RequestError> {
+        let (told, done) = oneshot::channel();
+        self.core.router.send(id.partition, ShardInput::Resolve(id, resolution, told));
+        match done.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(RequestError::NotFound { what: "delivery in doubt", name: id.to_string() }),
+            Err(_) => Err(Refusal::Stopping.into()),
+        }
+    }
+
+    /// Events' clock: moves time on to `to`, or as far as there is anything to happen, through every timer.
+    ///
+    /// # Errors
+    /// The engine runs on the wall clock.
+    pub async fn advance_clock(&self, to: Option<Millis>) -> Result<(), RequestError> {
+        if self.core.mode == ClockMode::Wall {
+            return Err(RequestError::Conflict("time can be moved only with `--clock events`".to_owned()));
+        }
+        for shard in self.core.router.shards() {
+            let (told, done) = oneshot::channel();
+            shard.send(ShardInput::Advance(to.unwrap_or(Millis::NEVER), Some(told)));
+            done.await.map_err(|_| Refusal::Stopping)?;
+        }
+        Ok(())
+    }
+
+    /// Shards and partitions.
+    ///
+    /// # Errors
+    /// The engine is stopping.
+    pub async fn shards(&self) -> Result<ShardsView, RequestError> {
+        let held = self.ask_all(|partitions| {
+            let (mut count, mut profiles, mut timers) = (0, 0, 0);
+            for partition in partitions.filter(|p| p.id != PartitionId::SYSTEM) {
+                count += 1;
+                profiles += partition.table.len() as u64;
+                timers += partition.table.timers().count() as u64;
+            }
+            (count, profiles, timers)
+        });
+        let held = held.await?;
+        let handles = self.core.router.shards();
+        let shards = handles
+            .iter()
+            .zip(held)
+            .map(|(shard, (partitions, profiles, timers))| ShardView {
+                shard: shard.id().0,
+                partitions,
+                mailbox: shard.queued() as u64,
+                profiles,
+                timers,
+            })
+            .collect();
+        Ok(ShardsView { count: handles.len() as u16, partitions: self.core.router.partition_count(), shards })
+    }
+
+    /// Moves partitions so that `count` shards own them; returns when every move is durable.
+    ///
+    /// # Errors
+    /// The count is out of range, or the engine is stopping.
+    pub async fn set_shards(&self, count: u16) -> Result<ShardsView, RequestError> {
+        if count == 0 || count > SHARDS_MAX {
+            return Err(RequestError::Invalid(format!("a server has 1 to {SHARDS_MAX} shards, not {count}")));
+        }
+        let changing = self.core.changing.lock().await;
+        let mut all_open = self.core.all_open.clone();
+        all_open.wait_for(|open| *open).await.map_err(|_| Refusal::Stopping)?;
+        let router = &self.core.router;
+        let before = router.shards().len() as u16;
+        for id in before..count {
+            let handle = self.hatch(crate::domain::ids::ShardId(id)).await?;
+            router.add_shard(handle);
+        }
+        let partitions: Vec<PartitionId> = (0..router.partition_count()).map(PartitionId).collect();
+        for batch in partitions.chunks(MOVES_AT_ONCE) {
+            self.move_batch(batch, count).await?;
+        }
+        for handle in router.truncate_shards(count) {
+            self.retire(handle.id()).await;
+        }
+        drop(changing);
+        self.shards().await
+    }
+
+    async fn move_batch(&self, batch: &[PartitionId], count: u16) -> Result<(), RequestError> {
+        let router = &self.core.router;
+        let moves: Vec<_> = batch.iter().map(|id| (*id, Router::owner_among(id.0, count))).collect();
+        let _moving = self.core.moving.write().await;
+        let moved: Vec<PartitionId> =
+            moves.iter().filter(|(id, to)| router.owner(*id) != *to).map(|(id, _)| *id).collect();
+        router.reassign(&moves);
+        for id in moved {
+            let (told, arrived) = oneshot::channel();
+            let question = Box::new(move |_: &mut dyn Iterator<Item = &Partition>| answering(told, ()));
+            router.send(id, ShardInput::Ask(Some(id), question));
+            arrived.await.map_err(|_| Refusal::Stopping)?;
+        }
+        Ok(())
+    }
+
+    async fn hatch(
+        &self,
+        id: crate::domain::ids::ShardId,
+    ) -> Result<crate::runtime::handle::ShardHandle, RequestError> {
+        let (engine, catalog) = (self.clone(), self.catalog());
+        let hatched = tokio::task::spawn_blocking(move || {
+            engine.core.machinery.lock().as_ref().map(|machinery| machinery.hatchery.hatch(id, &catalog))
+        });
+        match hatched.await {
+            Ok(Some(Ok(handle))) => Ok(handle),
+            Ok(Some(Err(error))) => Err(RequestError::Conflict(format!("a shard could not be started: {error}"))),
+            Ok(None) | Err(_) => Err(Refusal::Stopping.into()),
+        }
+    }
+
+    async fn retire(&self, id: crate::domain::ids::ShardId) {
+        let engine = self.clone();
+        let retired = tokio::task::spawn_blocking(move || {
+            if let Some(machinery) = engine.core.machinery.lock().as_ref() {
+                machinery.hatchery.retire(id);
+            }
+        });
+        if retired.await.is_err() {
+            tracing::error!(shard = id.0, "a shard did not end");
+        }
+    }
+}
+
+/// An answer that tells `value`.
+fn answering<T: Send + 'static>(told: oneshot::Sender<T>, value: T) -> Answer {
+    Box::new(move || {
+        // Who asked may have stopped waiting.
+        let _ = told.send(value);
+    })
+}
+
+fn instance_view(profile: &Profile, instance: &crate::domain::profile::Instance, catalog: &Catalog) -> InstanceView {
+    let program = catalog.program(instance.version);
+    let id = crate::domain::ids::InstanceId::new(
+        crate::domain::ids::SandboxId::DEFAULT,
+        &profile.identity,
+        instance.journey,
+        instance.ordinal,
+    );
+    InstanceView {
+        id: id.to_string(),
+        journey: program.name.to_string(),
+        version: program.number,
+        node: program.node(instance.node).name.to_string(),
+        entered_at: instance.entered_at.to_iso(),
+        due: instance.due.to_iso(),
+    }
+}
+
+fn delivery_view(row: &crate::domain::effect::OutboxRow, catalog: &Catalog) -> DeliveryView {
+    let program = catalog.program(row.version);
+    let message = program.messages.get(usize::from(row.message)).map(|m| m.name.to_string());
+    DeliveryView {
+        id: row.id.to_string(),
+        profile: row.profile.to_string(),
+        journey: program.name.to_string(),
+        message: message.unwrap_or_default(),
+        channel: match row.channel {
+            crate::domain::journey::program::Channel::Log => "log",
+            crate::domain::journey::program::Channel::Webhook => "webhook",
+            crate::domain::journey::program::Channel::Email => "email",
+        }
+        .to_owned(),
+        state: match row.state {
+            OutboxState::Pending => "pending",
+            OutboxState::Started => "started",
+            OutboxState::InDoubt => "in_doubt",
+        }
+        .to_owned(),
+        decided_at: row.decided_at.to_iso(),
+        first_attempt_at: row.first_attempt_at.map(Millis::to_iso),
+    }
+}

@@ -1,0 +1,366 @@
+//! Starting an engine: journal, catalog, shards, opener, keeper, in the order in which each needs the one before.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::thread::JoinHandle;
+
+use actix::prelude::{Arbiter, Supervisor, System};
+use arc_swap::ArcSwap;
+use crossbeam_channel::{Sender, unbounded};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::domain::apply::Firing;
+use crate::domain::catalog::{Catalog, CatalogError};
+use crate::domain::ids::{HashKey, PartitionId, ShardId};
+use crate::domain::limits::BLOCKS_IN_FLIGHT_MAX;
+use crate::runtime::actor::ShardActor;
+use crate::runtime::admission::{Admission, Rate};
+use crate::runtime::clock::{Clock, EventsClock, WallClock};
+use crate::runtime::delivery::DeliverySink;
+use crate::runtime::engine::{ClockMode, Core, Engine};
+use crate::runtime::failure::Failure;
+use crate::runtime::handle::ShardHandle;
+use crate::runtime::keeper::{Keeper, KeeperConfig, KeeperMessage, KeeperParts};
+use crate::runtime::opener::{OpenError, Opener, OpenerSource, TailIndex, open_partition};
+use crate::runtime::partition::decide::DecideConfig;
+use crate::runtime::ports::{BufferPool, DurableListener, POOLED_BUFFERS, ThreadPorts};
+use crate::runtime::projection::{History, Projection};
+use crate::runtime::router::Router;
+use crate::runtime::shard::input::{Origin, ShardInput};
+use crate::runtime::shard::{Shard, ShardConfig};
+use crate::store::disk::Disk;
+use crate::store::error::StoreError;
+use crate::store::journal::{Appender, Journal, JournalConfig, LaneThread};
+use crate::store::snapshot::SnapshotStore;
+use crate::store::timers::TimerIndex;
+use crate::wire::record;
+
+/// Shards at most: more threads than any machine this is meant for has cores.
+pub const SHARDS_MAX: u16 = 256;
+
+/// Settings of an engine.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Shards at the start.
+    pub shards: u16,
+    /// Partitions of the data directory.
+    pub partitions: u16,
+    /// Identity of the data directory.
+    pub directory_id: u128,
+    /// Keys profiles.
+    pub hash_key: HashKey,
+    /// Which clock decides.
+    pub clock: ClockMode,
+    /// Events a second that are let in.
+    pub rate: Rate,
+    /// How long ids of unsequenced events are known, in milliseconds.
+    pub id_window_ms: i64,
+    /// Ids kept at most, over all partitions.
+    pub ids_max: usize,
+    /// Outbox rows of one surface at most, over all partitions.
+    pub outbox_rows_max: usize,
+    /// The journal.
+    pub journal: JournalConfig,
+    /// Checkpoints.
+    pub keeper: KeeperConfig,
+}
+
+/// What an engine works with.
+#[expect(missing_debug_implementations, reason = "holds trait objects")]
+pub struct EngineParts {
+    /// Where journal and snapshots live.
+    pub disk: Arc<dyn Disk>,
+    /// Timers.
+    pub timers: Box<dyn TimerIndex>,
+    /// How messages leave.
+    pub sink: Arc<dyn DeliverySink>,
+    /// What follows the journal.
+    pub projection: Arc<dyn Projection>,
+    /// What is remembered of the past.
+    pub history: Arc<dyn History>,
+}
+
+/// Why an engine could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Journal or snapshots.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Their content.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The catalog.
+    #[error("the catalog can't be read: {0}")]
+    Catalog(#[from] CatalogError),
+    /// The timer index.
+    #[error(transparent)]
+    Timers(#[from] crate::store::timers::TimerIndexError),
+    /// No thread.
+    #[error("a thread could not be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Threads and what stops them.
+#[derive(Debug)]
+pub(super) struct Machinery {
+    pub(super) lane: LaneThread,
+    pub(super) keeper: Keeper,
+    pub(super) opener: Opener,
+    pub(super) hatchery: Hatchery,
+}
+
+impl Engine {
+    /// Opens what is on disk and starts serving. Partitions go on being opened behind it.
+    ///
+    /// # Errors
+    /// Nothing runs then, and nothing on disk was lost.
+    pub fn start(config: &EngineConfig, parts: EngineParts) -> Result<Self, StartError> {
+        assert!((1..=SHARDS_MAX).contains(&config.shards), "the configuration checks the count of shards");
+        let EngineParts { disk, mut timers, sink, projection, history } = parts;
+        let snapshots = Arc::new(SnapshotStore::open(Arc::clone(&disk))?);
+        let (journal, tail) = Journal::open(disk, config.directory_id, config.journal.clone(), record::spans)?;
+        let tail = TailIndex::build(&tail, |block| projection.follow(block))?;
+        let system = open_partition(PartitionId::SYSTEM, &snapshots, &tail, &Catalog::default())?;
+        let catalog = if system.catalog_record.is_empty() {
+            Arc::new(Catalog::default())
+        } else {
+            Arc::new(Catalog::from_record(&system.catalog_record)?)
+        };
+        let timer_epochs = timer_epochs(timers.as_mut(), config.partitions)?;
+
+        let failure = Failure::default();
+        let router = Arc::new(Router::new(config.hash_key, config.partitions));
+        let clock: Arc<dyn Clock> = match config.clock {
+            ClockMode::Wall => Arc::new(WallClock::default()),
+            ClockMode::Events => Arc::new(EventsClock),
+        };
+        let buffers: Arc<BufferPool> = Arc::new(BufferPool::new(POOLED_BUFFERS));
+        let listener = DurableListener {
+            router: Arc::downgrade(&router),
+            projection: Arc::clone(&projection),
+            buffers: Arc::clone(&buffers),
+            failure: failure.clone(),
+        };
+        let lane = journal.take_lane(crate::runtime::ports::LANE).expect("a journal opened just now has its lane");
+        let lane = LaneThread::start(lane, usize::from(SHARDS_MAX) * BLOCKS_IN_FLIGHT_MAX, listener)?;
+        let (keeper_messages, keeper_received) = unbounded();
+        let (wanted, wanted_received) = unbounded();
+        let hatchery = Hatchery::start(Egg {
+            decide: decide_config(config),
+            partitions: config.partitions,
+            appender: lane.appender(),
+            buffers,
+            keeper: keeper_messages.clone(),
+            sink,
+            router: Arc::clone(&router),
+            wanted,
+            clock: Arc::clone(&clock),
+            failure: failure.clone(),
+        })?;
+        let handles = (0..config.shards).map(|id| hatchery.hatch(ShardId(id), &catalog)).collect::<Result<_, _>>()?;
+        router.start(handles);
+        router.send_to(ShardId(0), ShardInput::Arrive(Box::new(system), Origin::Opened));
+        for index in 0..config.partitions {
+            router.send(PartitionId(index), ShardInput::Expect(PartitionId(index)));
+        }
+        let source = OpenerSource {
+            snapshots: Arc::clone(&snapshots),
+            tail,
+            catalog: Arc::clone(&catalog),
+            router: Arc::clone(&router),
+            failure: failure.clone(),
+            timer_epochs,
+        };
+        let opener = Opener::start(source, wanted_received)?;
+        let keeper_parts = KeeperParts {
+            config: config.keeper,
+            router: Arc::clone(&router),
+            journal: journal.clone(),
+            snapshots,
+            timers,
+            projection,
+            failure: failure.clone(),
+        };
+        let keeper = Keeper::start(keeper_parts, keeper_messages, keeper_received)?;
+        let core = Core {
+            router,
+            admission: Admission::new(config.rate),
+            catalog: ArcSwap::new(catalog),
+            changing: tokio::sync::Mutex::new(()),
+            moving: tokio::sync::RwLock::new(()),
+            journal,
+            clock,
+            mode: config.clock,
+            history,
+            failure,
+            stopping: AtomicBool::new(false),
+            all_open: opener.complete(),
+            machinery: Mutex::new(Some(Machinery { lane, keeper, opener, hatchery })),
+        };
+        Ok(Self { core: Arc::new(core) })
+    }
+}
+
+fn decide_config(config: &EngineConfig) -> DecideConfig {
+    let partitions = usize::from(config.partitions);
+    DecideConfig {
+        id_window_ms: config.id_window_ms,
+        ids_max: config.ids_max.div_ceil(partitions),
+        outbox_rows_max: match config.clock {
+            ClockMode::Wall => config.outbox_rows_max.div_ceil(partitions),
+            // Parking would make decisions depend on how fast channels are; here the feed waits instead.
+            ClockMode::Events => usize::MAX,
+        },
+        firing: match config.clock {
+            ClockMode::Wall => Firing::Engine,
+            ClockMode::Events => Firing::Due,
+        },
+        hash_key: config.hash_key,
+    }
+}
+
+fn timer_epochs(
+    timers: &mut dyn TimerIndex,
+    partitions: u16,
+) -> Result<HashMap<PartitionId, u64>, crate::store::timers::TimerIndexError> {
+    let mut epochs = HashMap::new();
+    for partition in (0..partitions).map(PartitionId) {
+        match timers.latest_epoch(partition) {
+            Ok(Some(epoch)) => {
+                epochs.insert(partition, epoch);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the timer index failed: it is rebuilt from the rows");
+                timers.start_over()?;
+                return Ok(HashMap::new());
+            }
+        }
+    }
+    Ok(epochs)
+}
+
+/// What every shard is made of.
+struct Egg {
+    decide: DecideConfig,
+    partitions: u16,
+    appender: Appender,
+    buffers: Arc<BufferPool>,
+    keeper: Sender<KeeperMessage>,
+    sink: Arc<dyn DeliverySink>,
+    router: Arc<Router>,
+    wanted: Sender<PartitionId>,
+    clock: Arc<dyn Clock>,
+    failure: Failure,
+}
+
+enum Order {
+    Hatch(ShardId, Arc<Catalog>, oneshot::Sender<ShardHandle>),
+    Retire(ShardId, oneshot::Sender<()>),
+}
+
+/// The thread of the actix system: starts one supervised shard actor per arbiter, each on a thread of its own.
+#[derive(Debug)]
+pub(super) struct Hatchery {
+    orders: mpsc::UnboundedSender<Order>,
+    thread: JoinHandle<()>,
+}
+
+impl Hatchery {
+    fn start(egg: Egg) -> std::io::Result<Self> {
+        let (orders, mut received) = mpsc::unbounded_channel();
+        let thread = std::thread::Builder::new().name("actix-system".to_owned()).spawn(move || {
+            System::new().block_on(async move {
+                let mut arbiters: HashMap<ShardId, Arbiter> = HashMap::new();
+                while let Some(order) = received.recv().await {
+                    match order {
+                        Order::Hatch(id, catalog, told) => {
+                            let (arbiter, handle) = hatch(&egg, id, catalog);
+                            arbiters.insert(id, arbiter);
+                            // Whoever asked waits for it.
+                            let _ = told.send(handle);
+                        }
+                        Order::Retire(id, told) => {
+                            if let Some(arbiter) = arbiters.remove(&id) {
+                                retire(arbiter).await;
+                            }
+                            let _ = told.send(());
+                        }
+                    }
+                }
+                for (_, arbiter) in arbiters {
+                    retire(arbiter).await;
+                }
+            });
+        })?;
+        Ok(Self { orders, thread })
+    }
+
+    /// Starts a shard; waits for it.
+    pub(super) fn hatch(&self, id: ShardId, catalog: &Arc<Catalog>) -> std::io::Result<ShardHandle> {
+        let (told, handle) = oneshot::channel();
+        // A system that has ended drops the sender, which the next line sees.
+        let _ = self.orders.send(Order::Hatch(id, Arc::clone(catalog), told));
+        blocking(handle).ok_or_else(|| std::io::Error::other("the actor system has ended"))
+    }
+
+    /// Ends a shard that owns nothing; waits for its thread.
+    pub(super) fn retire(&self, id: ShardId) {
+        let (told, done) = oneshot::channel();
+        let _ = self.orders.send(Order::Retire(id, told));
+        blocking(done);
+    }
+
+    /// Ends all shards and the system.
+    pub(super) fn stop(self) {
+        drop(self.orders);
+        if let Err(panic) = self.thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// Waits from a thread that may or may not belong to a runtime.
+fn blocking<T: Send>(receiver: oneshot::Receiver<T>) -> Option<T> {
+    std::thread::scope(|scope| scope.spawn(move || receiver.blocking_recv().ok()).join().ok().flatten())
+}
+
+async fn retire(arbiter: Arbiter) {
+    arbiter.stop();
+    // Joining blocks; nothing else runs on the system's thread.
+    if arbiter.join().is_err() {
+        tracing::error!("the thread of a shard panicked");
+    }
+}
+
+fn hatch(egg: &Egg, id: ShardId, catalog: Arc<Catalog>) -> (Arbiter, ShardHandle) {
+    let arbiter = Arbiter::new();
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    if !cores.is_empty() {
+        let core = cores[usize::from(id.0) % cores.len()];
+        arbiter.spawn_fn(move || {
+            // Where the system does not pin threads, they wander.
+            let _ = core_affinity::set_for_current(core);
+        });
+    }
+    let queued = Arc::new(AtomicUsize::new(0));
+    let config = ShardConfig { id, partitions: egg.partitions, decide: egg.decide };
+    let ports = ThreadPorts {
+        shard: id,
+        appender: egg.appender.clone(),
+        buffers: Arc::clone(&egg.buffers),
+        keeper: egg.keeper.clone(),
+        sink: Arc::clone(&egg.sink),
+        router: Arc::downgrade(&egg.router),
+        wanted: egg.wanted.clone(),
+        queued: Arc::clone(&queued),
+        failure: egg.failure.clone(),
+    };
+    let (clock, failure) = (Arc::clone(&egg.clock), egg.failure.clone());
+    let address = Supervisor::start_in_arbiter(&arbiter.handle(), move |_| {
+        ShardActor::new(Shard::new(config, catalog, Box::new(ports)), clock, failure)
+    });
+    (arbiter, ShardHandle::new(id, address, queued))
+}

@@ -1,0 +1,99 @@
+//! An engine on a memory disk, with a sink that remembers what it was given.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sojourn::domain::effect::{DeliveryOutcome, DeliveryReport};
+use sojourn::domain::event::Event;
+use sojourn::domain::ids::{HashKey, Millis};
+use sojourn::domain::value::{Map, Value};
+use sojourn::runtime::admission::Rate;
+use sojourn::runtime::api::{EventStatus, Origin, Patience, Submission};
+use sojourn::runtime::delivery::{DeliverySink, Job, ReportSink};
+use sojourn::runtime::engine::start::{EngineConfig, EngineParts};
+use sojourn::runtime::engine::{ClockMode, Engine};
+use sojourn::runtime::keeper::KeeperConfig;
+use sojourn::runtime::projection::NoProjection;
+use sojourn::store::disk::Disk;
+use sojourn::store::journal::JournalConfig;
+use sojourn::store::timers::MemoryTimers;
+use sojourn::wire::value::put_map;
+
+/// Accepts every message and reports it sent.
+#[derive(Default)]
+pub struct Sink {
+    engine: OnceLock<Engine>,
+    pub sent: Mutex<Vec<String>>,
+}
+
+impl DeliverySink for Sink {
+    fn offer(&self, job: Job) -> Result<(), Job> {
+        self.sent.lock().push(job.row.id.to_string());
+        if let Some(engine) = self.engine.get() {
+            // The report counts as submitted when the call returns.
+            drop(ReportSink::report(engine, DeliveryReport { id: job.row.id, outcome: DeliveryOutcome::Sent }));
+        }
+        Ok(())
+    }
+
+    fn room(&self, _: Option<&str>, _: sojourn::domain::journey::program::Channel) -> usize {
+        usize::MAX
+    }
+}
+
+pub fn config(shards: u16) -> EngineConfig {
+    EngineConfig {
+        shards,
+        partitions: 16,
+        directory_id: 7,
+        hash_key: HashKey::FIXED,
+        clock: ClockMode::Events,
+        rate: Rate::Unlimited,
+        id_window_ms: 86_400_000,
+        ids_max: 1 << 20,
+        outbox_rows_max: 1 << 20,
+        journal: JournalConfig { segment_bytes: 1 << 20, ..JournalConfig::default() },
+        keeper: KeeperConfig { tail_bytes: 4 << 20, interval: Duration::from_secs(60) },
+    }
+}
+
+pub fn start(config: &EngineConfig, disk: Arc<dyn Disk>) -> (Engine, Arc<Sink>) {
+    let sink = Arc::new(Sink::default());
+    let parts = EngineParts {
+        disk,
+        timers: Box::new(MemoryTimers::default()),
+        sink: sink.clone(),
+        projection: Arc::new(NoProjection),
+        history: Arc::new(NoProjection),
+    };
+    let engine = Engine::start(config, parts).expect("starts");
+    let _ = sink.engine.set(engine.clone());
+    (engine, sink)
+}
+
+pub fn event(id: &str, kind: &str, profile: &str, time: &str, properties: &[(&str, Value)]) -> Event {
+    let map = Map(properties.iter().map(|(k, v)| ((*k).into(), v.clone())).collect());
+    let mut bytes = Vec::new();
+    put_map(&mut bytes, &map);
+    Event {
+        id: id.into(),
+        kind: kind.into(),
+        profile: profile.into(),
+        time: Millis::parse_iso(time),
+        properties: bytes.into(),
+    }
+}
+
+pub async fn submit(engine: &Engine, events: Vec<Event>) -> Vec<EventStatus> {
+    let mut latest = Millis::MIN;
+    let engine_times = events
+        .iter()
+        .map(|e| {
+            latest = latest.max(e.time.unwrap_or(latest));
+            latest
+        })
+        .collect();
+    let submission = Submission { events, origin: Origin::Unsequenced, engine_times, patience: Patience::Unbounded };
+    engine.submit(submission).await.expect("taken").await.expect("durable")
+}

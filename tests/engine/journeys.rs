@@ -1,0 +1,118 @@
+//! Journeys walked end to end on the events' clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sojourn::domain::value::Value;
+use sojourn::runtime::api::EventStatus;
+use sojourn::store::memory::MemoryDisk;
+
+use crate::harness::{config, event, start, submit};
+
+const CART: &str = r#"
+kind: event
+name: cart_add
+schema: { total: number }
+---
+kind: event
+name: purchase
+schema: {}
+---
+kind: message
+name: reminder
+channel: log
+subject: "You left something"
+body: "Your cart holds {{ event.total }} EUR."
+---
+kind: journey
+name: cart
+entry: { event: cart_add, when: "event.total >= 50" }
+reentry: { after: 1d }
+exit: [ { event: purchase } ]
+timeout: 14d
+start: wait_an_hour
+nodes:
+  wait_an_hour: { wait: 1h, then: remind }
+  remind: { message: reminder, then: bought }
+  bought: { event: purchase, within: 2d, then: done, on_timeout: done }
+  done: { end: true }
+"#;
+
+fn cart_add(id: &str, profile: &str, time: &str, total: f64) -> sojourn::domain::event::Event {
+    event(id, "cart_add", profile, time, &[("total", Value::Float(total))])
+}
+
+#[tokio::test]
+async fn a_cart_is_reminded_after_an_hour_and_a_purchase_ends_it() {
+    for shards in [1, 3] {
+        let (engine, sink) = start(&config(shards), Arc::new(MemoryDisk::default()));
+        engine.apply(vec![("cart.yaml".to_owned(), CART.to_owned())]).await.expect("publishes");
+        let statuses = submit(
+            &engine,
+            vec![
+                cart_add("1", "crm:a", "2024-01-01T00:00:00Z", 60.0),
+                cart_add("2", "crm:b", "2024-01-01T00:10:00Z", 70.0),
+                cart_add("3", "crm:c", "2024-01-01T00:20:00Z", 10.0),
+                cart_add("4", "crm:a", "2024-01-01T00:30:00Z", 80.0),
+                event("5", "purchase", "crm:b", "2024-01-01T00:40:00Z", &[]),
+                cart_add("6", "crm:b", "2024-01-01T03:00:00Z", 90.0),
+                cart_add("6", "crm:b", "2024-01-01T03:00:00Z", 90.0),
+            ],
+        )
+        .await;
+        assert_eq!(statuses[6], EventStatus::Duplicate);
+        assert!(statuses[..6].iter().all(|s| *s == EventStatus::Accepted), "{statuses:?}");
+        engine.advance_clock(None).await.expect("time moves");
+        engine.drain().await;
+        let report = engine.report(None).await.expect("reports");
+        let cart = &report.journeys["cart"];
+        assert_eq!(report.events, 6);
+        assert_eq!((cart.entered, cart.active, cart.errors), (2, 0, 0));
+        assert_eq!((cart.exited["criteria"], cart.exited["completed"]), (1, 1));
+        assert_eq!(cart.discarded["already_in_journey"], 1);
+        assert_eq!(cart.discarded["reentrance_not_allowed"], 1);
+        assert_eq!(cart.messages["reminder"].sent, 1);
+        assert_eq!(sink.sent.lock().len(), 1);
+        engine.stop(Duration::from_secs(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_restart_finds_everything_where_it_was() {
+    let disk = Arc::new(MemoryDisk::default());
+    let (engine, _) = start(&config(2), disk.clone());
+    engine.apply(vec![("cart.yaml".to_owned(), CART.to_owned())]).await.expect("publishes");
+    submit(&engine, vec![cart_add("1", "crm:a", "2024-01-01T00:00:00Z", 60.0)]).await;
+    let before = engine.report(None).await.expect("reports");
+    engine.stop(Duration::from_secs(10)).await;
+
+    let (engine, sink) = start(&config(3), disk);
+    assert_eq!(engine.report(None).await.expect("reports"), before);
+    let again = submit(&engine, vec![cart_add("1", "crm:a", "2024-01-01T00:00:00Z", 60.0)]).await;
+    assert_eq!(again, [EventStatus::Duplicate]);
+    engine.advance_clock(None).await.expect("time moves");
+    engine.drain().await;
+    let report = engine.report(None).await.expect("reports");
+    assert_eq!(report.journeys["cart"].exited["completed"], 1);
+    assert_eq!(sink.sent.lock().len(), 1);
+    engine.stop(Duration::from_secs(10)).await;
+}
+
+#[tokio::test]
+async fn partitions_move_between_shards_of_a_running_engine() {
+    let (engine, _) = start(&config(1), Arc::new(MemoryDisk::default()));
+    engine.apply(vec![("cart.yaml".to_owned(), CART.to_owned())]).await.expect("publishes");
+    for (round, shards) in [4, 2, 3].into_iter().enumerate() {
+        let events = (0..50)
+            .map(|i| cart_add(&format!("{round}-{i}"), &format!("crm:{round}-{i}"), "2024-01-01T00:00:00Z", 60.0))
+            .collect();
+        submit(&engine, events).await;
+        let view = engine.set_shards(shards).await.expect("moves");
+        assert_eq!((view.count, view.shards.iter().map(|s| s.partitions).sum::<u16>()), (shards, 16));
+    }
+    engine.advance_clock(None).await.expect("time moves");
+    engine.drain().await;
+    let cart = &engine.report(None).await.expect("reports").journeys["cart"];
+    assert_eq!((cart.entered, cart.exited["completed"], cart.messages["reminder"].sent), (150, 150, 150));
+    engine.stop(Duration::from_secs(10)).await;
+}

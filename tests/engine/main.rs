@@ -1,0 +1,4 @@
+//! The engine as a whole, in process: publishing, events, timers, messages, restarts, moves.
+
+mod harness;
+mod journeys;
