@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use crate::domain::effect::DeliveryReport;
 use crate::runtime::delivery::{Recorded, ReportSink, Stopped};
 
-/// A report sink to be connected later: the engine needs the dispatcher to start, and the dispatcher needs the engine to
-/// report. Reports made before wait.
+/// A report sink to be connected later: the engine needs the dispatcher to start, and the dispatcher needs the engine
+/// to report. Reports made before wait.
 pub struct LateReports {
     sink: watch::Sender<Link>,
 }

@@ -45,9 +45,10 @@ pub struct LogFile {
 }
 
 impl LogFile {
-    /// Opens or creates the file at `path`. `confirmed_offset` is what [`LogChannel::confirmed_offset`] last gave and the engine
-    /// stored (0 if unknown); one that does not fit the file, because someone replaced or cut it, counts as 0. A torn
-    /// last line is cut off; what else does not parse behind the offset is blanked. Blocks on the disk.
+    /// Opens or creates the file at `path`. `confirmed_offset` is what
+    /// [`LogChannel::confirmed_offset`](super::LogChannel::confirmed_offset) last gave and someone stored (0 if
+    /// unknown); one that does not fit the file, because it was replaced or cut, counts as 0. A torn last line is cut off; what
+    /// else does not parse behind the offset is blanked. Blocks on the disk.
     pub fn open(path: &Path, confirmed_offset: u64) -> Result<Self, LogError> {
         Self::open_at(path, confirmed_offset).map_err(|source| LogError { path: path.to_owned(), source })
     }

@@ -249,7 +249,7 @@ impl Writer {
         self.file.confirmed = offset;
         let written = tokio::task::spawn_blocking(move || mark.write(offset)).await;
         if let Ok(Err(error)) = written {
-            tracing::warn!(%error, "the confirmed offset of the message log could not be kept; the next start reads more");
+            tracing::warn!(%error, "confirmed offset of the message log not kept; the next start reads more");
         }
     }
 
