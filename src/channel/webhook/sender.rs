@@ -102,11 +102,14 @@ impl WebhookSender {
         let signer = secret
             .map(|secret| Webhook::new(&secret).map_err(|_| "its secret is not base64 behind 'whsec_'".to_owned()))
             .transpose()?;
+        let timeout = Duration::from_millis(u64::try_from(surface.attempt_timeout_ms).unwrap_or(0));
         let mut client = Client::builder()
             .user_agent(USER_AGENT)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .timeout(Duration::from_millis(u64::try_from(surface.attempt_timeout_ms).unwrap_or(0)))
+            .timeout(timeout)
+            // Shorter than the whole: an attempt that never had a connection is known not to have arrived.
+            .connect_timeout(timeout / 2)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .pool_idle_timeout(IDLE_TIMEOUT);
         let mut refused = None;
