@@ -23,6 +23,43 @@ fn a_torn_group_over_a_recycled_segment_does_not_continue_with_old_bytes() {
     }
 }
 
+/// A lane whose next group overwrites its first segment: two are full and passed, the third is full. And its number.
+fn about_to_overwrite(disk: &MemoryDisk) -> (Lane, u64) {
+    let (journal, mut lane, _) = open(disk);
+    let mut number = 0;
+    while journal.segment_count() < 3 {
+        write(&mut lane, number, number + 1);
+        number += 1;
+    }
+    let per_segment = (number - 1) / 2;
+    write(&mut lane, number, number + per_segment - 1);
+    pass_until(&journal, number + per_segment - 1);
+    (lane, number + per_segment - 1)
+}
+
+#[test]
+fn a_crash_while_a_segment_is_overwritten_is_no_lost_segment() {
+    for stop in 0..10 {
+        let disk = MemoryDisk::tracked();
+        let (mut lane, number) = about_to_overwrite(&disk);
+        let files = segment_files(&disk);
+        disk.stop_after(stop);
+        let acknowledged = lane.write_group(&[block(number, 5000)]).is_ok();
+        for seed in 0..40 {
+            let (_, _, found) = open(&disk.crash(seed));
+            let end = found.last().map_or(0, |last| last + 1);
+            assert!(end == number + 1 || (!acknowledged && end == number), "stop {stop} seed {seed}: {end}");
+        }
+        if acknowledged {
+            assert!(stop > 3, "releasing, the header and the group take more operations than that");
+            assert_eq!(lane.segment.as_ref().expect("open").incarnation, 4);
+            assert_eq!(segment_files(&disk), files, "an old file was used");
+            return;
+        }
+    }
+    panic!("the group never got through");
+}
+
 #[test]
 fn a_failed_sync_poisons_the_lane_and_is_not_trusted_after_a_restart() {
     let disk = MemoryDisk::tracked();
