@@ -4,6 +4,7 @@ use std::future::pending;
 
 use super::*;
 use crate::config::{Sources, load};
+use crate::transport::keys::KeyRegistry as _;
 
 fn config(flags: &[(&str, &str)]) -> Config {
     let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -21,9 +22,18 @@ fn strangers_are_kept_out() {
     let key = ("auth.keys", digest.as_str());
     check(&[], "fine");
     check(&[("http.listen", "[::1]:0")], "fine");
-    check(&[("http.listen", "0.0.0.0:8080")], "http.listen 0.0.0.0:8080 is reachable from other machines, but there is no");
-    check(&[("tcp.listen", "10.0.0.1:7070")], "tcp.listen 10.0.0.1:7070 is reachable from other machines, but there is no");
-    check(&[("http.listen", "0.0.0.0:8080"), key], "http.listen 0.0.0.0:8080 is reachable from other machines, but not");
+    check(
+        &[("http.listen", "0.0.0.0:8080")],
+        "http.listen 0.0.0.0:8080 is reachable from other machines, but there is no",
+    );
+    check(
+        &[("tcp.listen", "10.0.0.1:7070")],
+        "tcp.listen 10.0.0.1:7070 is reachable from other machines, but there is no",
+    );
+    check(
+        &[("http.listen", "0.0.0.0:8080"), key],
+        "http.listen 0.0.0.0:8080 is reachable from other machines, but not",
+    );
     check(&[("http.listen", "0.0.0.0:8080"), key, ("allow_plaintext", "true")], "fine");
     check(&[("http.listen", "0.0.0.0:1"), key, ("tls.certificate", "c"), ("tls.key", "k")], "fine");
 }
@@ -58,7 +68,8 @@ async fn end(then: Then, deadline: Duration) -> Outcome {
     let http = HttpListener::start(bound, axum::Router::new(), None, ListenerOptions::default()).expect("starts");
     let nowhere = http.address();
     let addresses = Addresses { http: nowhere, grpc: nowhere, tcp: nowhere, data: String::new(), pid: 0 };
-    let server = Server { addresses, draining: Arc::default(), http };
+    let (streams, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let server = Server { addresses, draining: Arc::default(), http, health: None, streams, tasks };
     let signalled = AtomicBool::new(false);
     // Resolves once the engine was asked to stop, so that the order of things is the one under test.
     let (asked, begun) = tokio::sync::watch::channel(false);
