@@ -35,7 +35,6 @@ fn the_demo_is_clean() {
 #[test]
 fn the_first_journey_is_clean() {
     assert_clean(&read_directory(&root().join("examples/first")));
-    assert_clean(&read_directory(&root().join("examples/journeys")));
 }
 
 /// Text between ```` ```yaml ```` and ```` ``` ````, each block a file named by its line.

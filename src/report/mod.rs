@@ -1,4 +1,4 @@
 //! Projections of steps.
 
 pub mod archive;
-pub mod follow;
+pub mod history;

@@ -4,26 +4,22 @@
 //! The channels report to the engine and the engine hands deliveries to the channels, so one of them must exist first:
 //! the channels do, and [`LateReports`] holds their first reports until the engine is there.
 
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::channel::dispatch::{Dispatcher, EngineClock};
 use crate::channel::log::LogFile;
+use crate::channel::reports::LateReports;
 use crate::config::{Clock, Config, Rate};
-use crate::domain::effect::DeliveryReport;
 use crate::domain::ids::Millis;
 use crate::report::archive::{Archive, ArchiveConfig};
-use crate::report::follow::FollowingArchive;
+use crate::report::history::ArchivedHistory;
 use crate::runtime::admission;
 use crate::runtime::clock::{Clock as _, WallClock};
-use crate::runtime::delivery::{Recorded, ReportSink, Stopped};
+use crate::runtime::delivery::ReportSink;
 use crate::runtime::engine::start::{EngineConfig, EngineParts};
 use crate::runtime::engine::stop::Ended;
 use crate::runtime::engine::{ClockMode, Engine};
@@ -35,8 +31,6 @@ use crate::store::timers::{SledTimers, TimerIndexConfig};
 
 /// What the `log` channel writes, inside the data directory.
 const MESSAGES_FILE: &str = "messages.ndjson";
-/// How far it is confirmed, as of the last stop. Only saves reading: an old or missing one is as good.
-const CONFIRMED_FILE: &str = "messages.confirmed";
 /// Shares of what is left of a stop's deadline: shards, then channels. The rest is for the last checkpoint.
 const SHARDS_SHARE: f32 = 0.5;
 const CHANNELS_SHARE: f32 = 0.5;
@@ -47,7 +41,7 @@ pub struct Backend {
     engine: Engine,
     dispatcher: Arc<Dispatcher>,
     archive: Arc<Archive>,
-    path: PathBuf,
+    reports: Arc<LateReports>,
     /// Holds the lock; dropped last.
     _directory: DataDirectory,
 }
@@ -67,12 +61,12 @@ impl Backend {
             ..ArchiveConfig::new(path.join("archive"))
         })?;
         let archive = Arc::new(archive);
-        let messages = LogFile::open(&path.join(MESSAGES_FILE), read_confirmed(&path))?;
-        let reports = Arc::new(LateReports::default());
+        let messages = LogFile::open_with_mark(&path.join(MESSAGES_FILE))?;
+        let reports = LateReports::new();
         let sink: Arc<dyn ReportSink> = Arc::clone(&reports) as _;
         let clock = channel_clock(config.engine.clock);
         let dispatcher = Dispatcher::start(runtime, messages, &sink, &clock, config.outbox.in_flight_max);
-        let history = Arc::new(FollowingArchive(Arc::clone(&archive)));
+        let history = Arc::new(ArchivedHistory::new(Arc::clone(&archive)));
         let parts = EngineParts {
             disk: directory.disk(),
             timers: Box::new(timers),
@@ -81,8 +75,8 @@ impl Backend {
             history,
         };
         let engine = Engine::start(&engine_config(config, &directory), parts)?;
-        reports.0.send_replace(Some(engine.clone()));
-        Ok(Self { engine, dispatcher, archive, path, _directory: directory })
+        reports.connect(Arc::new(engine.clone()));
+        Ok(Self { engine, dispatcher, archive, reports, _directory: directory })
     }
 
     /// The engine.
@@ -111,15 +105,8 @@ impl Backend {
             tracing::warn!("shards did not finish in time");
         }
         self.dispatcher.stop(left().mul_f32(CHANNELS_SHARE)).await;
-        write_confirmed(&self.path, self.dispatcher.log().confirmed_offset());
         let ended = self.engine.stop(left()).await;
-        let archive = Arc::clone(&self.archive);
-        match tokio::task::spawn_blocking(move || archive.flush()).await {
-            Ok(Ok(())) => {}
-            // What is not in a file is fed again from the journal.
-            Ok(Err(error)) => tracing::warn!(%error, "the archive is not flushed"),
-            Err(panic) => tracing::error!(%panic, "the archive failed"),
-        }
+        self.reports.cut();
         ended
     }
 }
@@ -168,43 +155,5 @@ fn channel_clock(clock: Clock) -> EngineClock {
             Arc::new(move || clock.now())
         }
         Clock::Events => Arc::new(|| Millis::MIN),
-    }
-}
-
-fn read_confirmed(path: &Path) -> u64 {
-    std::fs::read_to_string(path.join(CONFIRMED_FILE)).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
-}
-
-fn write_confirmed(path: &Path, offset: u64) {
-    let written = path.join(format!("{CONFIRMED_FILE}.tmp"));
-    let replace = || -> io::Result<()> {
-        std::fs::write(&written, format!("{offset}\n"))?;
-        std::fs::rename(&written, path.join(CONFIRMED_FILE))
-    };
-    if let Err(error) = replace() {
-        tracing::warn!(%error, "can't note how far messages.ndjson is confirmed; the next start reads more of it");
-    }
-}
-
-/// Reports to an engine that comes later.
-#[derive(Debug)]
-struct LateReports(watch::Sender<Option<Engine>>);
-
-impl Default for LateReports {
-    fn default() -> Self {
-        Self(watch::Sender::new(None))
-    }
-}
-
-impl ReportSink for LateReports {
-    fn report(&self, report: DeliveryReport) -> BoxFuture<'static, Result<Recorded, Stopped>> {
-        if let Some(engine) = &*self.0.borrow() {
-            return ReportSink::report(engine, report);
-        }
-        let mut engine = self.0.subscribe();
-        Box::pin(async move {
-            let engine = engine.wait_for(Option::is_some).await.map_err(|_| Stopped)?.clone();
-            ReportSink::report(&engine.ok_or(Stopped)?, report).await
-        })
     }
 }
