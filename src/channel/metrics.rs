@@ -32,7 +32,10 @@ impl DeliveryMetrics {
             Channel::Webhook => "webhook",
             Channel::Email => "email",
         };
-        let outcome = |outcome: &'static str| metrics::counter!("sojourn_deliveries_total", "channel" => name, "outcome" => outcome);
+        let outcome = |outcome: &'static str| {
+            let labels = [("channel", name), ("outcome", outcome)];
+            metrics::counter!("sojourn_deliveries_total", &labels)
+        };
         Self {
             sent: outcome("sent"),
             failed: outcome("failed"),

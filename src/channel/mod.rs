@@ -11,6 +11,7 @@ pub mod log;
 mod metrics;
 mod pool;
 mod queue;
+pub mod reports;
 mod secret;
 mod smtp;
 #[cfg(test)]

@@ -38,7 +38,8 @@ pub(super) struct Context {
     pub(super) clock: EngineClock,
     /// The operator's bound of attempts at once, per surface.
     pub(super) in_flight_max: usize,
-    /// Pause before the next attempt, from the failed ones and a number of `0.0..1.0`: [`pause_before`](super::attempt::pause_before) but in tests.
+    /// Pause before the next attempt, from the failed ones and a number of `0.0..1.0`:
+    /// [`pause_before`](super::attempt::pause_before) but in tests.
     pub(super) pause: fn(u32, f64) -> Duration,
     /// Set to a deadline when the server stops.
     pub(super) stop: watch::Receiver<Option<Instant>>,
@@ -340,7 +341,8 @@ async fn again(
     context.metrics.retried.increment(1);
     // A provider may ask for any pause; one that reaches past the horizon leads to a last attempt at its end.
     let pause = (context.pause)(delivery.attempts, rand::random()).max(not_before.unwrap_or_default()).min(left);
-    tracing::debug!(id = %delivery.queued.job.row.id, surface = %surface.name, reason, ?pause, "delivery will be retried");
+    let id = delivery.queued.job.row.id;
+    tracing::debug!(%id, surface = %surface.name, reason, ?pause, "delivery will be retried");
     Some(Waiting { due: Instant::now() + pause, delivery })
 }
 

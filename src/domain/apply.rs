@@ -186,6 +186,7 @@ fn next_due(profile: &Profile, now: Millis) -> Option<usize> {
 }
 
 /// Whether an instance went on, stays or is gone.
+#[derive(Clone, Copy)]
 enum Flow {
     /// Goes to this node by this path.
     Go(NodeNo, Path),

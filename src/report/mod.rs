@@ -1,3 +1,4 @@
 //! Projections of steps.
 
 pub mod archive;
+pub mod history;

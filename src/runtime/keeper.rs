@@ -159,6 +159,7 @@ impl Work {
             }
         }
         self.publish();
+        self.parts.projection.finish();
     }
 
     fn take(&mut self, message: CheckpointMessage) {
@@ -188,6 +189,7 @@ impl Work {
         self.pass();
         let now = Instant::now();
         if self.parts.journal.tail_bytes() > self.parts.config.tail_bytes {
+            self.parts.projection.hurry();
             let holding: Vec<PartitionId> = self.parts.journal.oldest_needed().into_iter().map(|(id, _)| id).collect();
             for partition in holding {
                 self.ask(partition, Need::Always, now);

@@ -14,6 +14,10 @@ pub trait Projection: Send + Sync {
     fn follow(&self, block: &[u8]);
     /// The last record of the partition that it has durably taken in.
     fn passed(&self, partition: PartitionId) -> Pseq;
+    /// The tail of the journal is long: pass it as soon as possible.
+    fn hurry(&self) {}
+    /// Nothing more will be followed: keep what there is.
+    fn finish(&self) {}
 }
 
 /// Follows nothing: for runs that keep no history.

@@ -21,9 +21,18 @@ fn strangers_are_kept_out() {
     let key = ("auth.keys", digest.as_str());
     check(&[], "fine");
     check(&[("http.listen", "[::1]:0")], "fine");
-    check(&[("http.listen", "0.0.0.0:8080")], "http.listen 0.0.0.0:8080 is reachable from other machines, but there is no");
-    check(&[("tcp.listen", "10.0.0.1:7070")], "tcp.listen 10.0.0.1:7070 is reachable from other machines, but there is no");
-    check(&[("http.listen", "0.0.0.0:8080"), key], "http.listen 0.0.0.0:8080 is reachable from other machines, but not");
+    check(
+        &[("http.listen", "0.0.0.0:8080")],
+        "http.listen 0.0.0.0:8080 is reachable from other machines, but there is no",
+    );
+    check(
+        &[("tcp.listen", "10.0.0.1:7070")],
+        "tcp.listen 10.0.0.1:7070 is reachable from other machines, but there is no",
+    );
+    check(
+        &[("http.listen", "0.0.0.0:8080"), key],
+        "http.listen 0.0.0.0:8080 is reachable from other machines, but not",
+    );
     check(&[("http.listen", "0.0.0.0:8080"), key, ("allow_plaintext", "true")], "fine");
     check(&[("http.listen", "0.0.0.0:1"), key, ("tls.certificate", "c"), ("tls.key", "k")], "fine");
 }

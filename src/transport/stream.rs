@@ -19,7 +19,7 @@ use crate::domain::event::Event;
 use crate::domain::ids::{Millis, SandboxId, stable_hash};
 use crate::domain::limits;
 use crate::runtime::api::{EventStatus, Origin, Patience, ProducerId, Refusal, Submission};
-use crate::runtime::engine::Receipt;
+use crate::runtime::engine::{ClockMode, Receipt};
 use crate::runtime::ingest::Ingest;
 use crate::transport::code::Code;
 use crate::wire::frame::{Ack, Batch, Rejection};
@@ -34,6 +34,15 @@ pub enum EventClock {
     Wall,
     /// The events' own times: each is stamped with the running maximum of its stream.
     Events,
+}
+
+impl From<ClockMode> for EventClock {
+    fn from(mode: ClockMode) -> Self {
+        match mode {
+            ClockMode::Wall => Self::Wall,
+            ClockMode::Events => Self::Events,
+        }
+    }
 }
 
 impl EventClock {
@@ -322,7 +331,7 @@ pub fn open<E: Ingest>(
     let submitter = Submitter {
         engine,
         next_sequence: None,
-        stamps: Stamps { clock, running: engine_time.unwrap_or(Millis(0)) },
+        stamps: Stamps::new(clock, engine_time),
         window,
         in_flight,
         bytes: Arc::new(Semaphore::new(kibibytes(window.bytes) as usize)),
@@ -353,15 +362,21 @@ impl std::fmt::Debug for ReceiptBox {
     }
 }
 
-/// Engine times of a stream's events.
-#[derive(Debug)]
-struct Stamps {
+/// Engine times of a source's events: on the events' clock the running maximum of their times, on the wall clock none.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamps {
     clock: EventClock,
     running: Millis,
 }
 
 impl Stamps {
-    fn stamp(&mut self, events: &[Event]) -> Vec<Millis> {
+    /// Goes on from `engine_time`; events without a time take the stamp of the one before.
+    pub fn new(clock: EventClock, engine_time: Option<Millis>) -> Self {
+        Self { clock, running: engine_time.unwrap_or(Millis(0)) }
+    }
+
+    /// One stamp for each event, or none at all: what a [`Submission`] takes.
+    pub fn stamp(&mut self, events: &[Event]) -> Vec<Millis> {
         if self.clock == EventClock::Wall {
             return Vec::new();
         }

@@ -20,8 +20,10 @@ use crate::wire::msgpack::{
     EMPTY_MAP, Reader, Token, check_properties, read_time, write_array_head, write_int, write_nil, write_text,
 };
 
-pub use crate::wire::json::{Batch, BatchFormat, RejectedEvent, decode_json_batch, decode_json_event};
-pub use crate::wire::msgpack::{map_to_properties, properties_to_map};
+pub use crate::wire::json::{
+    Batch, BatchFormat, RejectedEvent, decode_json_batch, decode_json_event, properties_from_json,
+};
+pub use crate::wire::msgpack::{map_to_properties, properties_from_msgpack, properties_to_map};
 
 /// Elements of the array form.
 const ARRAY_FORM_LENGTH: u32 = 5;
@@ -57,7 +59,7 @@ impl Parts {
 }
 
 /// The event if it is valid. The profile's length comes first: the refusal of one without a colon quotes it.
-fn checked(event: Event) -> Result<Event, EventError> {
+pub(crate) fn checked(event: Event) -> Result<Event, EventError> {
     const PROFILE_BYTES_MAX: usize = limits::NAME_BYTES_MAX + 1 + limits::IDENTITY_BYTES_MAX;
     if event.profile.len() > PROFILE_BYTES_MAX {
         let length = event.profile.len();

@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use bytes::Bytes;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
@@ -17,9 +18,9 @@ use crate::domain::event::{Event, EventError};
 use crate::domain::limits;
 use crate::wire::event::{FIELDS, Parts, duplicate_field, unknown_field};
 use crate::wire::msgpack::{
-    Container, check_property_name, close_head, duplicate_property, first_duplicate, number_too_large, open_head,
-    parse_time, properties_are, too_deep, too_many_properties, write_bool, write_float, write_int, write_nil,
-    write_text,
+    Container, EMPTY_MAP, check_property_name, close_head, duplicate_property, first_duplicate, number_too_large,
+    open_head, parse_time, properties_are, too_deep, too_many_properties, write_bool, write_float, write_int,
+    write_nil, write_text,
 };
 
 /// An event that was refused, with its id where it had one that can be echoed.
@@ -69,6 +70,14 @@ pub fn decode_json_batch(body: &[u8], format: BatchFormat) -> Result<Batch, Even
             Ok(batch)
         }
     }
+}
+
+/// Decodes a JSON object (or `null`) that is the whole of `body` as the properties of an event.
+///
+/// # Errors
+/// As [`decode_json_event`].
+pub fn properties_from_json(body: &[u8]) -> Result<Bytes, EventError> {
+    Ok(parse(body, PropertiesSeed)??.map_or(Bytes::from_static(EMPTY_MAP), Into::into))
 }
 
 fn detect(body: &[u8]) -> Result<BatchFormat, EventError> {

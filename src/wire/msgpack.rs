@@ -389,7 +389,7 @@ pub(crate) fn parse_time(text: &str) -> Result<Millis, EventError> {
 }
 
 /// Refuses instants that can only be a mistake (seconds or microseconds taken for milliseconds, a clock at 0001).
-fn check_time(time: Millis) -> Result<Millis, EventError> {
+pub(crate) fn check_time(time: Millis) -> Result<Millis, EventError> {
     if (limits::EVENT_TIME_MIN..=limits::EVENT_TIME_MAX).contains(&time) {
         return Ok(time);
     }
@@ -406,6 +406,19 @@ fn check_time(time: Millis) -> Result<Millis, EventError> {
 pub fn properties_to_map(bytes: &[u8]) -> Result<Map, EventError> {
     check_properties(&mut Reader::new(bytes))?;
     map_from(bytes).map_err(|error| EventError::new("bad_msgpack", error.to_string()))
+}
+
+/// A property map from outside, checked; no copy.
+///
+/// # Errors
+/// Says what is wrong.
+pub fn properties_from_msgpack(bytes: Bytes) -> Result<Bytes, EventError> {
+    let mut reader = Reader::new(&bytes);
+    check_properties(&mut reader)?;
+    if !reader.is_at_end() {
+        reader.malformed::<()>(reader.position(), "bytes behind the properties")?;
+    }
+    Ok(bytes)
 }
 
 /// Values as the property map of the wire; instants become timestamp extensions.

@@ -7,10 +7,9 @@ use crate::failure::Failure;
 
 /// Sends log lines to stderr from here on.
 pub fn start(settings: &Log) -> Result<(), Failure> {
-    let filter: EnvFilter = settings
-        .filter
-        .parse()
-        .map_err(|e| Failure::Usage(format!("log.filter can't be {:?}: {e}; e.g. info,sojourn=debug", settings.filter)))?;
+    let filter: EnvFilter = settings.filter.parse().map_err(|e| {
+        Failure::Usage(format!("log.filter can't be {:?}: {e}; e.g. info,sojourn=debug", settings.filter))
+    })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match settings.format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

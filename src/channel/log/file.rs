@@ -40,14 +40,23 @@ pub struct LogFile {
     pub(super) confirmed: u64,
     /// Deliveries written behind `confirmed`, and where. 20 bytes of id each.
     pub(super) recovered: HashMap<DeliveryId, u64>,
+    /// Where the confirmed offset is kept, if this file keeps it itself.
+    pub(super) mark: Option<Mark>,
 }
 
 impl LogFile {
-    /// Opens or creates the file at `path`. `confirmed_offset` is what [`LogChannel::confirmed_offset`] last gave and the engine
-    /// stored (0 if unknown); one that does not fit the file, because someone replaced or cut it, counts as 0. A torn
-    /// last line is cut off; what else does not parse behind the offset is blanked. Blocks on the disk.
+    /// Opens or creates the file at `path`. `confirmed_offset` is what
+    /// [`LogChannel::confirmed_offset`](super::LogChannel::confirmed_offset) last gave and someone stored (0 if
+    /// unknown); one that does not fit the file, because it was replaced or cut, counts as 0. A torn last line is cut off; what
+    /// else does not parse behind the offset is blanked. Blocks on the disk.
     pub fn open(path: &Path, confirmed_offset: u64) -> Result<Self, LogError> {
         Self::open_at(path, confirmed_offset).map_err(|source| LogError { path: path.to_owned(), source })
+    }
+
+    /// Like [`LogFile::open`], with the confirmed offset kept in a file beside it (`<path>.confirmed`).
+    pub fn open_with_mark(path: &Path) -> Result<Self, LogError> {
+        let mark = Mark::beside(path);
+        Ok(Self { mark: Some(mark.clone()), ..Self::open(path, mark.read())? })
     }
 
     fn open_at(path: &Path, confirmed_offset: u64) -> std::io::Result<Self> {
@@ -59,7 +68,7 @@ impl LogFile {
         let (end, recovered) = read_tail(&file, path, confirmed)?;
         file.set_len(end)?;
         file.sync_data()?;
-        Ok(Self { path: path.to_owned(), disk: Arc::new(file), end, confirmed, recovered })
+        Ok(Self { path: path.to_owned(), disk: Arc::new(file), end, confirmed, recovered, mark: None })
     }
 }
 
@@ -102,6 +111,32 @@ fn is_line_start(file: &File, offset: u64) -> std::io::Result<bool> {
     }
     let mut before = [0];
     Ok(file.metadata()?.len() >= offset && file.read_at(&mut before, offset - 1)? == 1 && before == *b"\n")
+}
+
+/// The confirmed offset in a file of its own: decimal digits and a line end. It is never synced: an older one, or none,
+/// only makes the next start read more lines.
+#[derive(Clone, Debug)]
+pub(super) struct Mark(PathBuf);
+
+impl Mark {
+    fn beside(path: &Path) -> Self {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".confirmed");
+        Self(name.into())
+    }
+
+    /// The offset; 0 if there is none that can be read.
+    fn read(&self) -> u64 {
+        let text = std::fs::read_to_string(&self.0).unwrap_or_default();
+        text.strip_suffix('\n').and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    }
+
+    /// Replaces the offset.
+    pub(super) fn write(&self, offset: u64) -> std::io::Result<()> {
+        let new = self.0.with_extension("confirmed-new");
+        std::fs::write(&new, format!("{offset}\n"))?;
+        std::fs::rename(new, &self.0)
+    }
 }
 
 /// What a file must do for the writer; replaced in tests by one that fails.

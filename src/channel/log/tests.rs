@@ -215,6 +215,32 @@ async fn unreadable_lines_are_blanked_and_written_again() {
     }
 }
 
+#[tokio::test]
+async fn a_log_with_a_mark_reads_only_what_is_not_confirmed() {
+    let (_directory, path) = in_new_directory();
+    let log = Running::on(LogFile::open_with_mark(&path).expect("opens"));
+    log.offer(1..=2);
+    log.all_sent(1..=2).await;
+    let confirmed = log.stop().await;
+    let mark = path.with_file_name("messages.ndjson.confirmed");
+    assert_eq!(fs::read_to_string(&mark).expect("mark"), format!("{confirmed}\n"));
+    let file = LogFile::open_with_mark(&path).expect("opens");
+    assert!(file.recovered.is_empty());
+
+    let log = Running::on(file);
+    log.reports.hold();
+    log.offer([3]);
+    log.all_sent([3]).await;
+    drop(log);
+    for damaged in [None, Some(""), Some("12"), Some("\0\0\0\n"), Some("999999999\n")] {
+        if let Some(text) = damaged {
+            fs::write(&mark, text).expect("written");
+        }
+        let file = LogFile::open_with_mark(&path).expect("opens");
+        assert_eq!(file.recovered.len(), if damaged.is_none() { 1 } else { 3 }, "{damaged:?}");
+    }
+}
+
 /// Takes half of the bytes and fails, as a full disk does, a few times.
 #[derive(Debug)]
 struct FullDisk {

@@ -24,6 +24,8 @@ use crate::runtime::delivery::{Job, Recorded, ReportSink};
 
 /// Deliveries taken from the queue at once.
 const BATCH_LINES_MAX: usize = 4_096;
+/// Bytes confirmed before the mark is moved: what a start reads and rewrites in some ten milliseconds.
+const MARK_EVERY_BYTES: u64 = 4 << 20;
 /// Pause after a failed write, e.g. on a full disk.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -220,7 +222,7 @@ impl Writer {
             tokio::select! {
                 biased;
                 _ = stop.changed() => break,
-                Some(_) = self.unconfirmed.join_next() => {}
+                Some(_) = self.unconfirmed.join_next() => self.move_mark(MARK_EVERY_BYTES).await,
                 count = self.jobs.recv_many(&mut batch, BATCH_LINES_MAX) => {
                     if count == 0 || !self.write_batch(&mut batch).await {
                         break;
@@ -235,6 +237,20 @@ impl Writer {
             tracing::warn!("the stop deadline passed before every line of the message log was confirmed");
         }
         self.unconfirmed.shutdown().await;
+        self.move_mark(1).await;
+    }
+
+    /// Keeps the confirmed offset beside the file once it has moved by `bytes`.
+    async fn move_mark(&mut self, bytes: u64) {
+        let offset = self.confirming.published.load(Ordering::Acquire);
+        let Some(mark) = self.file.mark.clone().filter(|_| offset >= self.file.confirmed.saturating_add(bytes)) else {
+            return;
+        };
+        self.file.confirmed = offset;
+        let written = tokio::task::spawn_blocking(move || mark.write(offset)).await;
+        if let Ok(Err(error)) = written {
+            tracing::warn!(%error, "confirmed offset of the message log not kept; the next start reads more");
+        }
     }
 
     fn forget_recovered(&mut self) {

@@ -12,7 +12,7 @@
 //!    even with null in it.
 //! 2. Any other comparison (`== != < <= > >= in`) with null on either side is **false**.
 //! 3. As an operand of `&&`, `||`, `!`, as the condition of `?:` and as the result of a predicate, null counts as
-//! false.
+//!    false.
 //! 4. Arithmetic, functions, an index and field selection give null if an operand is null.
 //!
 //! # Errors while running

@@ -391,5 +391,5 @@ fn templates() {
     check(&message("'{{ event.total'"), &["13:17 template_syntax"]);
     // A message that no journey sends sees what any event declares.
     let alone = "kind: message\nname: m\nchannel: log\nbody: '{{ event.amount }} {{ event.total }} {{ event.nope }}'\n";
-    check(alone, &["2:7 unused_message", "4:53 unknown_field"]);
+    check(alone, &["2:7 unused_message", "4:54 unknown_field"]);
 }

@@ -197,6 +197,7 @@ impl Archive {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "pacing is real time, not engine time")]
 fn take_one(state: &mut State, entry: &Entry, scratch: &mut Vec<u8>) -> Result<(), ArchiveError> {
     let partition = entry.partition;
     let taken = state.taken.get(&partition).copied().unwrap_or_default();

@@ -9,6 +9,8 @@ pub mod input;
 pub mod moves;
 pub mod releases;
 pub mod timers;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

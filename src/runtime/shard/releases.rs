@@ -8,6 +8,7 @@ use crate::runtime::shard::input::Answer;
 use crate::runtime::ticket::Ticket;
 
 /// Something that may happen only once a block is durable.
+#[expect(missing_debug_implementations, reason = "holds closures")]
 pub enum Release {
     /// Events of a submission are durable.
     Settle(Arc<Ticket>, usize),
@@ -18,6 +19,7 @@ pub enum Release {
 }
 
 /// Releases by block. INVARIANT: blocks become durable in the order they were sealed.
+#[expect(missing_debug_implementations, reason = "holds closures")]
 #[derive(Default)]
 pub struct Releases {
     /// Of the draught.

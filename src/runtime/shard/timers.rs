@@ -4,8 +4,6 @@
 //! whatever the wheel is at. On the events' clock time moves through every due instant in order, so that the same
 //! input gives the same decisions however it is cut into batches.
 
-use std::collections::VecDeque;
-
 use tokio::sync::oneshot;
 
 use crate::domain::apply::Firing;
@@ -112,17 +110,10 @@ impl Shard {
 
     /// Opens every slot before `until` from the rows.
     fn open_from_rows(&mut self, until: SlotNo) {
-        for seat in &mut self.seats {
-            let Seat::Open(partition) = seat else { continue };
-            if partition.horizon.first_live_slot().is_none_or(|slot| slot >= until) {
-                continue;
-            }
-            let opened = partition.horizon.opened_until();
-            for timer in partition.horizon.open_from_rows(until, partition.table.timers()) {
-                // What was in an opened slot before is in the wheel already.
-                if timer.slot() >= opened {
-                    self.wheel.insert(timer.in_wheel(partition.id));
-                }
+        for index in 0..self.seats.len() {
+            let live = self.seats[index].open().and_then(|p| p.horizon.first_live_slot());
+            if live.is_some_and(|slot| slot < until) {
+                self.open_from_rows_of(PartitionId(index as u16), until);
             }
         }
         self.next_slot = until;
@@ -158,15 +149,11 @@ impl Shard {
 
     fn open_slots_of(&mut self, id: PartitionId, until: SlotNo) {
         let now_slot = SlotNo::of(self.now);
-        let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(id.0)) else { return };
-        while let Some(slot) = partition.horizon.next_to_open(until) {
+        loop {
+            let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(id.0)) else { return };
+            let Some(slot) = partition.horizon.next_to_open(until) else { return };
             if slot <= now_slot {
-                let opened = partition.horizon.opened_until();
-                for timer in partition.horizon.open_from_rows(until, partition.table.timers()) {
-                    if timer.slot() >= opened {
-                        self.wheel.insert(timer.in_wheel(id));
-                    }
-                }
+                self.open_from_rows_of(id, until);
                 return;
             }
             if partition.horizon.count(slot).in_index > 0 {
@@ -174,9 +161,18 @@ impl Shard {
                 return;
             }
             self.open_slot(id, slot, Vec::new());
-            let Some(Seat::Open(again)) = self.seats.get_mut(usize::from(id.0)) else { return };
-            let _ = again.id;
-            return self.open_slots_of(id, until);
+        }
+    }
+
+    /// Opens a partition's slots before `until` from its rows.
+    fn open_from_rows_of(&mut self, id: PartitionId, until: SlotNo) {
+        let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(id.0)) else { return };
+        let opened = partition.horizon.opened_until();
+        for timer in partition.horizon.open_from_rows(until, partition.table.timers()) {
+            // What was in an opened slot before is in the wheel already.
+            if timer.slot() >= opened {
+                self.wheel.insert(timer.in_wheel(id));
+            }
         }
     }
 
@@ -191,11 +187,7 @@ impl Shard {
             Some(timers) => self.open_slot(id, slot, timers),
             None => {
                 partition.horizon.suspect();
-                let near: VecDeque<TimerEntry> =
-                    partition.horizon.open_from_rows(slot.next(), partition.table.timers()).into();
-                for timer in near.iter().filter(|t| t.slot() == slot) {
-                    self.wheel.insert(timer.in_wheel(id));
-                }
+                self.open_from_rows_of(id, slot.next());
             }
         }
         let until = self.slots_open_until;

@@ -172,3 +172,57 @@ impl Parsed {
             && header.known_durable < header.sequence
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEFORE: Link = Link { incarnation: 6, sequence: 41, checksum: 77 };
+
+    fn header() -> GroupHeader {
+        let (journal, lane, incarnation, sequence) = (9, 0, 6, 42);
+        let (known_durable, oldest, previous_checksum, flags) = (41, 2, 77, 0);
+        GroupHeader { journal, lane, incarnation, sequence, known_durable, oldest, previous_checksum, flags }
+    }
+
+    fn encoded(header: &GroupHeader) -> Vec<u8> {
+        let blocks = [Block::new(ShardId(1), 5, 0, vec![3; 10], vec![]), Block::new(ShardId(2), 6, 0, vec![], vec![])];
+        let mut buffer = Vec::new();
+        encode(&mut buffer, header, &blocks);
+        buffer
+    }
+
+    fn check(change: impl FnOnce(&mut GroupHeader)) -> bool {
+        let mut header = header();
+        change(&mut header);
+        parse(&encoded(&header)).expect("valid by itself").continues(9, 0, 6, BEFORE)
+    }
+
+    #[test]
+    fn only_the_next_group_of_the_same_use_continues_the_chain() {
+        assert!(check(|_| ()));
+        assert!(!check(|header| header.journal = 8));
+        assert!(!check(|header| header.lane = 1));
+        assert!(!check(|header| header.incarnation = 5));
+        assert!(!check(|header| header.sequence = 41));
+        assert!(!check(|header| header.sequence = 43));
+        assert!(!check(|header| header.previous_checksum = 78));
+        assert!(!check(|header| header.known_durable = 42));
+    }
+
+    #[test]
+    fn every_flipped_bit_of_header_table_and_blocks_is_noticed() {
+        let good = encoded(&header());
+        let parsed = parse(&good).expect("holds");
+        assert_eq!((parsed.header, parsed.entries.len(), good.len()), (header(), 2, 4096));
+        for bit in 0..parsed.length as usize * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            let whole = parse(&bad).is_some_and(|p| p.entries.iter().all(|entry| p.block(&bad, entry).is_some()));
+            assert!(!whole, "bit {bit}");
+        }
+        for cut in 0..HEADER + 2 * ENTRY {
+            assert_eq!(parse(&good[..cut]), None, "cut at {cut}");
+        }
+    }
+}

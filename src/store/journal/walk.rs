@@ -214,7 +214,7 @@ fn read_table(
 /// All groups of this journal from `offset` on whose header and table hold, whatever chain they belong to.
 fn search(file: &dyn DiskFile, bytes: u64, offset: u64, journal: u128) -> std::io::Result<Vec<Parsed>> {
     let mut found = Vec::new();
-    let mut piece = vec![0; SEARCH];
+    let mut piece = vec![0; SEARCH.min(bytes.saturating_sub(offset) as usize)];
     let mut table = Vec::new();
     let mut at = offset.next_multiple_of(ALIGNMENT);
     while at < bytes {

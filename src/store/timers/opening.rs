@@ -121,6 +121,7 @@ enum Attempt {
 
 /// One attempt, on a thread of its own so that a hang ends at the timeout. The thread of an attempt that hung is left
 /// alone with the files that are moved aside.
+#[expect(clippy::disallowed_methods, reason = "a time-out is real time")]
 fn attempt(config: &TimerIndexConfig) -> Result<Attempt, TimerIndexError> {
     let deadline = Instant::now() + config.open_timeout;
     wait_for_lock(&config.db_path(), deadline)?;
@@ -144,6 +145,7 @@ fn attempt(config: &TimerIndexConfig) -> Result<Attempt, TimerIndexError> {
 }
 
 /// Waits until the database's lock is free. A database closed a moment ago by this process frees it late.
+#[expect(clippy::disallowed_methods, reason = "a time-out is real time")]
 fn wait_for_lock(path: &Path, deadline: Instant) -> Result<(), TimerIndexError> {
     let file_path = path.join("db");
     let error = |cause| directory_error(&file_path, cause);

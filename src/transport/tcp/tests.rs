@@ -553,3 +553,43 @@ fn batches_know_their_sequences() {
     assert_eq!(batch, Batch { first_sequence: 9, events: events(9, 3), rejected: Vec::new() });
     assert_eq!((batch.count(), batch.last_sequence()), (3, 11));
 }
+
+/// Both ends of TLS from `tests/data/tls`: a certificate for `localhost` by an authority that exists for this test only.
+fn tls() -> (Arc<rustls::ServerConfig>, Arc<rustls::ClientConfig>) {
+    use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let certificate = |pem: &[u8]| CertificateDer::from_pem_slice(pem).expect("a certificate");
+    let authority = certificate(include_bytes!("../../../tests/data/tls/authority.pem"));
+    let chain = vec![certificate(include_bytes!("../../../tests/data/tls/localhost.pem"))];
+    let key =
+        PrivateKeyDer::from_pem_slice(include_bytes!("../../../tests/data/tls/localhost.key.pem")).expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .expect("a chain that fits its key");
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(authority).expect("an authority");
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    (Arc::new(server), Arc::new(client))
+}
+
+#[tokio::test]
+async fn tls_carries_the_same_frames() {
+    let (server_tls, client_tls) = tls();
+    let server = server(TcpOptions { tls: Some(server_tls), ..options() }).await;
+    let name = "localhost".try_into().expect("a name");
+    let config = ClientConfig { tls: Some((client_tls, name)), ..ClientConfig::new("shop", 1) };
+    let mut client = server.client(config).await.expect("welcome");
+    client.send(&events(1, 20_000)).await.expect("sent");
+    assert_eq!(client.finish().await.expect("goodbye").sequence, 20_000);
+    let plain = server.client(ClientConfig::new("shop", 1)).await;
+    assert!(matches!(plain, Err(ClientError::Lost(_) | ClientError::Protocol(_))), "{plain:?}");
+    server.stop().await;
+}

@@ -1,0 +1,73 @@
+//! The archive as the engine sees it: follows the journal, answers for a profile's past.
+
+use std::sync::Arc;
+
+use crate::domain::ids::{PartitionId, ProfileKey, Pseq};
+use crate::report::archive::{Archive, Entry};
+use crate::runtime::projection::{History, HistoryEntry, HistoryEvent, Projection};
+use crate::wire::record::records;
+
+/// An archive that follows an engine's journal.
+#[derive(Clone, Debug)]
+pub struct ArchivedHistory {
+    archive: Arc<Archive>,
+}
+
+impl ArchivedHistory {
+    /// Over `archive`.
+    pub fn new(archive: Arc<Archive>) -> Self {
+        Self { archive }
+    }
+
+    /// The archive.
+    pub fn archive(&self) -> &Arc<Archive> {
+        &self.archive
+    }
+}
+
+impl Projection for ArchivedHistory {
+    fn follow(&self, block: &[u8]) {
+        let read = records(block).map(|record| record.and_then(|(_, record)| Entry::from_record(&record)));
+        match read.collect::<Result<Vec<_>, _>>() {
+            // ORDER: also records with nothing to show, because a skipped pseq would be a gap.
+            Ok(entries) => {
+                if let Err(error) = self.archive.append(&entries) {
+                    tracing::error!(%error, "the archive can't take records in");
+                }
+            }
+            Err(error) => tracing::error!(%error, "a durable block can't be read for the archive"),
+        }
+    }
+
+    fn passed(&self, partition: PartitionId) -> Pseq {
+        self.archive.passed(partition)
+    }
+
+    fn hurry(&self) {
+        self.archive.begin_flush();
+    }
+
+    fn finish(&self) {
+        if let Err(error) = self.archive.flush() {
+            tracing::warn!(%error, "the archive's last part is read from the journal again at the next start");
+        }
+    }
+}
+
+impl History for ArchivedHistory {
+    fn timeline(&self, partition: PartitionId, key: ProfileKey, max: usize) -> Vec<HistoryEntry> {
+        let entries = self.archive.timeline(partition, key, max, None);
+        entries.into_iter().map(history_entry).collect()
+    }
+}
+
+fn history_entry(entry: Entry) -> HistoryEntry {
+    let event = entry.event.map(|event| HistoryEvent {
+        id: event.id,
+        kind: event.kind,
+        time: event.time,
+        properties: event.properties,
+    });
+    let notes = entry.notes.into_iter().map(|(index, text)| (index as usize, text)).collect();
+    HistoryEntry { at: entry.at, event, steps: entry.steps, notes }
+}

@@ -1,0 +1,448 @@
+//! The shard stepped by hand: what leaves, and when.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::domain::apply::Firing;
+use crate::domain::catalog::{Catalog, SourceFile};
+use crate::domain::effect::{DeliveryOutcome, DeliveryReport};
+use crate::domain::event::Event;
+use crate::domain::ids::{DeliveryId, HashKey, Millis, PartitionId, SandboxId, ShardId};
+use crate::runtime::api::EventStatus;
+use crate::runtime::delivery::{Job, Recorded};
+use crate::runtime::partition::Partition;
+use crate::runtime::partition::decide::DecideConfig;
+use crate::runtime::partition::table::Extent;
+use crate::runtime::shard::input::{
+    CheckpointMessage, CheckpointResult, EventBatch, Need, Origin, Ports, RoutedEvent, SealedBlock, ShardInput,
+};
+use crate::runtime::shard::{Shard, ShardConfig};
+use crate::runtime::ticket::{Ticket, Verdict};
+use crate::store::timers::{SLOT_MS, SlotNo, TimerEntry};
+use crate::wire::record::{Mark, records};
+
+const JOURNEY: &str = r#"
+kind: event
+name: go
+schema: {}
+---
+kind: event
+name: stop
+schema: {}
+---
+kind: message
+name: hello
+channel: log
+body: "hello"
+---
+kind: journey
+name: hello
+entry: { event: go }
+exit: [ { event: stop } ]
+start: pause
+nodes:
+  pause: { wait: 30m, then: send }
+  send: { message: hello, then: done }
+  done: { end: true }
+---
+kind: journey
+name: patience
+entry: { event: go }
+exit: [ { event: stop } ]
+start: pause
+nodes:
+  pause: { wait: 10h, then: done }
+  done: { end: true }
+"#;
+
+/// What a shard did, in order.
+#[derive(Default)]
+struct Seen {
+    blocks: Vec<SealedBlock>,
+    checkpoints: Vec<CheckpointMessage>,
+    offered: Vec<DeliveryId>,
+    refuse_offers: bool,
+    loads: Vec<(PartitionId, SlotNo)>,
+    handed_over: Vec<(ShardId, Box<Partition>)>,
+}
+
+#[derive(Clone, Default)]
+struct Recorder(Arc<Mutex<Seen>>);
+
+impl Ports for Recorder {
+    fn append(&mut self, block: SealedBlock) {
+        self.0.lock().blocks.push(block);
+    }
+
+    fn buffer(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn checkpoint(&mut self, message: CheckpointMessage) {
+        self.0.lock().checkpoints.push(message);
+    }
+
+    fn offer(&mut self, job: Job) -> Result<(), Job> {
+        let mut seen = self.0.lock();
+        if seen.refuse_offers {
+            return Err(job);
+        }
+        seen.offered.push(job.row.id);
+        Ok(())
+    }
+
+    fn load_slot(&mut self, partition: PartitionId, slot: SlotNo) {
+        self.0.lock().loads.push((partition, slot));
+    }
+
+    fn hand_over(&mut self, to: ShardId, partition: Box<Partition>) {
+        self.0.lock().handed_over.push((to, partition));
+    }
+
+    fn want(&mut self, _: PartitionId) {}
+
+    fn handled(&mut self, _: usize) {}
+
+    fn corrupt(&mut self, partition: PartitionId, detail: String) {
+        panic!("partition {partition}: {detail}");
+    }
+}
+
+const ONLY: PartitionId = PartitionId(0);
+
+struct Bench {
+    shard: Shard,
+    seen: Recorder,
+    sequence: u64,
+    now: Millis,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(Partition::new(ONLY), Origin::Opened, Recorder::default())
+    }
+
+    fn with(partition: Partition, origin: Origin, seen: Recorder) -> Self {
+        let file = SourceFile { name: "journey.yaml".to_owned(), text: JOURNEY.to_owned() };
+        let (catalog, _) = Catalog::default().apply(&[file], Millis(0)).expect("has no errors");
+        let decide = DecideConfig {
+            id_window_ms: 60_000,
+            ids_max: 1_000,
+            outbox_rows_max: 1_000,
+            firing: Firing::Engine,
+            hash_key: HashKey::FIXED,
+        };
+        let config = ShardConfig { id: ShardId(0), partitions: 1, decide };
+        let mut shard = Shard::new(config, Arc::new(catalog), Box::new(seen.clone()));
+        let now = Millis(1_700_000_000_000);
+        shard.turn(now);
+        shard.take(ShardInput::Arrive(Box::new(partition), origin));
+        Self { shard, seen, sequence: 0, now }
+    }
+
+    fn routed(&mut self, kind: &str, profile: &str) -> RoutedEvent {
+        self.sequence += 1;
+        let (namespace, value) = profile.split_once(':').expect("has a namespace");
+        RoutedEvent {
+            event: Event {
+                id: self.sequence.to_string().into(),
+                kind: kind.into(),
+                profile: profile.into(),
+                time: None,
+                properties: vec![0x80].into(),
+            },
+            key: HashKey::FIXED.profile_key(SandboxId::DEFAULT, namespace, value),
+            partition: ONLY,
+            mark: Mark::Stream { producer: 1, epoch: 0, sequence: self.sequence },
+            engine_time: Millis::MIN,
+            index: 0,
+        }
+    }
+
+    fn send(&mut self, kind: &str, profile: &str) -> oneshot::Receiver<Verdict> {
+        let routed = self.routed(kind, profile);
+        self.send_routed(routed)
+    }
+
+    fn send_routed(&mut self, routed: RoutedEvent) -> oneshot::Receiver<Verdict> {
+        let (ticket, receiver) = Ticket::new(1);
+        self.shard.take(ShardInput::Events(EventBatch { events: vec![routed], ticket: Arc::new(ticket) }));
+        self.turn();
+        receiver
+    }
+
+    fn turn(&mut self) {
+        self.shard.turn(self.now);
+    }
+
+    fn pass(&mut self, ms: i64) {
+        self.now = self.now.plus(ms);
+        self.turn();
+    }
+
+    /// Everything sealed so far is durable.
+    fn sync(&mut self) {
+        let last = self.seen.0.lock().blocks.last().map_or(0, |b| b.number);
+        self.shard.take(ShardInput::Durable(last));
+        self.turn();
+    }
+
+    fn checkpoint(&mut self) {
+        self.shard.take(ShardInput::Checkpoint(ONLY, Extent::Whole, Need::Always));
+        self.turn();
+    }
+
+    fn finished(&self) -> bool {
+        self.seen.0.lock().checkpoints.iter().any(|m| matches!(m, CheckpointMessage::Finish(_)))
+    }
+
+    /// What recovery makes of the cut and of the blocks that followed: pages and parts, then records.
+    fn recovered(&self) -> Partition {
+        let seen = self.seen.0.lock();
+        let catalog = Catalog::default();
+        let mut pages = Vec::new();
+        let mut cut = None;
+        for message in &seen.checkpoints {
+            match message {
+                CheckpointMessage::Begin(begun) => {
+                    pages.clear();
+                    cut = Some(begun);
+                }
+                CheckpointMessage::Pages(_, more) => pages.extend(more.clone()),
+                _ => {}
+            }
+        }
+        pages.sort_by_key(|(page, _)| *page);
+        let mut partition = match cut {
+            Some(cut) => {
+                let pages = pages.iter().map(|(page, bytes)| (*page, bytes.as_slice()));
+                Partition::from_snapshot(ONLY, &cut.parts, pages, &catalog).expect("reads")
+            }
+            None => Partition::new(ONLY),
+        };
+        for block in &seen.blocks {
+            for record in records(&block.bytes) {
+                let (_, record) = record.expect("reads");
+                let file = SourceFile { name: "journey.yaml".to_owned(), text: JOURNEY.to_owned() };
+                let (catalog, _) = Catalog::default().apply(&[file], Millis(0)).expect("has no errors");
+                partition.install(&record, &catalog).expect("installs");
+            }
+        }
+        partition
+    }
+}
+
+fn is_open(receiver: &mut oneshot::Receiver<Verdict>) -> bool {
+    matches!(receiver.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+}
+
+fn check_same(a: &Partition, b: &Partition) {
+    let profiles = |p: &Partition| p.table.profiles().map(|p| p.expect("reads")).collect::<Vec<_>>();
+    assert_eq!(profiles(a), profiles(b));
+    assert_eq!((a.pseq, a.events, a.hash_sum, &a.counts), (b.pseq, b.events, b.hash_sum, &b.counts));
+    let rows = |p: &Partition| p.outbox.rows().map(|r| (**r).clone()).collect::<Vec<_>>();
+    assert_eq!(rows(a), rows(b));
+}
+
+#[test]
+fn an_ack_waits_for_the_sync_and_so_does_that_of_a_repeat() {
+    let mut bench = Bench::new();
+    let routed = bench.routed("go", "crm:1");
+    let mut first = bench.send_routed(routed.clone());
+    let mut repeat = bench.send_routed(routed);
+    assert!(is_open(&mut first) && is_open(&mut repeat), "nothing is durable yet");
+    bench.sync();
+    assert_eq!(first.try_recv().expect("told"), Ok(vec![EventStatus::Accepted]));
+    assert_eq!(repeat.try_recv().expect("told"), Ok(vec![EventStatus::Duplicate]));
+}
+
+#[test]
+fn a_message_leaves_after_the_sync_of_its_decision_and_once() {
+    let mut bench = Bench::new();
+    bench.send("go", "crm:1");
+    bench.sync();
+    bench.pass(30 * 60_000);
+    assert!(bench.seen.0.lock().offered.is_empty(), "decided, not durable");
+    bench.sync();
+    assert_eq!(bench.seen.0.lock().offered.len(), 1);
+    let id = bench.seen.0.lock().offered[0];
+    let (told, mut recorded) = oneshot::channel();
+    bench.shard.take(ShardInput::Report(DeliveryReport { id, outcome: DeliveryOutcome::Sent }, told));
+    bench.turn();
+    assert!(recorded.try_recv().is_err(), "the result is not durable yet");
+    bench.sync();
+    assert_eq!(recorded.try_recv(), Ok(Recorded::Applied));
+    bench.pass(60_000);
+    bench.sync();
+    assert_eq!(bench.seen.0.lock().offered.len(), 1);
+}
+
+#[test]
+fn what_a_channel_had_no_room_for_is_offered_again() {
+    let mut bench = Bench::new();
+    bench.seen.0.lock().refuse_offers = true;
+    bench.send("go", "crm:1");
+    bench.pass(30 * 60_000);
+    bench.sync();
+    bench.pass(10);
+    assert!(bench.seen.0.lock().offered.is_empty());
+    bench.seen.0.lock().refuse_offers = false;
+    bench.pass(10);
+    bench.pass(10);
+    assert_eq!(bench.seen.0.lock().offered.len(), 1);
+}
+
+#[test]
+fn a_failed_journal_acknowledges_nothing_more() {
+    let mut bench = Bench::new();
+    let mut receiver = bench.send("go", "crm:1");
+    bench.shard.take(ShardInput::Failed);
+    bench.shard.take(ShardInput::Durable(1));
+    bench.turn();
+    assert!(matches!(receiver.try_recv().expect("told"), Err(_)));
+    let mut later = bench.send("go", "crm:2");
+    assert!(matches!(later.try_recv().expect("told"), Err(_)));
+}
+
+#[test]
+fn a_snapshot_is_never_ahead_of_the_journal() {
+    let mut bench = Bench::new();
+    bench.send("go", "crm:1");
+    bench.checkpoint();
+    bench.pass(1);
+    assert!(!bench.finished(), "its last record is not durable");
+    bench.sync();
+    assert!(bench.finished());
+}
+
+#[test]
+fn a_cut_is_exact_whatever_changes_while_its_pages_are_copied() {
+    let mut bench = Bench::new();
+    for i in 0..5_000 {
+        bench.send("go", &format!("crm:{i}"));
+        if i % 100 == 0 {
+            bench.sync();
+        }
+    }
+    bench.sync();
+    bench.seen.0.lock().blocks.clear();
+    bench.checkpoint();
+    for i in (0..5_000).step_by(7) {
+        bench.send("stop", &format!("crm:{i}"));
+        bench.send("go", &format!("crm:new-{i}"));
+        bench.sync();
+    }
+    assert!(bench.finished());
+    let recovered = bench.recovered();
+    check_same(&recovered, bench.shard.partition(ONLY).expect("is here"));
+}
+
+#[test]
+fn a_partition_moves_only_when_its_last_block_is_durable() {
+    let mut bench = Bench::new();
+    let mut receiver = bench.send("go", "crm:1");
+    bench.shard.take(ShardInput::Release(ONLY, ShardId(1)));
+    bench.turn();
+    assert!(bench.seen.0.lock().handed_over.is_empty(), "a group of it is still with the journal");
+    bench.sync();
+    assert_eq!(receiver.try_recv().expect("told"), Ok(vec![EventStatus::Accepted]));
+    let (to, partition) = bench.seen.0.lock().handed_over.pop().expect("handed over");
+    assert_eq!((to, partition.pseq.0), (ShardId(1), 1));
+
+    let mut next = Bench::with(*partition, Origin::Moved, Recorder::default());
+    next.sequence = 1;
+    next.send("stop", "crm:1");
+    let blocks = &next.seen.0.lock().blocks;
+    let heads: Vec<_> = records(&blocks[0].bytes).map(|r| r.expect("reads").1.head).collect();
+    assert_eq!(heads[0].kind, crate::wire::record::RecordKind::Ownership);
+    assert_eq!((heads[0].epoch.0, heads[0].pseq.0, heads[1].pseq.0), (1, 2, 3));
+}
+
+#[test]
+fn inputs_of_a_partition_on_its_way_wait_for_it_in_order() {
+    let mut bench = Bench::new();
+    bench.shard.take(ShardInput::Release(ONLY, ShardId(1)));
+    bench.turn();
+    let (_, partition) = bench.seen.0.lock().handed_over.pop().expect("handed over");
+    bench.shard.take(ShardInput::Expect(ONLY));
+    let mut first = bench.send("go", "crm:1");
+    let mut second = bench.send("stop", "crm:1");
+    assert!(is_open(&mut first) && is_open(&mut second));
+    bench.shard.take(ShardInput::Arrive(partition, Origin::Moved));
+    bench.turn();
+    bench.sync();
+    assert!(first.try_recv().is_ok() && second.try_recv().is_ok());
+    let counts = &bench.shard.partition(ONLY).expect("is here").counts;
+    assert!(counts.versions.values().all(|v| v.entered == 1 && v.active() == 0));
+}
+
+#[test]
+fn a_slot_that_opens_during_its_checkpoint_fires_each_timer_once() {
+    let mut bench = Bench::new();
+    bench.send("go", "crm:1");
+    bench.sync();
+    bench.checkpoint();
+    bench.send("go", "crm:2");
+    bench.sync();
+    // The checkpoint is not published when the slot of both timers comes near.
+    bench.pass(9 * SLOT_MS);
+    let taken: Vec<TimerEntry> = bench
+        .seen
+        .0
+        .lock()
+        .checkpoints
+        .iter()
+        .filter_map(|m| match m {
+            CheckpointMessage::Begin(cut) => Some(cut.timers.to_vec()),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    for (partition, slot) in std::mem::take(&mut bench.seen.0.lock().loads) {
+        let held = taken.iter().filter(|t| t.slot() == slot).copied().collect();
+        bench.shard.take(ShardInput::SlotLoaded(partition, slot, Some(held)));
+    }
+    bench.shard.take(ShardInput::CheckpointDone(ONLY, 1, CheckpointResult::Published));
+    bench.turn();
+    bench.sync();
+    bench.pass(2 * SLOT_MS);
+    bench.sync();
+    let partition = bench.shard.partition(ONLY).expect("is here");
+    for version in partition.counts.versions.values() {
+        assert_eq!((version.entered, version.active(), version.exited[0]), (2, 0, 2));
+    }
+}
+
+#[test]
+fn a_timer_of_an_earlier_generation_does_nothing() {
+    let mut bench = Bench::new();
+    bench.send("go", "crm:1");
+    bench.sync();
+    bench.send("stop", "crm:1");
+    bench.send("go", "crm:1");
+    bench.sync();
+    let before = bench.shard.partition(ONLY).expect("is here").pseq;
+    assert_eq!(before.0, 3);
+    // Re-entrance is not allowed so soon: nobody is inside, and the old timer must not find anyone.
+    bench.pass(31 * 60_000);
+    bench.sync();
+    assert_eq!(bench.shard.partition(ONLY).expect("is here").pseq, before);
+    assert!(bench.seen.0.lock().offered.is_empty());
+}
+
+#[test]
+fn recovery_from_records_gives_the_state_that_wrote_them() {
+    let mut bench = Bench::new();
+    for i in 0..200 {
+        bench.send("go", &format!("crm:{}", i % 50));
+        if i % 3 == 0 {
+            bench.send("stop", &format!("crm:{}", i % 50));
+        }
+        bench.pass(400_000);
+        bench.sync();
+    }
+    let recovered = bench.recovered();
+    check_same(&recovered, bench.shard.partition(ONLY).expect("is here"));
+}
