@@ -3,11 +3,19 @@
 //! A stop has one deadline for all its phases:
 //! 1. readiness turns false and listeners stop accepting;
 //! 2. transports drain: requests and batches in the works end with their acknowledgements;
-//! 3. then the engine stops (shards finish what they hold, channels drain, a last checkpoint and the journal's end
-//!    mark are written) — see [`Engine`].
+//! 3. shards finish what they hold;
+//! 4. channels let attempts in flight end, while their reports are still taken;
+//! 5. a last checkpoint and the journal's end mark are written;
+//! 6. everything is closed ([`Backend::stop`] does 3 to 6).
 //!
 //! Whatever misses the deadline is cut off. Nothing acknowledged is lost by that: every acknowledgement follows its
 //! sync, and the next start recovers what the last one could not tidy.
+
+mod backend;
+mod upkeep;
+
+pub use backend::Backend;
+pub use upkeep::Upkeep;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -15,16 +23,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use metrics_exporter_prometheus::PrometheusHandle;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
+use crate::channel::log::LogError;
 use crate::config::{Clock, Config};
+use crate::report::archive::ArchiveError;
 use crate::runtime::engine::Engine;
+use crate::store::error::StoreError;
+use crate::store::timers::TimerIndexError;
 use crate::transport::api_keys::{self, ApiKeys};
 use crate::transport::clock::SourceClock;
+use crate::transport::grpc::{self, GrpcOptions};
 use crate::transport::http::{Api, ApiOptions, HttpListener, ListenerOptions, router};
+use crate::transport::keys::KeyRegistry;
+use crate::transport::stream::{EventClock, Streams};
+use crate::transport::tcp::{self, TcpOptions};
 
 /// Share of the deadline that draining transports may use up.
 const DRAIN_SHARE: f32 = 0.6;
@@ -75,6 +95,31 @@ pub enum StartError {
     /// The metrics recorder can't be installed.
     #[error("metrics: {0}")]
     Metrics(String),
+    /// The data directory can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The timer index can't be used.
+    #[error(transparent)]
+    Timers(#[from] TimerIndexError),
+    /// The archive can't be used.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The file of the log channel can't be used.
+    #[error(transparent)]
+    Messages(#[from] LogError),
+    /// The engine can't start.
+    #[error(transparent)]
+    Engine(#[from] crate::runtime::engine::start::StartError),
+}
+
+/// Records metrics from here on; once a process.
+pub fn record_metrics() -> Result<PrometheusHandle, StartError> {
+    /// From a commit on a fast disk to a provider that thinks.
+    const SECONDS: [f64; 14] = [0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 30.0];
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+        .and_then(PrometheusBuilder::install_recorder)
+        .map_err(|error| StartError::Metrics(error.to_string()))
 }
 
 /// Refuses listeners that would let strangers in.
@@ -150,6 +195,9 @@ pub struct Server {
     addresses: Addresses,
     draining: Arc<AtomicBool>,
     http: HttpListener,
+    health: Option<HealthReporter>,
+    streams: CancellationToken,
+    tasks: TaskTracker,
 }
 
 /// What the listeners need besides settings.
@@ -164,35 +212,66 @@ pub struct Parts {
 }
 
 impl Server {
-    /// Opens all listeners, or none.
-    pub fn start(config: &Config, parts: Parts) -> Result<Self, StartError> {
+    /// Opens all listeners, or none. To be called on the runtime that serves them, after the recorder of metrics.
+    pub async fn start(config: &Config, parts: Parts) -> Result<Self, StartError> {
         check_exposure(config, &parts.keys)?;
-        let clock = match config.engine.clock {
-            Clock::Wall => SourceClock::Wall,
-            Clock::Events => SourceClock::events(),
+        let web_tls = tls(config, &[b"h2", b"http/1.1"])?;
+        let feed_tls = tls(config, &[])?;
+        let web_socket = bind("http.listen", config.http.listen)?;
+        let feed_socket = bind("tcp.listen", config.tcp.listen)?;
+        let refuse = |setting, address| move |source| StartError::Bind { setting, address, source };
+
+        let streams = Streams::new(config.tcp.connections_max);
+        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (source_clock, event_clock) = match config.engine.clock {
+            Clock::Wall => (SourceClock::Wall, EventClock::Wall),
+            Clock::Events => (SourceClock::events(), EventClock::Events),
         };
-        let options = ApiOptions {
+        let api_options = ApiOptions {
             request_timeout: config.http.request_timeout.0,
             patience: config.http.patience.0,
             requests_max: config.http.requests_max,
         };
-        let api = Api::new(parts.engine, parts.keys, clock, parts.metrics, options);
+        let registry: Arc<dyn KeyRegistry> = Arc::clone(&parts.keys) as _;
+        let grpc = grpc::routes(
+            parts.engine.clone(),
+            GrpcOptions {
+                clock: event_clock,
+                patience: config.http.patience.0,
+                tasks: tasks.clone(),
+                ..GrpcOptions::new(Arc::clone(&registry), Arc::clone(&streams), shutdown.clone())
+            },
+        )
+        .await;
+        let api = Api::new(parts.engine.clone(), parts.keys, source_clock, parts.metrics, api_options);
         let draining = Arc::clone(&api.draining);
-        let bound = bind("http.listen", config.http.listen)?;
-        let options = ListenerOptions {
+        // Both have an answer for unknown paths; that of the API stays, and gRPC clients read its 404 as "unimplemented".
+        let routes = router(api).merge(grpc.routes.into_axum_router().reset_fallback());
+        let listener_options = ListenerOptions {
             connections_max: config.http.connections_max,
             header_timeout: config.http.header_timeout.0,
         };
-        let http = HttpListener::start(bound, router(api), tls(config, &[b"h2", b"http/1.1"])?, options)
-            .map_err(|source| StartError::Bind { setting: "http.listen", address: config.http.listen, source })?;
+        let http = HttpListener::start(web_socket, routes, web_tls, listener_options)
+            .map_err(refuse("http.listen", config.http.listen))?;
+
+        feed_socket.set_nonblocking(true).map_err(refuse("tcp.listen", config.tcp.listen))?;
+        let feed = tokio::net::TcpListener::from_std(feed_socket).map_err(refuse("tcp.listen", config.tcp.listen))?;
+        let feed_address = feed.local_addr().map_err(refuse("tcp.listen", config.tcp.listen))?;
+        let feed_options = TcpOptions { clock: event_clock, tls: feed_tls, ..TcpOptions::new(registry, streams) };
+        let serving = tcp::serve(feed, parts.engine, feed_options, shutdown.clone());
+        tasks.spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(%error, "the TCP feed ended with an error");
+            }
+        });
         let addresses = Addresses {
             http: http.address(),
             grpc: http.address(),
-            tcp: config.tcp.listen,
+            tcp: feed_address,
             data: config.engine.data.display().to_string(),
             pid: std::process::id(),
         };
-        Ok(Self { addresses, draining, http })
+        Ok(Self { addresses, draining, http, health: Some(grpc.health), streams: shutdown, tasks })
     }
 
     /// Where it listens.
@@ -203,8 +282,20 @@ impl Server {
     /// Phases 1 and 2 of a stop: not ready, no new connections, then what is under way ends, for at most `patience`.
     pub async fn drain(self, patience: Duration) {
         self.draining.store(true, Ordering::Relaxed);
-        if let Err(error) = self.http.drain(patience).await {
+        if let Some(health) = &self.health {
+            for service in ["", "sojourn.v1.IngestService"] {
+                health.set_service_status(service, ServingStatus::NotServing).await;
+            }
+        }
+        self.streams.cancel();
+        self.tasks.close();
+        let (http, streams) =
+            tokio::join!(self.http.drain(patience), tokio::time::timeout(patience, self.tasks.wait()));
+        if let Err(error) = http {
             tracing::warn!(%error, "the HTTP listener ended with an error");
+        }
+        if streams.is_err() {
+            tracing::warn!("streams did not end in time; what they were not told is durable or will be sent again");
         }
     }
 }

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use super::Description;
 use super::sections::{Config, setting};
-use super::value::Setting;
+use super::value::{Setting, ShardCount};
 
+/// As many as an engine takes.
+const SHARDS_MAX: u16 = 256;
 /// Prefix of all environment variables.
 const PREFIX: &str = "SOJOURN_";
 
@@ -175,11 +177,13 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.tls.certificate.is_some() != config.tls.key.is_some() {
         return refuse("tls.certificate and tls.key belong together: give both or none");
     }
+    if let ShardCount::Exactly(count) = config.engine.shards
+        && count > SHARDS_MAX
+    {
+        return refuse("shards must be at most 256");
+    }
     if !(1..=32_768).contains(&config.engine.partitions) {
         return refuse("partitions must be 1 to 32768");
-    }
-    if config.journal.lanes == 0 || config.journal.lanes > config.engine.partitions {
-        return refuse("journal.lanes must be at least 1 and at most the number of partitions");
     }
     if config.journal.tail_bytes_max.0 < 4 * config.journal.segment_bytes.0 {
         return refuse("journal.tail_bytes_max must be at least 4 times journal.segment_bytes");

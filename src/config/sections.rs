@@ -128,8 +128,6 @@ sections! {
     }
     /// The journal.
     Journal journal "journal." {
-        /// Lanes of a new data directory: writer threads, each with its own files. Fixed at creation.
-        lanes: u16 = "1",
         /// Size of a segment file; segments are written once in full and then reused.
         segment_bytes: ByteSize = "64MiB",
         /// Journal kept since the last snapshots; when reached, events wait until a snapshot frees some.

@@ -1,4 +1,6 @@
 //! Projections of steps.
 
 pub mod archive;
+
+pub mod follow;
 pub mod history;

@@ -4,6 +4,7 @@ use std::future::pending;
 
 use super::*;
 use crate::config::{Sources, load};
+use crate::transport::keys::KeyRegistry as _;
 
 fn config(flags: &[(&str, &str)]) -> Config {
     let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -67,7 +68,8 @@ async fn end(then: Then, deadline: Duration) -> Outcome {
     let http = HttpListener::start(bound, axum::Router::new(), None, ListenerOptions::default()).expect("starts");
     let nowhere = http.address();
     let addresses = Addresses { http: nowhere, grpc: nowhere, tcp: nowhere, data: String::new(), pid: 0 };
-    let server = Server { addresses, draining: Arc::default(), http };
+    let (streams, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let server = Server { addresses, draining: Arc::default(), http, health: None, streams, tasks };
     let signalled = AtomicBool::new(false);
     // Resolves once the engine was asked to stop, so that the order of things is the one under test.
     let (asked, begun) = tokio::sync::watch::channel(false);

@@ -4,6 +4,8 @@ use dashmap::DashMap;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::transport::keys::KeyRegistry;
+
 /// The registry of keys: read by every request, written at start. Empty = nobody needs a key.
 #[derive(Default)]
 pub struct ApiKeys(DashMap<String, [u8; 32]>);
@@ -35,8 +37,10 @@ impl ApiKeys {
         self.0.is_empty()
     }
 
-    /// Whether whoever presents `key` (or none) may speak.
-    pub fn allows(&self, key: Option<&str>) -> bool {
+}
+
+impl KeyRegistry for ApiKeys {
+    fn allows(&self, key: Option<&str>) -> bool {
         if self.is_empty() {
             return true;
         }

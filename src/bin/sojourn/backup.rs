@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use sojourn::store::directory::{DataDirectory, DirectoryOptions};
 
 use crate::cli::{BackupArgs, RestoreArgs};
 use crate::failure::Failure;
@@ -29,7 +30,7 @@ pub fn backup(args: &BackupArgs, output: &Output) -> Result<(), Failure> {
     if args.to.exists() {
         return Err(Failure::Usage(format!("{} exists; name a directory that does not", args.to.display())));
     }
-    let _lock = lock(&args.data)?;
+    let _directory = open(&args.data)?;
     let mut copied = Copied { to: args.to.clone(), ..Copied::default() };
     copy_directory(&args.data, &args.to, &mut copied).map_err(|e| failed(&args.to, &e))?;
     File::create(args.to.join(MARKER))
@@ -59,10 +60,12 @@ pub fn restore(args: &RestoreArgs, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The lock that a server holds on its data directory.
-fn lock(data: &Path) -> Result<sojourn::store::DirectoryLock, Failure> {
-    sojourn::store::DirectoryLock::acquire(data)
-        .map_err(|e| Failure::Failed(format!("can't lock {}: {e}; stop the server first", data.display())))
+/// The directory as a server opens it: its header is checked, and no server can start while it is open.
+fn open(data: &Path) -> Result<DataDirectory, Failure> {
+    if !data.is_dir() || fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_none()) {
+        return Err(Failure::Usage(format!("{} is no data directory", data.display())));
+    }
+    DataDirectory::open(data, DirectoryOptions::default()).map_err(|e| Failure::Failed(e.to_string()))
 }
 
 fn copy_directory(from: &Path, to: &Path, copied: &mut Copied) -> io::Result<()> {

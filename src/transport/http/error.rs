@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::schema::FindingBody;
 use crate::runtime::api::Refusal;
 use crate::runtime::engine::RequestError;
+use crate::transport::code::Code;
 
 /// Body of every answer that is no success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -84,41 +85,38 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// Full disks and restarts last longer than a busy moment.
+const UNAVAILABLE_RETRY: Duration = Duration::from_secs(5);
+
+impl ApiError {
+    /// A refusal of the engine: status and name are those of its [`Code`].
+    fn of(code: Code, message: String) -> Self {
+        let status = StatusCode::from_u16(code.http()).expect("codes have statuses of HTTP");
+        Self::new(status, code.name(), message)
+    }
+}
+
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
-        /// Full disks and restarts last longer than a busy moment.
-        const UNAVAILABLE_RETRY: Duration = Duration::from_secs(5);
-        let message = refusal.to_string();
-        match refusal {
-            Refusal::Throttled { retry_after, .. } => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, "throttled", message).retry_after(retry_after)
-            }
-            Refusal::Overloaded { retry_after } => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", message).retry_after(retry_after)
-            }
-            Refusal::DiskFull => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "disk_full", message).retry_after(UNAVAILABLE_RETRY)
-            }
-            Refusal::Stopping => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", message).retry_after(UNAVAILABLE_RETRY)
-            }
-        }
+        let retry_after = match &refusal {
+            Refusal::Throttled { retry_after, .. } | Refusal::Overloaded { retry_after } => *retry_after,
+            Refusal::DiskFull | Refusal::Stopping => UNAVAILABLE_RETRY,
+        };
+        Self::of(Code::from(&refusal), refusal.to_string()).retry_after(retry_after)
     }
 }
 
 impl From<RequestError> for ApiError {
     fn from(error: RequestError) -> Self {
-        let message = error.to_string();
         match error {
-            RequestError::Findings(findings) => {
-                let mut error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "findings", message);
-                error.detail.findings = findings.iter().map(FindingBody::from).collect();
-                error
-            }
-            RequestError::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, "not_found", message),
-            RequestError::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", message),
-            RequestError::Invalid(_) => Self::new(StatusCode::BAD_REQUEST, "invalid", message),
             RequestError::Refused(refusal) => refusal.into(),
+            other => {
+                let mut body = Self::of(Code::from(&other), other.to_string());
+                if let RequestError::Findings(findings) = &other {
+                    body.detail.findings = findings.iter().map(FindingBody::from).collect();
+                }
+                body
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::error::ApiError;
 use super::router::Api;
+use crate::transport::keys::KeyRegistry as _;
 
 /// The key a request presents: `Authorization: Bearer …` or `x-api-key: …`.
 pub fn presented_key(headers: &HeaderMap) -> Option<&str> {
