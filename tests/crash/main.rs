@@ -73,8 +73,8 @@ fn settings(shards: u16) -> Vec<(&'static str, String)> {
     vec![
         ("shards", shards.to_string()),
         ("partitions", "32".to_owned()),
-        ("journal-segment-bytes", "256KiB".to_owned()),
-        ("journal-tail-bytes-max", "4MiB".to_owned()),
+        ("journal-segment-bytes", "4MiB".to_owned()),
+        ("journal-tail-bytes-max", "16MiB".to_owned()),
         ("checkpoint-interval", "100ms".to_owned()),
     ]
 }
@@ -159,6 +159,8 @@ impl Run {
         let again = verify::check(&server.api, &data, &expected, &self.hook, &self.mail).await;
         assert_eq!(again, report, "a stop and a start change nothing");
         assert!(server.stop().await.success(), "a stop in order");
+        let log = std::fs::read_to_string(self.place.log()).expect("the log of the servers");
+        assert!(!log.contains("panicked"), "a thread of a server panicked");
     }
 }
 
