@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use sojourn::store::directory::{DataDirectory, DirectoryOptions};
 
 /// Runs the program in an empty environment (of ours), with no standard input.
 fn sojourn(arguments: &[&str]) -> Output {
@@ -133,15 +134,17 @@ fn keys_are_random_and_their_digest_is_a_setting() {
 fn a_backup_comes_back_whole_and_an_interrupted_one_does_not() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let place = |name: &str| directory.path().join(name).display().to_string();
+    let data = directory.path().join("data");
+    drop(DataDirectory::open(&data, DirectoryOptions::default()).expect("made"));
     write(directory.path(), "data/journal/0.seg", "blocks");
-    write(directory.path(), "data/FORMAT", "1");
     let (code, body) = json(&["backup", "--data", &place("data"), &place("copy")]);
-    assert_eq!((code, body["bytes"].as_u64().map(|b| b >= 7)), (0, Some(true)), "{body}");
+    assert_eq!((code, body["bytes"].as_u64().map(|b| b >= 6)), (0, Some(true)), "{body}");
     check(&["backup", "--data", &place("data"), &place("copy")], 2, "", "exists");
+    check(&["backup", "--data", &place("nothing"), &place("copy2")], 2, "", "is no data directory");
     check(&["restore", "--data", &place("data"), &place("copy")], 2, "", "is not empty");
     check(&["restore", "--data", &place("back"), &place("copy")], 0, "restored", "");
     let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).expect("restored");
-    assert_eq!((read("back/journal/0.seg"), read("back/FORMAT")), ("blocks".to_owned(), "1".to_owned()));
+    assert_eq!((read("back/journal/0.seg"), read("back/SOJOURN")), ("blocks".to_owned(), read("data/SOJOURN")));
     std::fs::remove_file(directory.path().join("copy/BACKUP-COMPLETE")).expect("removed");
     check(&["restore", "--data", &place("other"), &place("copy")], 2, "", "is no complete backup");
 }
@@ -149,8 +152,9 @@ fn a_backup_comes_back_whole_and_an_interrupted_one_does_not() {
 #[test]
 fn a_directory_in_use_is_not_copied() {
     let directory = tempfile::tempdir().expect("temporary directory");
-    let _lock = sojourn::store::DirectoryLock::acquire(directory.path()).expect("free");
-    let (data, copy) = (directory.path().display().to_string(), format!("{}-copy", directory.path().display()));
-    check(&["backup", "--data", &data, &copy], 1, "", "stop the server first");
-    assert!(!Path::new(&copy).exists());
+    let data = directory.path().join("data");
+    let _held = DataDirectory::open(&data, DirectoryOptions::default()).expect("made");
+    let (data, copy) = (data.display().to_string(), directory.path().join("copy"));
+    check(&["backup", "--data", &data, &copy.display().to_string()], 1, "", &std::process::id().to_string());
+    assert!(!copy.exists());
 }
