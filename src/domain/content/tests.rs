@@ -1,3 +1,5 @@
+//! Templates: escapes, limits, missing and unknown fields.
+
 use proptest::prelude::*;
 use smol_str::SmolStr;
 

@@ -1,3 +1,5 @@
+//! Expressions: values, nulls, errors with their places, and the `cel` interpreter as oracle.
+
 use proptest::prelude::*;
 use smol_str::SmolStr;
 

@@ -1,3 +1,5 @@
+//! The memory disk loses what it should and keeps what it must.
+
 use std::collections::BTreeMap;
 use std::io;
 

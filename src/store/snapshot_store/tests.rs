@@ -1,3 +1,5 @@
+//! Snapshots: chains, crashes at every step, fallback, garbage.
+
 use super::*;
 use crate::domain::ids::Millis;
 use crate::store::disk::read_all;

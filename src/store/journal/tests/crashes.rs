@@ -1,3 +1,5 @@
+//! Crashes at any step: kills, power cuts, failed syncs.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Damaged files: refused with their place, or cut where nothing was proven.
+
 use super::*;
 
 const FIRST: &str = "journal/lane-00/000001.seg";

@@ -1,3 +1,5 @@
+//! Recycling, backpressure and full disks.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! The thread of a lane.
+
 use crossbeam_channel::{Sender, unbounded};
 
 use super::*;
