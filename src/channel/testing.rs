@@ -118,7 +118,17 @@ pub(super) fn job_with(
         state: OutboxState::Pending,
         first_attempt_at: None,
     };
-    Job { row: Arc::new(row), message: Arc::new(message), surface: surface.cloned(), standing: Standing::Fresh }
+    Job {
+        row: Arc::new(row),
+        message: Arc::new(message),
+        surface: surface.cloned(),
+        sender: sender(),
+        standing: Standing::Fresh,
+    }
+}
+
+fn sender() -> crate::runtime::delivery::Sender {
+    crate::runtime::delivery::Sender { journey: "journey".into(), version: 1, node: "node".into() }
 }
 
 /// `job` with its row changed.

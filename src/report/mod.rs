@@ -1,4 +1,4 @@
-//! Projections of steps.
+//! Projections of steps: history of profiles, tailed from the journal.
 
 pub mod archive;
 pub mod history;

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use smol_str::SmolStr;
 
 use crate::domain::effect::{DeliveryReport, OutboxRow};
 use crate::domain::journey::program::{Channel, Message};
@@ -21,8 +22,21 @@ pub struct Job {
     pub message: Arc<Message>,
     /// The surface it leaves by, as last published; `log` needs none.
     pub surface: Option<Arc<Surface>>,
+    /// Who sends it: names for logs and receivers.
+    pub sender: Sender,
     /// What is known of earlier attempts.
     pub standing: Standing,
+}
+
+/// The journey, version and node that decided a message, by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// Journey.
+    pub journey: SmolStr,
+    /// Number of the version within its journey, from 1.
+    pub version: u32,
+    /// Node.
+    pub node: SmolStr,
 }
 
 /// What is known of earlier attempts of a delivery.

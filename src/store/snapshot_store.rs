@@ -67,7 +67,8 @@ impl SnapshotStore {
         Ok(store)
     }
 
-    /// Begins the next generation of a partition's snapshot, of the kind that is due.
+    /// Begins the next generation of a partition's snapshot, of the kind that is due: ask [`SnapshotStore::kind_due`]
+    /// before the cut, so that a full file gets all pages; it changes only when this partition is published or loaded.
     pub fn begin(&self, partition: PartitionId, cut: Pseq, meta: &[u8]) -> Result<SnapshotWriter, StoreError> {
         let (generation, kind) = (self.next_generation(partition), self.kind_due(partition));
         SnapshotWriter::begin(Arc::clone(&self.disk), partition, generation, kind, cut, meta)
@@ -109,10 +110,13 @@ impl SnapshotStore {
         manifest.write(&*self.disk)?;
         state.previous = std::mem::replace(&mut state.manifest, manifest);
         state.damaged.retain(|partition| !partitions.contains(partition));
-        let unnamed =
-            partitions.iter().map(|partition| self.unnamed(&state, *partition)).collect::<Result<Vec<_>, _>>()?;
+        let unnamed: Result<Vec<_>, _> = partitions.iter().map(|id| self.unnamed(&state, *id)).collect();
         drop(state);
-        self.remove(unnamed.into_iter().flatten())
+        // The snapshots count already: files that stay are only space, and the next start removes them.
+        if let Err(error) = unnamed.and_then(|unnamed| self.remove(unnamed.into_iter().flatten())) {
+            tracing::warn!(%error, "old snapshots were not removed");
+        }
+        Ok(())
     }
 
     /// The newest point of a partition.

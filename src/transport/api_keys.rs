@@ -36,7 +36,6 @@ impl ApiKeys {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-
 }
 
 impl KeyRegistry for ApiKeys {

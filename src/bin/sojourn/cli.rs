@@ -242,8 +242,10 @@ pub struct SendArgs {
 /// Replaying.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  sojourn replay --journeys journeys/ --events events.ndjson.gz\n  \
-    sojourn replay --journeys journeys/ --events cdnow.csv --sort --until 1998-07-01 \\\n    \
-    --map \"id=row,type='purchase',profile='cdnow:'+customer,time=date,properties.total=amount\"")]
+    sojourn replay --journeys examples/demo --events examples/data/cdnow.csv.gz \\\n    \
+    --map \"id=row,type='purchase',profile='cdnow:'+customer_id,time=date,\\\n    \
+    properties.amount=amount_usd,properties.quantity=quantity\"\n\n\
+    docs/replay.md explains mappings, times and the hash.")]
 pub struct ReplayArgs {
     /// Resource files or directories (recursive)
     #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
@@ -263,6 +265,9 @@ pub struct ReplayArgs {
     /// Sort events by time first (in memory); otherwise they are taken in order of input
     #[arg(long)]
     pub sort: bool,
+    /// Leave out events that can't be read, and count them, instead of stopping at the first
+    #[arg(long)]
+    pub skip_bad: bool,
 }
 
 /// The demonstration.

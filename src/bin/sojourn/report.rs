@@ -47,7 +47,8 @@ pub fn in_detail(report: &Report) -> String {
     let mut text = String::new();
     for (name, journey) in &report.journeys {
         text.push_str(&format!("{name}\n{}\n", one(journey)));
-        for (number, version) in &journey.versions {
+        // The only version is the journey.
+        for (number, version) in journey.versions.iter().filter(|_| journey.versions.len() > 1) {
             text.push_str(&format!("{name}, version {number}\n{}\n", one(version)));
         }
     }

@@ -30,6 +30,10 @@ impl clap::Args for SettingsArgs {
             if d.expects == <bool as Setting>::EXPECTS {
                 arg = arg.num_args(0..=1).require_equals(true).default_missing_value("true");
             }
+            // What a listener listens on is what people mean by its name: `--http`, `--tcp`.
+            if let Some(listener) = d.key.strip_suffix(".listen") {
+                arg = arg.visible_alias(listener);
+            }
             command.arg(
                 arg.long(d.flag())
                     .value_name("VALUE")

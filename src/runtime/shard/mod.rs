@@ -8,9 +8,9 @@ pub mod checkpoints;
 pub mod input;
 pub mod moves;
 pub mod releases;
-pub mod timers;
 #[cfg(test)]
 mod tests;
+pub mod timers;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use crate::domain::apply::Firing;
 use crate::domain::catalog::VersionStatus;
 use crate::domain::effect::OutboxState;
 use crate::domain::ids::{DeliveryId, OwnershipEpoch, PartitionId, ShardId, VersionId};
-use crate::runtime::delivery::{Job, Standing};
+use crate::runtime::delivery::{Job, Sender, Standing};
 use crate::runtime::horizon::open_until;
 use crate::runtime::partition::Partition;
 use crate::runtime::partition::decide::Circumstances;
@@ -161,9 +161,14 @@ impl Shard {
             OutboxState::InDoubt => return,
         };
         let program = self.catalog.program(row.version);
+        let sender = Sender {
+            journey: program.name.clone(),
+            version: program.number,
+            node: program.node(row.node).name.clone(),
+        };
         let message = std::sync::Arc::clone(&program.messages[usize::from(row.message)]);
         let surface = message.surface.as_ref().and_then(|name| self.catalog.surface(name)).cloned();
-        let hand = match self.ports.offer(Job { row, message, surface, standing }) {
+        let hand = match self.ports.offer(Job { row, message, surface, sender, standing }) {
             Ok(()) => Hand::Channel,
             Err(_) => Hand::Returned,
         };
