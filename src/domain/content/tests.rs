@@ -1,4 +1,4 @@
-//! Templates: escapes, limits, missing and unknown fields.
+//! Templates: what they render, refuse and escape.
 
 use proptest::prelude::*;
 use smol_str::SmolStr;

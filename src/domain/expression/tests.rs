@@ -1,4 +1,4 @@
-//! Expressions: values, nulls, errors with their places, and the `cel` interpreter as oracle.
+//! Expressions: types, values, errors.
 
 use proptest::prelude::*;
 use smol_str::SmolStr;

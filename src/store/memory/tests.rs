@@ -1,4 +1,4 @@
-//! The memory disk loses what it should and keeps what it must.
+//! The disk in memory: what survives which crash.
 
 use std::collections::BTreeMap;
 use std::io;

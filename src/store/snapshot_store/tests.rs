@@ -1,4 +1,4 @@
-//! Snapshots: chains, crashes at every step, fallback, garbage.
+//! Snapshots: publishing, generations, damage.
 
 use super::*;
 use crate::domain::ids::Millis;

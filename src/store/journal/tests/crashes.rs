@@ -1,4 +1,4 @@
-//! Crashes at any step: kills, power cuts, failed syncs.
+//! Crashes at any step of the journal.
 
 use proptest::prelude::*;
 

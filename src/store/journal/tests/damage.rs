@@ -1,4 +1,4 @@
-//! Damaged files: refused with their place, or cut where nothing was proven.
+//! Damaged bytes: what is corruption and what a torn tail.
 
 use super::*;
 

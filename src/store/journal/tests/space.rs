@@ -1,4 +1,4 @@
-//! Recycling, backpressure and full disks.
+//! Full disks and recycled segments.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The thread of a lane.
+//! The lane's thread and its listeners.
 
 use crossbeam_channel::{Sender, unbounded};
 
