@@ -194,6 +194,23 @@ pub struct ShardsRequest {
     pub count: u16,
 }
 
+/// How far to move the events' clock.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdvanceRequest {
+    /// ISO-8601; through every timer there is if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// How far the events' clock was moved.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AdvancedBody {
+    /// ISO-8601; absent if through every timer there was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
 /// Hash over all decisions.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct HashBody {
