@@ -103,7 +103,7 @@ impl Run {
             let life = self.random.random_range(0..=BIRTH_MS_MAX);
             eprintln!("round {number}: killed {life} ms after its start");
             sleep(Duration::from_millis(life)).await;
-            return starting.kill();
+            return drop(starting);
         }
         let server = starting.listening().await;
         let life = self.random.random_range(0..=LIFE_MS_MAX);
@@ -175,7 +175,8 @@ async fn move_shards(api: Api, counts: Vec<u16>) {
 
 async fn publish(data: &Path, log: &Path, hook: &Sink, mail: &Sink) {
     let server: Server = Starting::new(data, &settings(2), log).listening().await;
-    server.api.publish(&script::resources(hook.port(), mail.port())).await;
+    let text = script::resources(hook.port(), mail.port());
+    server.api.publish(&[("resources.yaml".to_owned(), text)]).await;
     server.kill();
 }
 

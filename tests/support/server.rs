@@ -17,7 +17,7 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 pub const POLL: Duration = Duration::from_millis(25);
 
 /// The program: the one built with these tests, or the one that `SOJOURN_BINARY` names.
-fn program() -> OsString {
+pub fn program() -> OsString {
     std::env::var_os("SOJOURN_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_sojourn").into())
 }
 
@@ -38,7 +38,7 @@ impl Drop for Process {
     }
 }
 
-/// A server on its way up.
+/// A server on its way up; dropping it is `kill -9`.
 pub struct Starting {
     process: Process,
     first_line: oneshot::Receiver<String>,
@@ -91,11 +91,6 @@ impl Starting {
         let line: Value = serde_json::from_str(&line).expect("the first line is JSON");
         let text = |key: &str| line[key].as_str().expect("an address").to_owned();
         Server { process: self.process, tcp: text("tcp"), api: Api::new(&text("http")) }
-    }
-
-    /// `kill -9`.
-    pub fn kill(mut self) {
-        self.process.kill();
     }
 }
 
@@ -162,9 +157,10 @@ impl Api {
         body
     }
 
-    /// Publishes one file of resources.
-    pub async fn publish(&self, text: &str) {
-        let body = json!({"files": [{"name": "resources.yaml", "text": text}]});
+    /// Publishes these files (name and text).
+    pub async fn publish(&self, files: &[(String, String)]) {
+        let files: Vec<Value> = files.iter().map(|(name, text)| json!({"name": name, "text": text})).collect();
+        let body = json!({"files": files});
         let answer = self.call(reqwest::Method::POST, "/v1/resources/apply", Some(&body)).await;
         let (status, body) = answer.expect("the server answers");
         assert_eq!(status, 200, "publishing: {body}");

@@ -57,6 +57,8 @@ pub enum Command {
     Deliveries(DeliveriesArgs),
     /// Show the shards of a running server, or change their number
     Shards(ShardsArgs),
+    /// Move the time of a server that runs on the events' clock
+    Clock(ClockArgs),
     /// Send events (NDJSON) to a server
     Send(SendArgs),
     /// Copy the data directory of a stopped server
@@ -221,6 +223,27 @@ pub enum ShardsAction {
         /// How many shards
         #[arg(value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
         count: u16,
+    },
+}
+
+/// The events' clock.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sojourn clock advance\n  sojourn clock advance --to 1998-07-01")]
+pub struct ClockArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(subcommand)]
+    pub action: ClockAction,
+}
+
+/// What to do with the events' clock.
+#[derive(Debug, Subcommand)]
+pub enum ClockAction {
+    /// Move time on, through every timer that is due by then
+    Advance {
+        /// How far; without it, until no timer is left
+        #[arg(long, value_name = "TIME")]
+        to: Option<String>,
     },
 }
 

@@ -6,6 +6,7 @@ mod backup;
 mod check;
 mod cli;
 mod client;
+mod clock;
 mod completions;
 mod deliveries;
 mod demo;
@@ -61,7 +62,8 @@ fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Report(args) => report::run(&args, output),
         Command::Profile(args) => profile::run(&args, output),
         Command::Deliveries(args) => deliveries::run(args, output),
-        Command::Shards(args) => shards::run(args, output),
+        Command::Shards(args) => shards::run(&args, output),
+        Command::Clock(args) => clock::run(&args, output),
         Command::Send(args) => send::run(&args, output),
         Command::Backup(args) => backup::backup(&args, output),
         Command::Restore(args) => backup::restore(&args, output),

@@ -5,6 +5,7 @@
 //! refusal, [`listener`] owns sockets. gRPC routes are handed in by `server`, which is how both share one port.
 
 pub mod body;
+pub mod clock;
 pub mod deliveries;
 pub mod error;
 pub mod events;

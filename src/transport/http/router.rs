@@ -19,7 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::ApiError;
-use super::{deliveries, events, guard, health, journeys, profiles, reports, resources, shards};
+use super::{clock, deliveries, events, guard, health, journeys, profiles, reports, resources, shards};
 use crate::runtime::engine::Engine;
 use crate::transport::api_keys::ApiKeys;
 use crate::transport::clock::SourceClock;
@@ -126,6 +126,7 @@ fn guarded() -> OpenApiRouter<Api> {
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::resolve))
         .routes(routes!(shards::show, shards::set))
+        .routes(routes!(clock::advance))
         .routes(routes!(health::metrics))
 }
 

@@ -24,6 +24,36 @@ pub struct ResourceFile {
     pub text: String,
 }
 
+/// What publishing changes, or would change.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyBody {
+    /// Number of the catalog afterwards; the same as before if nothing changed.
+    pub catalog_version: u32,
+    /// Each resource of the files, then what only the catalog has.
+    pub resources: Vec<ResourceChangeBody>,
+    /// Findings that do not hinder.
+    pub warnings: Vec<FindingBody>,
+}
+
+/// What becomes of one resource.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceChangeBody {
+    /// `journey`, `event`, `attribute`, `message`, `surface`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// `created`, `new_version`, `updated`, `unchanged`, `vanished` (published, and in none of the files: it stays).
+    pub change: String,
+    /// Journeys: number of the latest version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// Journeys: status of the latest version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+}
+
 /// What `check` found.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct CheckBody {
@@ -162,6 +192,23 @@ pub struct ShardsRequest {
     /// From 1 to the number of partitions.
     #[schema(minimum = 1)]
     pub count: u16,
+}
+
+/// How far to move the events' clock.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdvanceRequest {
+    /// ISO-8601; through every timer there is if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// How far the events' clock was moved.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AdvancedBody {
+    /// ISO-8601; absent if through every timer there was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
 }
 
 /// Hash over all decisions.
