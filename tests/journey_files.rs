@@ -12,6 +12,7 @@ fn read_directory(path: &Path) -> Vec<SourceFile> {
     let mut files: Vec<SourceFile> = std::fs::read_dir(path)
         .expect("directory of examples")
         .map(|entry| entry.expect("entry").path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "yaml"))
         .map(|path| SourceFile {
             name: path.display().to_string(),
             text: std::fs::read_to_string(&path).expect("text"),

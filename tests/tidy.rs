@@ -66,15 +66,14 @@ fn sources(directory: &str) -> Vec<Source> {
     for (path, text) in &texts {
         let mut after_cfg = false;
         for line in text.lines() {
-            if let (true, Some(name)) = (after_cfg, line.trim().trim_start_matches("pub ").strip_prefix("mod ")) {
-                if let Some(name) = name.strip_suffix(';') {
-                    let stem = path.file_stem().expect("a name").to_string_lossy();
-                    let parent = path.parent().expect("a directory");
-                    let home =
-                        if matches!(&*stem, "mod" | "lib" | "main") { parent.into() } else { parent.join(&*stem) };
-                    test_modules.insert(home.join(format!("{name}.rs")));
-                    test_modules.insert(home.join(name).join("mod.rs"));
-                }
+            let declared =
+                line.trim().trim_start_matches("pub ").strip_prefix("mod ").and_then(|l| l.strip_suffix(';'));
+            if let (true, Some(name)) = (after_cfg, declared) {
+                let stem = path.file_stem().expect("a name").to_string_lossy();
+                let parent = path.parent().expect("a directory");
+                let home = if matches!(&*stem, "mod" | "lib" | "main") { parent.into() } else { parent.join(&*stem) };
+                test_modules.insert(home.join(format!("{name}.rs")));
+                test_modules.insert(home.join(name).join("mod.rs"));
             }
             after_cfg = line.trim() == "#[cfg(test)]" || (after_cfg && line.trim().starts_with("#["));
         }
@@ -223,4 +222,19 @@ fn nothing_is_unwrapped_or_silenced() {
         }
     }
     expect_none("expect(\"why it cannot fail\"), or an error", &offences);
+}
+
+/// Names of metrics as string literals in the sources.
+#[test]
+fn every_metric_is_documented() {
+    let page = fs::read_to_string(root().join("docs/operations.md")).expect("docs/operations.md");
+    let mut undocumented = Vec::new();
+    each_line("src", |source, number, line| {
+        for name in named_after(line, "!(\"sojourn_") {
+            if !page.contains(&format!("`sojourn_{name}")) {
+                undocumented.push(format!("{}:{number}: sojourn_{name}", source.path));
+            }
+        }
+    });
+    expect_none("docs/operations.md explains every metric", &undocumented);
 }

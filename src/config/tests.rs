@@ -65,7 +65,7 @@ fn yaml_json_and_lists_are_read() {
 
 #[test]
 fn mistakes_are_named_with_place_and_remedy() {
-    let text = |r: Result<Loaded, String>| r.err().expect("refused");
+    let text = |r: Result<Loaded, String>| r.expect_err("refused");
     assert_eq!(
         text(check(Some(("s.toml", "[http]\nlisten_adress = \"x\"")), &[], &[])),
         "s.toml: \"http.listen_adress\" is no setting"

@@ -4,7 +4,6 @@ use std::future::pending;
 
 use super::*;
 use crate::config::{Sources, load};
-use crate::transport::keys::KeyRegistry as _;
 
 fn config(flags: &[(&str, &str)]) -> Config {
     let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();

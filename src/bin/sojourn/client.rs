@@ -1,5 +1,7 @@
 //! The HTTP side of client commands: one request, one typed answer, failures with their exit code.
 
+use std::time::Duration;
+
 use reqwest::{Method, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize as _, Serialize};
@@ -37,7 +39,7 @@ impl Client {
         if !matches!(base.scheme(), "http" | "https") {
             return Err(Failure::Usage(format!("--server {base} must begin with http:// or https://")));
         }
-        let mut builder = reqwest::Client::builder().connect_timeout(std::time::Duration::from_secs(10));
+        let mut builder = reqwest::Client::builder().connect_timeout(Duration::from_secs(10));
         let mut roots = Vec::new();
         if let Some(path) = &args.ca {
             let pem = std::fs::read(path).map_err(|e| Failure::Usage(format!("--ca {}: {e}", path.display())))?;
@@ -95,6 +97,11 @@ impl Client {
             request = request.json(body);
         }
         self.finish(request).map(|(_, answer)| answer)
+    }
+
+    /// Lets the server be for a while, as it asked.
+    pub fn rest(&self, wait: Duration) {
+        self.runtime.block_on(tokio::time::sleep(wait));
     }
 
     /// Posts raw bytes; also says when to try again, in seconds, if the server does.

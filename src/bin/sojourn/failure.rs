@@ -1,4 +1,4 @@
-//! How a command fails, and the exit code of each way (docs/reference.md, "Exit codes").
+//! How a command fails, and the exit code of each way (docs/reference.md, "Exit codes"). `serve` adds 75 by itself.
 
 use std::fmt;
 
@@ -21,8 +21,6 @@ pub enum Failure {
         /// How to mend it.
         suggestion: Option<String>,
     },
-    /// The server stopped after a failed sync and wants to be started again: 75.
-    SyncFailed(String),
 }
 
 impl Failure {
@@ -33,7 +31,6 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Unreachable(_) => 3,
             Self::Refused { .. } => 4,
-            Self::SyncFailed(_) => 75,
         }
     }
 
@@ -44,7 +41,6 @@ impl Failure {
             Self::Usage(_) => "usage",
             Self::Unreachable(_) => "unreachable",
             Self::Refused { code, .. } => code,
-            Self::SyncFailed(_) => "sync_failed",
         }
     }
 
@@ -60,9 +56,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(message) | Self::Usage(message) | Self::Unreachable(message) | Self::SyncFailed(message) => {
-                f.write_str(message)
-            }
+            Self::Failed(message) | Self::Usage(message) | Self::Unreachable(message) => f.write_str(message),
             Self::Refused { code, message, .. } => write!(f, "refused by the server [{code}]: {message}"),
         }
     }

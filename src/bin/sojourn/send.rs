@@ -80,7 +80,7 @@ impl Batch {
                 }
                 Answer::Refused(429 | 503, body, _) if retry.is_some() => {
                     eprintln!("sojourn: {}", body.error.message);
-                    std::thread::sleep(Duration::from_secs(retry.unwrap_or(1)));
+                    client.rest(Duration::from_secs(retry.unwrap_or(1)));
                     continue;
                 }
                 Answer::Refused(_, body, _) => return Err(refused(*body)),

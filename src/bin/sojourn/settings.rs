@@ -76,18 +76,6 @@ impl SettingsArgs {
         let sources = Sources { file: self.file, environment: environment.collect(), flags: self.flags };
         config::load(&sources).map_err(|error| Failure::Usage(error.to_string()))
     }
-
-    /// Whether this setting was given as a flag.
-    pub fn gives(&self, key: &str) -> bool {
-        self.flags.iter().any(|(given, _)| given == key)
-    }
-
-    /// Adds a flag unless it was given.
-    pub fn or_flag(&mut self, key: &str, value: &str) {
-        if !self.gives(key) {
-            self.flags.push((key.to_owned(), value.to_owned()));
-        }
-    }
 }
 
 /// `sojourn config`: the settings in force and where each came from.

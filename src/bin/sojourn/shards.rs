@@ -10,12 +10,12 @@ use crate::failure::Failure;
 use crate::output::{Output, table};
 
 /// Shows or sets.
-pub fn run(args: ShardsArgs, output: &Output) -> Result<(), Failure> {
+pub fn run(args: &ShardsArgs, output: &Output) -> Result<(), Failure> {
     let client = Client::new(&args.server)?;
     let url = client.url(&["v1", "shards"], &[]);
-    let view: ShardsView = match args.action {
+    let view: ShardsView = match &args.action {
         None | Some(ShardsAction::Get) => client.get(url)?,
-        Some(ShardsAction::Set { count }) => client.call(Method::PUT, url, Some(&ShardsRequest { count }))?,
+        Some(ShardsAction::Set { count }) => client.call(Method::PUT, url, Some(&ShardsRequest { count: *count }))?,
     };
     output.result(&view, people);
     Ok(())

@@ -91,7 +91,7 @@ async fn a_line_says_what_was_sent_to_whom() {
     let end = log.stop().await;
     let text = fs::read_to_string(&path).expect("text");
     assert_eq!(end, text.len() as u64);
-    insta::assert_snapshot!(text, @r#"{"id":"d-0007-00000000000000000000000000000001-0","time":"2023-11-14T22:13:20.123Z","channel":"log","profile":"crm:4711","version":3,"node":2,"message":"hello","subject":"Hi\nAnn","body":"a \"body\""}"#);
+    insta::assert_snapshot!(text, @r#"{"id":"d-0007-00000000000000000000000000000001-0","time":"2023-11-14T22:13:20.123Z","channel":"log","profile":"crm:4711","journey":"journey","version":1,"node":"node","message":"hello","subject":"Hi\nAnn","body":"a \"body\""}"#);
 }
 
 /// Power is cut, or the process killed, after any byte: every delivery is in the file once after the restart.

@@ -1,3 +1,5 @@
+//! Templates: what they render, refuse and escape.
+
 use proptest::prelude::*;
 use smol_str::SmolStr;
 

@@ -1,3 +1,5 @@
+//! Expressions: types, values, errors.
+
 use proptest::prelude::*;
 use smol_str::SmolStr;
 

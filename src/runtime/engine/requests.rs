@@ -246,9 +246,14 @@ impl Engine {
         if self.core.mode == ClockMode::Wall {
             return Err(RequestError::Conflict("time can be moved only with `--clock events`".to_owned()));
         }
+        let mut advancing = Vec::new();
         for shard in self.core.router.shards() {
             let (told, done) = oneshot::channel();
             shard.send(ShardInput::Advance(to.unwrap_or(Millis::NEVER), Some(told)));
+            advancing.push(done);
+        }
+        // All shards advance at once: none decides by what another does.
+        for done in advancing {
             done.await.map_err(|_| Refusal::Stopping)?;
         }
         Ok(())

@@ -1,3 +1,5 @@
+//! The disk in memory: what survives which crash.
+
 use std::collections::BTreeMap;
 use std::io;
 

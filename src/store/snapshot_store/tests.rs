@@ -1,3 +1,5 @@
+//! Snapshots: publishing, generations, damage.
+
 use super::*;
 use crate::domain::ids::Millis;
 use crate::store::disk::read_all;

@@ -7,11 +7,19 @@ use axum::http::StatusCode;
 use super::body::JsonBody;
 use super::error::{ApiError, ErrorBody};
 use super::router::Api;
-use super::schema::{CheckBody, ResourceFiles};
+use super::schema::{ApplyBody, CheckBody, ResourceFiles};
 use crate::domain::catalog::{Catalog, SourceFile};
 
 fn texts(files: ResourceFiles) -> Vec<(String, String)> {
     files.files.into_iter().map(|f| (f.name, f.text)).collect()
+}
+
+/// The engine's report in the shape described: a test publishes something, so that the two can't drift apart.
+fn report(report: serde_json::Value) -> Result<Json<ApplyBody>, ApiError> {
+    serde_json::from_value(report).map(Json).map_err(|error| {
+        tracing::error!(%error, "the report of a change is not as described");
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "done, but the report can't be shown")
+    })
 }
 
 /// Checks resources by themselves, as `sojourn check` does; publishes nothing.
@@ -37,7 +45,7 @@ pub async fn check(JsonBody(files): JsonBody<ResourceFiles>) -> Result<Json<Chec
 #[utoipa::path(
     post, path = "/v1/resources/plan", tag = "resources", request_body = ResourceFiles,
     responses(
-        (status = 200, description = "One entry per resource and what would be done with it", body = Object),
+        (status = 200, description = "One entry per resource and what would be done with it", body = ApplyBody),
         (status = 400, description = "Not the shape described", body = ErrorBody),
         (status = 401, description = "No valid API key", body = ErrorBody),
         (status = 422, description = "Resources have errors; see `findings`", body = ErrorBody),
@@ -47,15 +55,15 @@ pub async fn check(JsonBody(files): JsonBody<ResourceFiles>) -> Result<Json<Chec
 pub async fn plan(
     State(api): State<Api>,
     JsonBody(files): JsonBody<ResourceFiles>,
-) -> Result<Json<serde_json::Value>, ApiError> {
-    Ok(Json(api.engine.plan(texts(files)).await?))
+) -> Result<Json<ApplyBody>, ApiError> {
+    report(api.engine.plan(texts(files)).await?)
 }
 
 /// Publishes resources, all or none; answered once that is durable.
 #[utoipa::path(
     post, path = "/v1/resources/apply", tag = "resources", request_body = ResourceFiles,
     responses(
-        (status = 200, description = "One entry per resource and what was done with it", body = Object),
+        (status = 200, description = "One entry per resource and what was done with it", body = ApplyBody),
         (status = 400, description = "Not the shape described", body = ErrorBody),
         (status = 401, description = "No valid API key", body = ErrorBody),
         (status = 422, description = "Resources have errors; nothing was published; see `findings`", body = ErrorBody),
@@ -65,6 +73,6 @@ pub async fn plan(
 pub async fn apply(
     State(api): State<Api>,
     JsonBody(files): JsonBody<ResourceFiles>,
-) -> Result<Json<serde_json::Value>, ApiError> {
-    Ok(Json(api.engine.apply(texts(files)).await?))
+) -> Result<Json<ApplyBody>, ApiError> {
+    report(api.engine.apply(texts(files)).await?)
 }

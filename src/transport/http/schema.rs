@@ -24,6 +24,36 @@ pub struct ResourceFile {
     pub text: String,
 }
 
+/// What publishing changes, or would change.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyBody {
+    /// Number of the catalog afterwards; the same as before if nothing changed.
+    pub catalog_version: u32,
+    /// Each resource of the files, then what only the catalog has.
+    pub resources: Vec<ResourceChangeBody>,
+    /// Findings that do not hinder.
+    pub warnings: Vec<FindingBody>,
+}
+
+/// What becomes of one resource.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceChangeBody {
+    /// `journey`, `event`, `attribute`, `message`, `surface`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// `created`, `new_version`, `updated`, `unchanged`, `vanished` (published, and in none of the files: it stays).
+    pub change: String,
+    /// Journeys: number of the latest version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// Journeys: status of the latest version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+}
+
 /// What `check` found.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct CheckBody {

@@ -233,6 +233,42 @@ fn refusals_of_the_engine_become_statuses() {
     assert_eq!(retry_after_seconds(Duration::MAX), u64::MAX);
 }
 
+#[tokio::test]
+async fn resources_are_planned_published_and_refused_whole() {
+    let files = |text: &str| serde_json::json!({"files": [{"name": "a.yaml", "text": text}]}).to_string();
+    let send = async |action: &str, text: &str| {
+        let request = post(&format!("/v1/resources/{action}"), "application/json", files(text));
+        let (status, _, body) = ask(api(ApiOptions::default()), request).await;
+        (status.as_u16(), body)
+    };
+    let good = "kind: event\nname: looked_at\nschema: { price: number }\n";
+    let (status, body) = send("plan", good).await;
+    assert_eq!((status, &body["resources"][0]["change"]), (200, &"created".into()), "{body}");
+    let (status, body) = send("apply", good).await;
+    assert_eq!((status, &body["resources"][0]["name"]), (200, &"looked_at".into()), "{body}");
+    let (status, body) = send("apply", good).await;
+    assert_eq!((status, &body["resources"][0]["change"]), (200, &"unchanged".into()), "{body}");
+    let (status, body) = send("apply", "kind: journey\nname: x\n").await;
+    assert_eq!((status, &body["error"]["code"]), (422, &"findings".into()));
+    assert_eq!(body["error"]["findings"][0]["file"], "a.yaml");
+    let (status, body) = send("check", "kind: journey\nname: x\n").await;
+    assert!(status == 200 && body["errors"].as_u64() > Some(0), "{body}");
+}
+
+/// Kept in `docs/` for readers without a server; set `SOJOURN_WRITE_REFERENCE=1` to bring it up to date.
+#[test]
+fn the_description_in_docs_is_current() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
+    let mut current = serde_json::to_string_pretty(&super::router::description()).expect("JSON");
+    current.push('\n');
+    if std::env::var_os("SOJOURN_WRITE_REFERENCE").is_some() {
+        std::fs::write(path, current).expect("written");
+        return;
+    }
+    let kept = std::fs::read_to_string(path).expect("docs/openapi.json");
+    assert!(kept == current, "docs/openapi.json is out of date: run this test with SOJOURN_WRITE_REFERENCE=1");
+}
+
 /// Every route says what it takes, what it answers and how it fails, and every reference leads somewhere.
 #[test]
 fn the_description_is_whole() {

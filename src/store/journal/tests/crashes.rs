@@ -1,3 +1,5 @@
+//! Crashes at any step of the journal.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Damaged bytes: what is corruption and what a torn tail.
+
 use super::*;
 
 const FIRST: &str = "journal/lane-00/000001.seg";

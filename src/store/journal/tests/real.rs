@@ -1,3 +1,5 @@
+//! The journal on a real disk.
+
 use super::*;
 use crate::store::disk::OsDisk;
 

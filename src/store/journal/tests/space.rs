@@ -1,3 +1,5 @@
+//! Full disks and recycled segments.
+
 use super::*;
 
 #[test]

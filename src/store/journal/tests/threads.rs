@@ -1,3 +1,5 @@
+//! The lane's thread and its listeners.
+
 use crossbeam_channel::{Sender, unbounded};
 
 use super::*;
