@@ -282,6 +282,14 @@ impl Client {
         Ok(())
     }
 
+    /// Waits until `count` events more have room in the window.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn ready(&mut self, count: u64) -> Result<(), ClientError> {
+        self.wait_until(|state| state.queue.is_empty() || state.events + count <= state.events_max).await
+    }
+
     async fn send_batch(&mut self, batch: &[Event]) -> Result<(), ClientError> {
         let mut frame = Vec::with_capacity(batch.iter().map(size_of_event).sum::<usize>() + EVENT_HEAD_BYTES);
         encode_batch(&mut frame, self.next_sequence, batch);
@@ -290,8 +298,7 @@ impl Client {
             last_sequence: self.next_sequence + batch.len() as u64 - 1,
             frame: frame.into(),
         };
-        self.wait_until(|state| state.queue.is_empty() || state.events + batch.len() as u64 <= state.events_max)
-            .await?;
+        self.ready(batch.len() as u64).await?;
         let mut state = self.shared.state.lock();
         state.events += unacknowledged.count();
         state.queue.push_back(unacknowledged);
