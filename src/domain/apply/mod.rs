@@ -18,3 +18,6 @@ mod world;
 
 pub use inputs::{DocumentTooLarge, apply_event, apply_timers, apply_update, end_stopped};
 pub use world::{EventInput, Firing, Outcome, World};
+
+#[cfg(test)]
+mod tests;
