@@ -102,6 +102,7 @@ impl Walk<'_, '_> {
         profile.changes.instance(ordinal);
         profile.changes.context(ordinal);
         let position = profile.instances.len() - 1;
+        self.begin_to_move();
         self.step(position, StepKind::Entered);
         if fits(&self.profile.instances[position].context) {
             self.arrive(position);

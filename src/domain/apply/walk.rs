@@ -32,12 +32,19 @@ pub(super) struct Walk<'a, 'w> {
     pub(super) world: World<'w>,
     pub(super) out: &'a mut Outcome,
     steps_before: usize,
+    /// Where the steps of the instance begin that is moving.
+    moving_since: usize,
 }
+
+/// Steps that a node takes at most: arrived, a message's outcome, left or exited.
+const NODE_STEPS: usize = 3;
+/// Steps that failing at a node takes: arrived, failed.
+const FAILURE_STEPS: usize = 2;
 
 impl<'a, 'w> Walk<'a, 'w> {
     pub(super) fn new(profile: &'a mut Profile, now: Millis, world: World<'w>, out: &'a mut Outcome) -> Self {
         let steps_before = out.steps.len();
-        Self { profile, now, world, out, steps_before }
+        Self { profile, now, world, out, steps_before, moving_since: steps_before }
     }
 
     /// Chains what was decided.
@@ -75,10 +82,16 @@ impl<'a, 'w> Walk<'a, 'w> {
         self.advance(position, flow);
     }
 
+    /// From here on steps count for one instance: how many others the input moved is no fault of its own.
+    pub(super) fn begin_to_move(&mut self) {
+        self.moving_since = self.out.steps.len();
+    }
+
     /// Follows `flow` until the instance waits or is gone.
     pub(super) fn advance(&mut self, position: usize, flow: Flow) {
         match flow {
             Flow::Go(target, path) => {
+                self.begin_to_move();
                 self.step(position, StepKind::Left(path));
                 self.profile.instances[position].node = target;
                 self.arrive(position);
@@ -90,7 +103,8 @@ impl<'a, 'w> Walk<'a, 'w> {
     /// Walks from the node the instance just came to, until it waits or is gone.
     pub(super) fn arrive(&mut self, position: usize) {
         loop {
-            if self.out.steps.len() - self.steps_before >= limits::STEPS_PER_INPUT_MAX {
+            let moved = self.out.steps.len() - self.moving_since;
+            if moved + NODE_STEPS + FAILURE_STEPS > limits::STEPS_PER_INPUT_MAX {
                 self.step(position, StepKind::Arrived);
                 self.fail(position, Failure::StepLimit, None);
                 return;

@@ -175,6 +175,24 @@ fn one_event_enters_every_journey_it_may() {
     );
 }
 
+#[test]
+fn a_profile_holds_so_many_instances_and_no_more() {
+    let count = limits::INSTANCES_PER_PROFILE_MAX + 1;
+    let exit = |n| format!("exit: [ {{ event: quit, when: last.n == {n} }} ]");
+    let many: Vec<String> =
+        (0..count).map(|n| named(&format!("j{n:03}"), &exit(n), &["a: { wait: 1d, then: done }"])).collect();
+    let rig = Rig::new(&many.join("---\n")).run("0 go");
+    assert_eq!(rig.log.len(), count);
+    assert_eq!(rig.log[count - 1], "0 j200: discards too_many_instances");
+    assert_eq!(rig.profile.instances.len(), limits::INSTANCES_PER_PROFILE_MAX);
+    // One leaves: the first that may come in takes its place.
+    let rig = rig.run(r#"1h quit {"n": 7}"#);
+    assert_eq!(rig.profile.instances.len(), limits::INSTANCES_PER_PROFILE_MAX - 1);
+    let rig = rig.run("1h go");
+    assert!(rig.log.contains(&"1h j007#201: enter a~1d1h".to_owned()));
+    assert_eq!(rig.log.last().map(String::as_str), Some("1h j200: discards too_many_instances"));
+}
+
 /// An instance keeps of its event what its journey reads, whole where it reads the whole.
 #[test]
 fn an_instance_keeps_what_is_read() {

@@ -182,3 +182,21 @@ fn a_taken_back_delivery_is_the_instance_s_own() {
     apply::apply_event(&mut rig.profile, event, START, world, &mut out);
     assert_eq!(out.effects, [Effect::CancelUnattempted(instances[0])]);
 }
+
+/// Steps of one instance are no reason to fail another.
+#[test]
+fn the_step_limit_is_for_each_instance() {
+    let steps = 40;
+    let chain: Vec<String> = (0..steps)
+        .map(|n| {
+            let then = if n + 1 == steps { "done".to_owned() } else { format!("n{}", n + 1) };
+            format!("n{n}: {{ message: hello, then: {then} }}")
+        })
+        .collect();
+    let chain: Vec<&str> = chain.iter().map(String::as_str).collect();
+    let journeys = ["a", "b", "c"].map(|name| named(name, "", &chain));
+    let rig = Rig::new(&journeys.join("---\n")).run("0 go");
+    assert!(steps * 3 * 3 > limits::STEPS_PER_INPUT_MAX);
+    assert_eq!(rig.log.len(), 3);
+    assert!(rig.log.iter().all(|line| line.ends_with("done =completed")), "{:?}", rig.log);
+}

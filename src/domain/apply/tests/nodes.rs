@@ -251,6 +251,27 @@ fn a_cycle_ends_at_the_thousandth_visit() {
     assert_eq!(rig.profile.instances[0].context.visits.as_slice(), [(crate::domain::ids::NodeNo(0), 1)]);
 }
 
+/// A cycle of waits that have all passed would never stop by itself.
+#[test]
+fn one_input_makes_so_many_steps_and_no_more() {
+    let cycle = journey(
+        "",
+        &[
+            "a: { wait: { until: meta.time }, then: m }",
+            "m: { message: hello, then: b }",
+            "b: { condition: [ { when: event.n == 1, then: done } ], otherwise: a }",
+        ],
+    );
+    let mut rig = Rig::new(&cycle).run("0 go");
+    assert!(rig.log[0].ends_with("!step_limit"), "{}", rig.log[0]);
+    let steps: u64 = rig.counts.versions.values().flat_map(|v| &v.nodes).map(|n| n.entered + n.left + n.errors).sum();
+    let sent = rig.rows.len() as u64;
+    assert!((190..=limits::STEPS_PER_INPUT_MAX as u64).contains(&(1 + steps + sent)), "{steps} and {sent} sent");
+    assert_eq!(rig.profile.instances.len(), 0);
+    rig.log.clear();
+    rig.run("1h tick").expect("");
+}
+
 /// The longest way without a cycle: 50 nodes that all do something.
 #[test]
 fn fifty_nodes_at_once_are_within_the_step_limit() {
