@@ -1,5 +1,7 @@
 //! A message node: who gets it, what its templates will read, and whether there is room for it.
 
+use smol_str::SmolStr;
+
 use crate::domain::apply::memory::copy_path;
 use crate::domain::apply::walk::{Flow, Walk};
 use crate::domain::content::RenderInput;
@@ -15,24 +17,32 @@ use crate::domain::value::Value;
 const PARK_MS: i64 = 1_000;
 
 impl Walk<'_, '_> {
-    /// Decides the message, or parks the instance where the outbox has no room.
+    /// Decides the message, or parks the instance where the outbox has no room. What nobody would get needs none.
     pub(super) fn send(&mut self, position: usize, program: &Program, message_index: u16, then: NodeNo) -> Flow {
         let message = &program.messages[usize::from(message_index)];
+        let Some(recipient) = self.recipient(message.channel) else {
+            let outcome = MessageOutcome::Excluded;
+            self.step(position, StepKind::Message { message: message_index, outcome });
+            return Flow::Go(then, Path::Then);
+        };
         if !(self.world.room)(message.surface.as_deref()) {
             self.park(position, program);
             return Flow::Stay;
         }
-        let recipient = match message.channel {
-            Channel::Email => self.profile.document.get("email").map(Value::to_text).unwrap_or_default(),
-            Channel::Log | Channel::Webhook => String::new(),
-        };
-        if message.channel == Channel::Email && recipient.trim().is_empty() {
-            let outcome = MessageOutcome::Excluded;
-            self.step(position, StepKind::Message { message: message_index, outcome });
-            return Flow::Go(then, Path::Then);
-        }
-        self.put_out(position, message_index, message, &recipient);
+        self.put_out(position, message_index, message, recipient);
         Flow::Go(then, Path::Then)
+    }
+
+    /// The address, empty where the surface is it; `None` excludes the message. Only text is an address: a number or a
+    /// list in its place would go to a mail server as text that nobody wrote.
+    fn recipient(&self, channel: Channel) -> Option<SmolStr> {
+        match channel {
+            Channel::Log | Channel::Webhook => Some(SmolStr::default()),
+            Channel::Email => match self.profile.document.get("email")? {
+                Value::Str(address) if !address.trim().is_empty() => Some(SmolStr::new(address.trim())),
+                _ => None,
+            },
+        }
     }
 
     /// Stays at the message node for a while.
@@ -47,7 +57,7 @@ impl Walk<'_, '_> {
     }
 
     /// Puts the message into the outbox, with its inputs as they are now.
-    fn put_out(&mut self, position: usize, index: u16, message: &Message, recipient: &str) {
+    fn put_out(&mut self, position: usize, index: u16, message: &Message, recipient: SmolStr) {
         let input = self.freeze(position, &message.reads);
         let instance = &mut self.profile.instances[position];
         let id = InstanceId::new(self.world.sandbox, &self.profile.identity, instance.journey, instance.ordinal);
@@ -60,7 +70,7 @@ impl Walk<'_, '_> {
             message: index,
             message_id: message.id,
             channel: message.channel,
-            recipient: recipient.into(),
+            recipient,
             input,
             decided_at: self.now,
             state: OutboxState::Pending,

@@ -42,6 +42,36 @@ fn a_message_is_frozen_as_it_was_decided() {
     assert_eq!(body.render(&second.input).expect("renders"), "hello  1 second e@0");
 }
 
+#[test]
+fn without_an_address_the_profile_goes_on() {
+    for email in ["null", r#""""#, r#""  ""#, "5", r#"["a@example.com"]"#, r#"{"work": "a@example.com"}"#, "true"] {
+        let rig = check(
+            &journey("", &[MAIL, WAIT]),
+            &format!("0 profile.update {{\"email\": {email}}}\n1m go"),
+            "1m j#1: enter m *mail excluded /then w~1h1m",
+        );
+        assert!(rig.rows.is_empty());
+        assert_eq!(rig.profile.instances[0].sends, 0, "no delivery, no number");
+    }
+    check(&journey("", &[MAIL, WAIT]), "0 go", "0 j#1: enter m *mail excluded /then w~1h");
+}
+
+#[test]
+fn an_address_is_the_profile_s_of_the_moment() {
+    let rig = check(
+        &journey("", &["a: { wait: 1h, then: m }", MAIL, WAIT]),
+        r#"
+        0  profile.update {"email": "old@example.com"}
+        0  go
+        1m profile.update {"email": " new@example.com "}
+        1h tick
+        "#,
+        "0 j#1: enter a~1h
+         1h j#1: /wait_ended m *mail /then w~2h",
+    );
+    assert_eq!(rig.rows[0].recipient, "new@example.com");
+}
+
 /// Without room an instance stays at its message node, counted there, and tries again each second.
 #[test]
 fn a_message_without_room_waits_at_its_node() {
@@ -95,6 +125,12 @@ fn the_last_try_is_at_the_timeout() {
         "0 room full\n0 go\n1s tick\n2s tick\n2s tick",
         "0 j#1: enter m\n2s j#1: =timeout",
     );
+}
+
+/// What would not be sent anyway needs no room.
+#[test]
+fn an_excluded_message_needs_no_room() {
+    check(&journey("", &[MAIL, WAIT]), "0 room full\n0 go", "0 j#1: enter m *mail excluded /then w~1h");
 }
 
 /// Each visit of a message node sends anew, with an id of its own.
