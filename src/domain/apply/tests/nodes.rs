@@ -56,6 +56,24 @@ fn an_error_in_a_condition_is_the_nodes() {
     assert_eq!((counts.nodes[1].entered, counts.nodes[1].errors, counts.nodes[1].left), (2, 1, 1));
 }
 
+/// A value of another type than declared is an error wherever it is read, also after the instance's memory was cut
+/// down to what is read.
+#[test]
+fn a_wrong_type_is_an_error_at_once_and_later() {
+    let read = "{ condition: [ { when: event.cart.id == 'c', then: done } ], otherwise: done }";
+    let journeys = journey("", &["w: { wait: 1h, then: a }", &format!("a: {read}")]);
+    for cart in ["5", r#"{"id": 5}"#] {
+        check(
+            &journeys,
+            &format!("0 go {{\"cart\": {cart}}}\n1h tick"),
+            "0 j#1: enter w~1h
+             1h j#1: /wait_ended a !expression",
+        );
+    }
+    let filtered = journey("entry: { event: go, when: event.cart.id == 'c' }", &["done: { end: true }"]);
+    check(&filtered, r#"0 go {"cart": 5}"#, "0 j: discards entry_filter_error");
+}
+
 #[test]
 fn a_condition_sees_the_profile_of_the_moment() {
     check(
