@@ -14,7 +14,7 @@ pub const BATCH_BYTES_MAX: usize = 16 << 20;
 pub const IDENTITY_BYTES_MAX: usize = 256;
 /// Bytes of a type, namespace or property name (contract).
 pub const NAME_BYTES_MAX: usize = 128;
-/// Names in one map of properties: look-ups and merges are linear, so more would let one event hold up a shard.
+/// Names in one map of properties or of a document: look-ups and merges are linear, so more would let one event hold up a shard.
 pub const MAP_KEYS_MAX: usize = 1_024;
 /// Earliest `event.time`, 1900-01-01: earlier ones come from clocks that were never set.
 pub const EVENT_TIME_MIN: Millis = Millis(-2_208_988_800_000);

@@ -43,7 +43,7 @@ pub fn apply_update(
     apply_timers(profile, now, world, out);
     let mut merged = profile.document.clone();
     merged.merge(patch);
-    if merged.weight() > limits::DOCUMENT_BYTES_MAX {
+    if merged.weight() > limits::DOCUMENT_BYTES_MAX || merged.names_max() > limits::MAP_KEYS_MAX {
         return Err(DocumentTooLarge);
     }
     profile.document = merged;
@@ -55,9 +55,13 @@ pub fn apply_update(
     Ok(())
 }
 
-/// The merged document would pass [`limits::DOCUMENT_BYTES_MAX`].
+/// The merged document would pass [`limits::DOCUMENT_BYTES_MAX`] or, in one of its maps, [`limits::MAP_KEYS_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the profile's document would pass {} bytes", limits::DOCUMENT_BYTES_MAX)]
+#[error(
+    "the profile's document would pass {} bytes, or {} names in one map",
+    limits::DOCUMENT_BYTES_MAX,
+    limits::MAP_KEYS_MAX
+)]
 pub struct DocumentTooLarge;
 
 /// Ends the instances of stopped versions (spec §4.5).

@@ -65,3 +65,18 @@ fn a_document_too_large_is_refused_whole() {
     assert_eq!(rig.refused, 1);
     assert_eq!(rig.profile.document, properties(&format!(r#"{{"a": "small", "b": "{half}"}}"#)));
 }
+
+/// Names are looked up one by one, so that a document of very many would hold up its shard, however few bytes it has.
+#[test]
+fn a_document_of_too_many_names_is_refused() {
+    let names = |from: usize, to: usize| (from..to).map(|n| format!("\"k{n}\": 1")).collect::<Vec<_>>().join(", ");
+    let full = names(0, limits::MAP_KEYS_MAX);
+    let rig = merges(&format!("0 profile.update {{{full}}}"), &format!("{{{full}}}"));
+    let rig = rig.run("1s profile.update {\"one_more\": 1}");
+    assert_eq!(rig.refused, 1);
+    let rig = rig.run("1s profile.update {\"k0\": null, \"in_its_place\": 1}");
+    assert_eq!(rig.refused, 1);
+    let rig =
+        rig.run(&format!("2s profile.update {{\"k1\": {{{full}}}}}")).run("3s profile.update {\"k1\": {\"deep\": 1}}");
+    assert_eq!(rig.refused, 2, "maps inside are bounded too");
+}
