@@ -339,6 +339,16 @@ impl Partition {
     }
 
     fn cancel(&mut self, instance: InstanceId, draught: &mut Draught) {
+        // A timer that was due and an event that ends the instance may be one input: its row is in no outbox yet.
+        let Draught { outbox, outcome, sends, .. } = draught;
+        outbox.retain(|change| match change {
+            OutboxChange::Put(row) if row.id.instance == instance => {
+                outcome.steps.push(message_step(row, MessageOutcome::Cancelled));
+                sends.retain(|id| *id != row.id);
+                false
+            }
+            _ => true,
+        });
         let any = DeliveryId { partition: self.id, instance, ordinal: 0 };
         for id in self.outbox.unattempted(any, instance) {
             let row = self.outbox.get(id).expect("listed just now").clone();
