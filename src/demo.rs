@@ -38,8 +38,8 @@ const CHUNK_EVENTS: usize = 1_000;
 const MESSAGES_POLL: Duration = Duration::from_millis(20);
 /// Steps shown of one customer.
 const TIMELINE_MAX: usize = 200;
-/// A customer worth a look: several purchases, and messages of all three journeys.
-pub const CUSTOMER: &str = "cdnow:00062";
+/// A customer worth a look: four purchases, and messages of all three journeys.
+pub const CUSTOMER: &str = "cdnow:21975";
 /// Name under which the history is fed: a second run in the same directory is recognised by it.
 const PRODUCER: &str = "sojourn-demo";
 

@@ -135,7 +135,10 @@ fn told(item: &TimelineItem) -> Option<String> {
             Some(format!("{} ({})", item.reason, listed.join(", ")))
         }
         "entered" => Some("comes in".to_owned()),
-        "message" => Some(format!("message {}: {}", item.message.as_deref().unwrap_or_default(), item.reason)),
+        // Its result comes when the channel is done, which on the events' clock says nothing.
+        "message" if item.reason == "requested" => {
+            Some(format!("gets message {}", item.message.as_deref().unwrap_or_default()))
+        }
         "exited" => Some(format!("leaves: {}", item.reason)),
         _ => None,
     }
