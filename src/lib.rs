@@ -2,11 +2,12 @@
 //!
 //! The modules are layers; each may name the ones above it in this list and no other (a test enforces it):
 //! `domain` (pure decisions), `wire` (bytes), `store` (durability), `runtime` (shards and time),
-//! `channel` (how effects leave), `report` (projections),
-//! `replay` (recorded events), `transport` (how inputs come), `server` (wiring).
+//! `channel` (how effects leave), `report` (projections), `replay` (recorded events), `transport` (how inputs come),
+//! `config` (settings), `server` (wiring), `demo` (a server that shows what it does).
 
 pub mod channel;
 pub mod config;
+pub mod demo;
 pub mod domain;
 pub mod replay;
 pub mod report;

@@ -39,11 +39,11 @@ use crate::runtime::engine::Engine;
 use crate::store::error::StoreError;
 use crate::store::timers::TimerIndexError;
 use crate::transport::api_keys::{self, ApiKeys};
-use crate::transport::clock::SourceClock;
+use crate::transport::clock::{EventClock, SourceClock};
 use crate::transport::grpc::{self, GrpcOptions};
 use crate::transport::http::{Api, ApiOptions, HttpListener, ListenerOptions, router};
 use crate::transport::keys::KeyRegistry;
-use crate::transport::stream::{EventClock, Streams};
+use crate::transport::stream::Streams;
 use crate::transport::tcp::{self, TcpOptions};
 
 /// Share of the deadline that draining transports may use up.
@@ -223,9 +223,9 @@ impl Server {
 
         let streams = Streams::new(config.tcp.connections_max);
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let (source_clock, event_clock) = match config.engine.clock {
-            Clock::Wall => (SourceClock::Wall, EventClock::Wall),
-            Clock::Events => (SourceClock::events(), EventClock::Events),
+        let event_clock = match config.engine.clock {
+            Clock::Wall => EventClock::Wall,
+            Clock::Events => EventClock::Events,
         };
         let api_options = ApiOptions {
             request_timeout: config.http.request_timeout.0,
@@ -243,7 +243,8 @@ impl Server {
             },
         )
         .await;
-        let api = Api::new(parts.engine.clone(), parts.keys, source_clock, parts.metrics, api_options);
+        let api =
+            Api::new(parts.engine.clone(), parts.keys, SourceClock::new(event_clock, None), parts.metrics, api_options);
         let draining = Arc::clone(&api.draining);
         // Both have an answer for unknown paths; that of the API stays, and gRPC clients read its 404 as "unimplemented".
         let routes = router(api).merge(grpc.routes.into_axum_router().reset_fallback());

@@ -18,7 +18,7 @@ use crate::domain::ids::{CatalogVersion, JourneyId, MessageId, Millis, VersionId
 use crate::domain::journey::compile::Vocabulary;
 use crate::domain::journey::definition::{AttributeDefinition, EventDefinition, JourneyDefinition, MessageDefinition};
 use crate::domain::journey::program::Program;
-use crate::domain::journey::suggest::did_you_mean;
+use crate::domain::suggest::did_you_mean;
 use crate::domain::surface::Surface;
 
 pub use crate::domain::journey::findings::SourceFile;

@@ -14,7 +14,7 @@ pub const BATCH_BYTES_MAX: usize = 16 << 20;
 pub const IDENTITY_BYTES_MAX: usize = 256;
 /// Bytes of a type, namespace or property name (contract).
 pub const NAME_BYTES_MAX: usize = 128;
-/// Names in one map of properties: look-ups and merges are linear, so more would let one event hold up a shard.
+/// Names in one map of properties or of a document: look-ups and merges are linear, so more would let one event hold up a shard.
 pub const MAP_KEYS_MAX: usize = 1_024;
 /// Earliest `event.time`, 1900-01-01: earlier ones come from clocks that were never set.
 pub const EVENT_TIME_MIN: Millis = Millis(-2_208_988_800_000);
@@ -30,7 +30,8 @@ pub const BRANCHES_MAX: usize = 100;
 pub const EXITS_MAX: usize = 50;
 /// Visits of one node by one instance (contract).
 pub const NODE_VISITS_MAX: u16 = 1_000;
-/// Steps that one input may cause for one profile (contract).
+/// Steps that one input may cause for one instance (contract): what goes round through waits that have passed would
+/// never stop by itself. The longest way without a cycle, 50 messages and an end, takes 153.
 pub const STEPS_PER_INPUT_MAX: usize = 200;
 /// Longest wait and event timeout: 90 days (spec §3.4).
 pub const WAIT_MS_MAX: i64 = 90 * 86_400_000;

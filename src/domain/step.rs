@@ -127,3 +127,169 @@ pub enum MessageOutcome {
     /// No longer in doubt; what it became follows as a step of its own.
     Resolved,
 }
+
+/// Codes of steps are stored, in records and in the decision hash: never change or reuse one.
+impl StepKind {
+    /// This step as (code, detail).
+    pub fn code(self) -> (u8, u16) {
+        match self {
+            Self::Entered => (1, 0),
+            Self::Arrived => (Self::ARRIVED, 0),
+            Self::Left(Path::Then) => (3, 0),
+            Self::Left(Path::Otherwise) => (3, 1),
+            Self::Left(Path::WaitEnded) => (3, 2),
+            Self::Left(Path::EventReceived) => (3, 3),
+            Self::Left(Path::TimedOut) => (3, 4),
+            Self::Left(Path::Branch(index)) => (4, index),
+            Self::Exited(reason) => (5, reason.code()),
+            Self::Failed(failure) => (6, failure.code()),
+            Self::Discarded(reason) => (7, reason.code()),
+            Self::Message { message, outcome } => (MESSAGE_BASE + outcome.code() as u8, message),
+        }
+    }
+
+    /// The step of a code; `None` if there is none.
+    pub fn from_code(code: u8, detail: u16) -> Option<Self> {
+        Some(match (code, detail) {
+            (1, _) => Self::Entered,
+            (Self::ARRIVED, _) => Self::Arrived,
+            (3, 0) => Self::Left(Path::Then),
+            (3, 1) => Self::Left(Path::Otherwise),
+            (3, 2) => Self::Left(Path::WaitEnded),
+            (3, 3) => Self::Left(Path::EventReceived),
+            (3, 4) => Self::Left(Path::TimedOut),
+            (4, index) => Self::Left(Path::Branch(index)),
+            (5, detail) => Self::Exited(ExitReason::from_code(detail)?),
+            (6, detail) => Self::Failed(Failure::from_code(detail)?),
+            (7, detail) => Self::Discarded(DiscardReason::from_code(detail)?),
+            (code, message) => {
+                let outcome = MessageOutcome::from_code(u16::from(code.checked_sub(MESSAGE_BASE)?))?;
+                Self::Message { message, outcome }
+            }
+        })
+    }
+
+    /// The code of [`StepKind::Arrived`], the one step that has an instant.
+    pub const ARRIVED: u8 = 2;
+
+    /// Whether it was decided here, rather than reported by a provider or caused by what happens to an outbox row.
+    pub fn is_decision(self) -> bool {
+        match self {
+            Self::Message { outcome, .. } => {
+                matches!(outcome, MessageOutcome::Requested | MessageOutcome::Excluded)
+            }
+            Self::Entered | Self::Arrived | Self::Left(_) | Self::Exited(_) | Self::Failed(_) | Self::Discarded(_) => {
+                true
+            }
+        }
+    }
+}
+
+/// Code of a message's first outcome.
+const MESSAGE_BASE: u8 = 8;
+
+/// Gives an enum without fields its stored codes, from 0 in the order of `ALL`.
+macro_rules! codes {
+    ($name:ident { $($variant:ident = $code:literal),+ $(,)? }) => {
+        impl $name {
+            /// Every one, in the order of their codes.
+            pub const ALL: [Self; [$($code),+].len()] = [$(Self::$variant),+];
+
+            /// Its stored code.
+            pub const fn code(self) -> u16 {
+                match self {
+                    $(Self::$variant => $code),+
+                }
+            }
+
+            /// The one with this code.
+            pub const fn from_code(code: u16) -> Option<Self> {
+                match code {
+                    $($code => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+codes!(ExitReason { Completed = 0, Criteria = 1, Timeout = 2, Stopped = 3 });
+codes!(Failure { Expression = 0, VisitLimit = 1, StepLimit = 2, InstanceTooLarge = 3 });
+codes!(DiscardReason { AlreadyInJourney = 0, ReentranceNotAllowed = 1, EntryFilterError = 2, TooManyInstances = 3 });
+codes!(MessageOutcome {
+    Requested = 0,
+    Excluded = 1,
+    Sent = 2,
+    Failed = 3,
+    InDoubt = 4,
+    Cancelled = 5,
+    Resolved = 6,
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Stored by releases: an entry here is for ever.
+    #[test]
+    fn codes_stay_what_they_are() {
+        let message = |outcome| StepKind::Message { message: 513, outcome };
+        let golden = [
+            (StepKind::Entered, (1, 0)),
+            (StepKind::Arrived, (2, 0)),
+            (StepKind::Left(Path::Then), (3, 0)),
+            (StepKind::Left(Path::Otherwise), (3, 1)),
+            (StepKind::Left(Path::WaitEnded), (3, 2)),
+            (StepKind::Left(Path::EventReceived), (3, 3)),
+            (StepKind::Left(Path::TimedOut), (3, 4)),
+            (StepKind::Left(Path::Branch(77)), (4, 77)),
+            (StepKind::Exited(ExitReason::Completed), (5, 0)),
+            (StepKind::Exited(ExitReason::Criteria), (5, 1)),
+            (StepKind::Exited(ExitReason::Timeout), (5, 2)),
+            (StepKind::Exited(ExitReason::Stopped), (5, 3)),
+            (StepKind::Failed(Failure::Expression), (6, 0)),
+            (StepKind::Failed(Failure::VisitLimit), (6, 1)),
+            (StepKind::Failed(Failure::StepLimit), (6, 2)),
+            (StepKind::Failed(Failure::InstanceTooLarge), (6, 3)),
+            (StepKind::Discarded(DiscardReason::AlreadyInJourney), (7, 0)),
+            (StepKind::Discarded(DiscardReason::ReentranceNotAllowed), (7, 1)),
+            (StepKind::Discarded(DiscardReason::EntryFilterError), (7, 2)),
+            (StepKind::Discarded(DiscardReason::TooManyInstances), (7, 3)),
+            (message(MessageOutcome::Requested), (8, 513)),
+            (message(MessageOutcome::Excluded), (9, 513)),
+            (message(MessageOutcome::Sent), (10, 513)),
+            (message(MessageOutcome::Failed), (11, 513)),
+            (message(MessageOutcome::InDoubt), (12, 513)),
+            (message(MessageOutcome::Cancelled), (13, 513)),
+            (message(MessageOutcome::Resolved), (14, 513)),
+        ];
+        for (kind, code) in golden {
+            assert_eq!(kind.code(), code);
+            assert_eq!(StepKind::from_code(code.0, code.1), Some(kind));
+        }
+    }
+
+    #[test]
+    fn other_codes_are_none() {
+        for (code, detail) in [(0, 0), (3, 5), (5, 4), (6, 4), (7, 4), (15, 0), (255, 0)] {
+            assert_eq!(StepKind::from_code(code, detail), None, "{code} {detail}");
+        }
+    }
+
+    /// Counters are indexed by code.
+    #[test]
+    fn codes_are_places_in_all() {
+        for (place, reason) in ExitReason::ALL.iter().enumerate() {
+            assert_eq!(usize::from(reason.code()), place);
+        }
+        for (place, failure) in Failure::ALL.iter().enumerate() {
+            assert_eq!(usize::from(failure.code()), place);
+        }
+        for (place, reason) in DiscardReason::ALL.iter().enumerate() {
+            assert_eq!(usize::from(reason.code()), place);
+        }
+        for (place, outcome) in MessageOutcome::ALL.iter().enumerate() {
+            assert_eq!(usize::from(outcome.code()), place);
+        }
+    }
+}

@@ -109,6 +109,11 @@ impl Map {
         self.0.iter().map(|(k, v)| k.len() + 2 + v.weight()).sum()
     }
 
+    /// Names in the largest map: this one or any inside it.
+    pub fn names_max(&self) -> usize {
+        self.0.iter().map(|(_, value)| value.names_max()).fold(self.0.len(), usize::max)
+    }
+
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -124,6 +129,14 @@ impl Value {
             Self::Str(s) => s.len() + 2,
             Self::List(items) => 3 + items.iter().map(Self::weight).sum::<usize>(),
             Self::Map(map) => 3 + map.weight(),
+        }
+    }
+
+    fn names_max(&self) -> usize {
+        match self {
+            Self::List(items) => items.iter().map(Self::names_max).max().unwrap_or(0),
+            Self::Map(map) => map.names_max(),
+            _ => 0,
         }
     }
 

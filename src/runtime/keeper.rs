@@ -132,11 +132,16 @@ impl Work {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "pacing is real time, not engine time")]
     fn run(mut self, received: &Receiver<KeeperMessage>) {
-        let mut next_tick = TICK;
+        let mut scheduled = Instant::now();
         loop {
             let message = if self.finished.is_empty() {
-                received.recv_timeout(next_tick)
+                match TICK.saturating_sub(scheduled.elapsed()) {
+                    // A steady stream of messages must not put the tail off.
+                    Duration::ZERO => Err(RecvTimeoutError::Timeout),
+                    left => received.recv_timeout(left),
+                }
             } else {
                 // Something is ready: publish as soon as nothing more comes at once.
                 received.try_recv().map_err(|_| RecvTimeoutError::Timeout)
@@ -148,7 +153,7 @@ impl Work {
                 Err(RecvTimeoutError::Timeout) => {
                     self.publish();
                     self.schedule();
-                    next_tick = TICK;
+                    scheduled = Instant::now();
                 }
             }
             if self.finished.len() >= PUBLISH_MAX {
@@ -275,6 +280,14 @@ impl Work {
     fn write_snapshot(&self, coming: &Coming) -> Result<PublishedGeneration, StoreError> {
         let cut = &coming.cut;
         let mut writer = self.parts.snapshots.begin(cut.partition, cut.pseq, &[])?;
+        if writer.kind() == SnapshotKind::Full && cut.extent == Extent::Dirty {
+            // Its newest snapshot was found damaged after the cut was asked for: these pages are not all there are.
+            return Err(StoreError::SnapshotDamaged {
+                partition: cut.partition,
+                damage: "the cut holds changes to a snapshot that can't be read; the next one holds everything"
+                    .to_owned(),
+            });
+        }
         let mut pages: Vec<&(u32, Vec<u8>)> = coming.pages.iter().collect();
         pages.sort_unstable_by_key(|(page, _)| *page);
         for (page, bytes) in pages {

@@ -9,7 +9,7 @@ use crossbeam_channel::Receiver;
 use tokio::sync::watch;
 
 use crate::domain::catalog::Catalog;
-use crate::domain::ids::PartitionId;
+use crate::domain::ids::{PartitionId, Pseq};
 use crate::runtime::failure::Failure;
 use crate::runtime::partition::Partition;
 use crate::runtime::router::Router;
@@ -24,7 +24,15 @@ use crate::wire::record::{RecordRange, records};
 #[derive(Debug)]
 pub struct TailIndex {
     reader: TailReader,
-    places: HashMap<PartitionId, Vec<(BlockAt, RecordRange)>>,
+    places: HashMap<PartitionId, Vec<Place>>,
+}
+
+/// Where one record lies.
+#[derive(Clone, Debug)]
+struct Place {
+    block: BlockAt,
+    range: RecordRange,
+    pseq: Pseq,
 }
 
 /// Why a partition could not be opened.
@@ -46,12 +54,13 @@ pub enum OpenError {
 impl TailIndex {
     /// Walks the tail once. `each` sees every block.
     pub fn build(tail: &Tail, mut each: impl FnMut(&[u8])) -> Result<Self, OpenError> {
-        let mut places: HashMap<PartitionId, Vec<(BlockAt, RecordRange)>> = HashMap::new();
+        let mut places: HashMap<PartitionId, Vec<Place>> = HashMap::new();
         tail.for_each_block::<OpenError>(|at, bytes| {
             for record in records(bytes) {
                 let (range, record) =
                     record.map_err(|cause| OpenError::Content { partition: PartitionId::SYSTEM, cause })?;
-                places.entry(record.head.partition).or_default().push((at, range));
+                let place = Place { block: at, range, pseq: record.head.pseq };
+                places.entry(record.head.partition).or_default().push(place);
             }
             each(bytes);
             Ok(())
@@ -59,12 +68,15 @@ impl TailIndex {
         Ok(Self { reader: tail.reader(), places })
     }
 
-    /// Installs the partition's records of the tail.
+    /// Installs the partition's records of the tail that its snapshot does not hold. ORDER: those that it holds are not
+    /// even read: the journal may have recycled their segments since the start, while others were opened and cut.
     fn replay(&self, partition: &mut Partition, catalog: &Catalog) -> Result<(), OpenError> {
         let id = partition.id;
         let content = |cause| OpenError::Content { partition: id, cause };
         let mut block: Option<(BlockAt, Vec<u8>)> = None;
-        for (at, range) in self.places.get(&id).map_or(&[][..], Vec::as_slice) {
+        let cut = partition.pseq;
+        let places = self.places.get(&id).map_or(&[][..], Vec::as_slice);
+        for Place { block: at, range, .. } in places.iter().filter(|place| place.pseq > cut) {
             if block.as_ref().is_none_or(|(held, _)| held != at) {
                 block = Some((*at, self.reader.read(*at)?));
             }
@@ -183,5 +195,68 @@ fn deliver(source: &OpenerSource, id: PartitionId) -> bool {
             source.failure.raise(&format!("partition {id} can't be opened: {error}"));
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{CatalogVersion, Millis, OwnershipEpoch, ProfileKey, ShardId};
+    use crate::store::disk::Disk;
+    use crate::store::journal::{Block, Journal, JournalConfig};
+    use crate::store::memory::MemoryDisk;
+    use crate::wire::record::{Head, RecordKind, put_plain_record, spans};
+
+    const FIRST: PartitionId = PartitionId(0);
+    const SECOND: PartitionId = PartitionId(1);
+
+    fn config() -> JournalConfig {
+        JournalConfig { segment_bytes: 64 << 10, ..JournalConfig::default() }
+    }
+
+    fn record(partition: PartitionId, pseq: u64) -> Vec<u8> {
+        let head = Head {
+            kind: RecordKind::Ownership,
+            partition,
+            pseq: Pseq(pseq),
+            engine_time: Millis(0),
+            catalog: CatalogVersion(0),
+            epoch: OwnershipEpoch(0),
+            key: ProfileKey(0),
+        };
+        let mut bytes = Vec::new();
+        put_plain_record(&mut bytes, &head, &[]);
+        bytes
+    }
+
+    #[test]
+    fn what_the_snapshot_holds_is_not_read_from_the_tail() {
+        let disk = MemoryDisk::new();
+        let (journal, _) = Journal::open(Arc::new(disk.clone()), 1, config(), spans).expect("opens");
+        let mut lane = journal.take_lane(0).expect("first take");
+        for pseq in 1..=3 {
+            let bytes = [record(FIRST, pseq), record(SECOND, pseq)].concat();
+            let spans = spans(&bytes);
+            lane.write_group(&[Block::new(ShardId(0), pseq, 0, bytes, spans)]).expect("writes");
+        }
+        let snapshots = SnapshotStore::open(Arc::new(disk.clone())).expect("opens");
+        let mut second = Partition::new(SECOND);
+        second.pseq = Pseq(3);
+        let mut parts = Vec::new();
+        second.put_parts(&mut parts);
+        let mut writer = snapshots.begin(SECOND, second.pseq, &[]).expect("begins");
+        writer.parts(&parts).expect("writes");
+        snapshots.publish(vec![writer.finish(Millis::NEVER).expect("finishes")]).expect("publishes");
+        drop(lane);
+
+        let (_, tail) = Journal::open(Arc::new(disk.clone()), 1, config(), spans).expect("opens");
+        let tail = TailIndex::build(&tail, |_| {}).expect("reads");
+        let catalog = Catalog::default();
+        // The first partition was opened and cut meanwhile, so nobody needs the segments any more: they are recycled.
+        for name in disk.list("journal/lane-00").expect("lists") {
+            disk.remove(&format!("journal/lane-00/{name}")).expect("removes");
+        }
+        assert!(open_partition(FIRST, &snapshots, &tail, &catalog).is_err(), "the tail is gone");
+        assert_eq!(open_partition(SECOND, &snapshots, &tail, &catalog).expect("opens").pseq, Pseq(3));
     }
 }

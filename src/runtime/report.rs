@@ -6,9 +6,7 @@ use crate::domain::catalog::{Catalog, VersionStatus};
 use crate::domain::ids::JourneyId;
 use crate::domain::journey::program::Program;
 use crate::domain::step::{DiscardReason, ExitReason, Failure, MessageOutcome, Path, Step, StepKind};
-use crate::runtime::partition::counts::{
-    Counts, DISCARD_REASONS, EXIT_REASONS, MessageCounts, NodeCounts, VersionCounts,
-};
+use crate::runtime::partition::counts::{Counts, MessageCounts, NodeCounts, VersionCounts};
 use crate::runtime::projection::HistoryEntry;
 use crate::runtime::view::{
     JourneyReport, JourneySummary, MessageReport, NodeReport, Report, TimelineItem, VersionSummary,
@@ -57,11 +55,11 @@ fn version_report(program: &Program, counts: &VersionCounts) -> JourneyReport {
         errors: counts.errors(),
         ..JourneyReport::default()
     };
-    for (index, reason) in EXIT_REASONS.iter().enumerate() {
-        report.exited.insert(exit_word(*reason).to_owned(), counts.exited[index]);
+    for reason in ExitReason::ALL {
+        report.exited.insert(exit_word(reason).to_owned(), counts.exited[usize::from(reason.code())]);
     }
-    for (index, reason) in DISCARD_REASONS.iter().enumerate() {
-        report.discarded.insert(discard_word(*reason).to_owned(), counts.discarded[index]);
+    for reason in DiscardReason::ALL {
+        report.discarded.insert(discard_word(reason).to_owned(), counts.discarded[usize::from(reason.code())]);
     }
     for (index, node) in program.nodes.iter().enumerate() {
         let counted = counts.nodes.get(index).copied().unwrap_or_default();

@@ -28,6 +28,15 @@ struct Map {
     shards: Vec<ShardHandle>,
 }
 
+/// Whether a submission may go into mailboxes now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// Yes, if they have room.
+    Now,
+    /// Not yet: it waits as it does for mailboxes.
+    Later,
+}
+
 /// Routes inputs to shards.
 #[derive(Debug)]
 pub struct Router {
@@ -127,11 +136,11 @@ impl Router {
         self.map.read().shards.clone()
     }
 
-    /// Cuts a submission by shard and puts all parts into the mailboxes, or none.
+    /// Cuts a submission by shard and puts all parts into the mailboxes, or none. `room` is asked before each attempt.
     pub async fn submit(
         &self,
         submission: Submission,
-        may_wait: impl Fn() -> Result<(), Refusal>,
+        room: impl Fn() -> Result<Room, Refusal>,
     ) -> Result<tokio::sync::oneshot::Receiver<Verdict>, Refusal> {
         let count = submission.events.len();
         let (ticket, receiver) = Ticket::new(count);
@@ -146,11 +155,12 @@ impl Router {
         let mut events = self.routed(submission);
         let mut waited = Duration::ZERO;
         loop {
-            may_wait()?;
-            events = match self.try_send(events, &ticket) {
-                Ok(()) => return Ok(receiver),
-                Err(back) => back,
-            };
+            if room()? == Room::Now {
+                events = match self.try_send(events, &ticket) {
+                    Ok(()) => return Ok(receiver),
+                    Err(back) => back,
+                };
+            }
             if let Patience::UpTo(limit) = patience
                 && waited >= limit
             {

@@ -145,6 +145,11 @@ impl SnapshotWriter {
         Ok(Self { disk, file: Some(file), path, temporary, published, buffer, pages: 0, parts: 0, sections })
     }
 
+    /// Whether it is to hold every page or changes.
+    pub fn kind(&self) -> SnapshotKind {
+        self.published.kind
+    }
+
     /// Adds a page, replacing it in generations that build on this one.
     pub fn page(&mut self, page: u32, bytes: &[u8]) -> Result<(), StoreError> {
         self.pages += 1;

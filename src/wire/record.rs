@@ -26,7 +26,7 @@ use smol_str::SmolStr;
 
 use crate::domain::ids::{CatalogVersion, Millis, NodeNo, OwnershipEpoch, PartitionId, ProfileKey, Pseq, VersionId};
 use crate::domain::limits;
-use crate::domain::step::{DiscardReason, ExitReason, Failure, MessageOutcome, Path, Step, StepKind};
+use crate::domain::step::{Step, StepKind};
 use crate::wire::cursor::{Cursor, WireError, put_bytes, put_text, put_varint};
 use crate::wire::outbox::{OutboxChange, put_change, read_change};
 
@@ -377,17 +377,15 @@ impl EventView<'_> {
     }
 }
 
-const ARRIVED: u8 = 2;
-
-/// Appends a step.
+/// Appends a step; its codes are those of [`StepKind::code`].
 pub fn put_step(out: &mut Vec<u8>, step: &Step) {
     put_varint(out, u64::from(step.version.0));
     out.extend_from_slice(&step.node.0.to_le_bytes());
     put_varint(out, u64::from(step.ordinal));
-    let (code, detail) = step_code(step.kind);
+    let (code, detail) = step.kind.code();
     out.push(code);
     out.extend_from_slice(&detail.to_le_bytes());
-    if code == ARRIVED {
+    if code == StepKind::ARRIVED {
         out.extend_from_slice(&step.due.0.to_le_bytes());
     }
 }
@@ -399,94 +397,8 @@ pub fn read_step(cursor: &mut Cursor<'_>) -> Result<Step, WireError> {
     let ordinal = cursor.varint_u32("step ordinal")?;
     let code = cursor.u8("step code")?;
     let detail = cursor.u16("step detail")?;
-    let kind = step_kind(code, detail)?;
-    let due = if code == ARRIVED { Millis(cursor.i64("step due")?) } else { Millis::NEVER };
+    let kind = StepKind::from_code(code, detail)
+        .ok_or_else(|| WireError::invalid("step", format!("code {code}, detail {detail}")))?;
+    let due = if code == StepKind::ARRIVED { Millis(cursor.i64("step due")?) } else { Millis::NEVER };
     Ok(Step { version, node, ordinal, kind, due })
-}
-
-/// Codes are stored: never change or reuse one.
-fn step_code(kind: StepKind) -> (u8, u16) {
-    match kind {
-        StepKind::Entered => (1, 0),
-        StepKind::Arrived => (ARRIVED, 0),
-        StepKind::Left(Path::Then) => (3, 0),
-        StepKind::Left(Path::Otherwise) => (3, 1),
-        StepKind::Left(Path::WaitEnded) => (3, 2),
-        StepKind::Left(Path::EventReceived) => (3, 3),
-        StepKind::Left(Path::TimedOut) => (3, 4),
-        StepKind::Left(Path::Branch(index)) => (4, index),
-        StepKind::Exited(reason) => (
-            5,
-            match reason {
-                ExitReason::Completed => 0,
-                ExitReason::Criteria => 1,
-                ExitReason::Timeout => 2,
-                ExitReason::Stopped => 3,
-            },
-        ),
-        StepKind::Failed(failure) => (
-            6,
-            match failure {
-                Failure::Expression => 0,
-                Failure::VisitLimit => 1,
-                Failure::StepLimit => 2,
-                Failure::InstanceTooLarge => 3,
-            },
-        ),
-        StepKind::Discarded(reason) => (
-            7,
-            match reason {
-                DiscardReason::AlreadyInJourney => 0,
-                DiscardReason::ReentranceNotAllowed => 1,
-                DiscardReason::EntryFilterError => 2,
-                DiscardReason::TooManyInstances => 3,
-            },
-        ),
-        StepKind::Message { message, outcome } => (
-            match outcome {
-                MessageOutcome::Requested => 8,
-                MessageOutcome::Excluded => 9,
-                MessageOutcome::Sent => 10,
-                MessageOutcome::Failed => 11,
-                MessageOutcome::InDoubt => 12,
-                MessageOutcome::Cancelled => 13,
-                MessageOutcome::Resolved => 14,
-            },
-            message,
-        ),
-    }
-}
-
-fn step_kind(code: u8, detail: u16) -> Result<StepKind, WireError> {
-    let message = |outcome| StepKind::Message { message: detail, outcome };
-    Ok(match (code, detail) {
-        (1, _) => StepKind::Entered,
-        (ARRIVED, _) => StepKind::Arrived,
-        (3, 0) => StepKind::Left(Path::Then),
-        (3, 1) => StepKind::Left(Path::Otherwise),
-        (3, 2) => StepKind::Left(Path::WaitEnded),
-        (3, 3) => StepKind::Left(Path::EventReceived),
-        (3, 4) => StepKind::Left(Path::TimedOut),
-        (4, index) => StepKind::Left(Path::Branch(index)),
-        (5, 0) => StepKind::Exited(ExitReason::Completed),
-        (5, 1) => StepKind::Exited(ExitReason::Criteria),
-        (5, 2) => StepKind::Exited(ExitReason::Timeout),
-        (5, 3) => StepKind::Exited(ExitReason::Stopped),
-        (6, 0) => StepKind::Failed(Failure::Expression),
-        (6, 1) => StepKind::Failed(Failure::VisitLimit),
-        (6, 2) => StepKind::Failed(Failure::StepLimit),
-        (6, 3) => StepKind::Failed(Failure::InstanceTooLarge),
-        (7, 0) => StepKind::Discarded(DiscardReason::AlreadyInJourney),
-        (7, 1) => StepKind::Discarded(DiscardReason::ReentranceNotAllowed),
-        (7, 2) => StepKind::Discarded(DiscardReason::EntryFilterError),
-        (7, 3) => StepKind::Discarded(DiscardReason::TooManyInstances),
-        (8, _) => message(MessageOutcome::Requested),
-        (9, _) => message(MessageOutcome::Excluded),
-        (10, _) => message(MessageOutcome::Sent),
-        (11, _) => message(MessageOutcome::Failed),
-        (12, _) => message(MessageOutcome::InDoubt),
-        (13, _) => message(MessageOutcome::Cancelled),
-        (14, _) => message(MessageOutcome::Resolved),
-        (code, detail) => return Err(WireError::invalid("step", format!("code {code}, detail {detail}"))),
-    })
 }

@@ -21,7 +21,7 @@ use crate::domain::journey::duration;
 use crate::domain::journey::findings::{Findings, PUBLISHED};
 use crate::domain::journey::program::{Program, Reentry};
 use crate::domain::journey::source::{Kind, Resources, read};
-use crate::domain::journey::suggest::did_you_mean;
+use crate::domain::suggest::did_you_mean;
 
 /// What publishing a set of files changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -10,8 +10,9 @@ use minijinja::machinery::{Span, Token, parse, tokenize};
 use smol_str::SmolStr;
 
 use super::filters::{FILTERS, FUNCTIONS, MAPPED, TESTS};
-use crate::domain::expression::{FieldPath, Fields, Root, Schemas, SourceError, Type, nearest};
+use crate::domain::expression::{FieldPath, Fields, Root, Schemas, SourceError, Type};
 use crate::domain::limits;
+use crate::domain::suggest::{did_you_mean, nearest};
 
 /// Checks `source`; the fields it reads, sorted.
 pub(super) fn check(source: &str, schemas: &Schemas) -> Result<Vec<FieldPath>, Vec<SourceError>> {
@@ -492,7 +493,7 @@ impl Checker<'_> {
         let suggestion = if FILTERS.contains(&name) && code == "unknown_function" {
             Some(format!("write `value|{name}`"))
         } else {
-            nearest(name, known.iter().copied()).map(|near| format!("did you mean `{near}`?"))
+            did_you_mean(name, known.iter().copied())
         };
         self.report(offset, code, format!("unknown {kind} `{name}`"), suggestion);
     }

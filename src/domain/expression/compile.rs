@@ -15,8 +15,8 @@ use super::code::{
 };
 use super::parse::{self, At, Places};
 use super::read::Instant;
-use super::suggest::nearest;
 use super::types::{FieldPath, Fields, Root, Schemas, SourceError, Type};
+use crate::domain::suggest::{did_you_mean, nearest};
 use crate::domain::value::{Map, Value};
 
 /// What compiling gives.
@@ -188,11 +188,8 @@ impl Compiler<'_> {
         }
         let message = format!("unknown name `{name}`");
         let words = Root::ALL.iter().map(|root| root.word()).chain(["now"]);
-        let suggestion = match nearest(name, words) {
-            Some(word) => Some(format!("did you mean `{word}`?")),
-            None => Some(self.home_of(name)),
-        };
-        self.report(At::Node(id), Problem { code: "unknown_root", message, suggestion })
+        let suggestion = did_you_mean(name, words).unwrap_or_else(|| self.home_of(name));
+        self.report(At::Node(id), Problem { code: "unknown_root", message, suggestion: Some(suggestion) })
     }
 
     /// Where a name that stands alone could belong.

@@ -8,9 +8,9 @@ use cel::common::ast::{CallExpr, IdedExpr};
 use super::code::{Code, Typed, run_text};
 use super::compile::{Compiler, Problem, bridge};
 use super::parse::At;
-use super::suggest::nearest;
 use super::time;
 use super::types::Type;
+use crate::domain::suggest::{did_you_mean, nearest};
 
 /// Functions called as `name(argument)`.
 const GLOBAL: [&str; 8] = ["size", "int", "double", "string", "bool", "timestamp", "duration", "has"];
@@ -97,7 +97,7 @@ impl Compiler<'_> {
                 "uint" => Some("did you mean `int`?".to_owned()),
                 "date" | "datetime" | "toDateTime" => Some("did you mean `timestamp`?".to_owned()),
                 "now" => Some("write `now` without brackets".to_owned()),
-                _ => nearest(name, GLOBAL).map(|name| format!("did you mean `{name}`?")),
+                _ => did_you_mean(name, GLOBAL),
             };
             let message = format!("unknown function `{name}`");
             return self.report(at, Problem { code: "unknown_function", message, suggestion });

@@ -37,7 +37,6 @@ mod operators;
 mod parse;
 mod read;
 mod scope;
-mod suggest;
 mod time;
 mod types;
 
@@ -47,5 +46,3 @@ mod tests;
 pub use expr::Expr;
 pub use scope::{EvalError, Scope};
 pub use types::{FieldPath, Fields, Root, Schemas, SourceError, Type};
-
-pub(in crate::domain) use suggest::nearest;

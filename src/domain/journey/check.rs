@@ -6,8 +6,8 @@ use crate::domain::journey::definition::{JourneyDefinition, NodeForm};
 use crate::domain::journey::duration::print;
 use crate::domain::journey::findings::{At, Findings};
 use crate::domain::journey::graph::{Edge, Graph};
-use crate::domain::journey::suggest::did_you_mean;
 use crate::domain::limits;
+use crate::domain::suggest::did_you_mean;
 
 use smol_str::SmolStr;
 

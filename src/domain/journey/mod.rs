@@ -9,7 +9,6 @@ pub mod findings;
 pub mod graph;
 pub mod program;
 pub mod source;
-pub mod suggest;
 
 #[cfg(test)]
 mod laws;

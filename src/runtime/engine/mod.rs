@@ -23,7 +23,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::delivery::{Recorded, ReportSink, Stopped};
 use crate::runtime::failure::Failure;
 use crate::runtime::projection::History;
-use crate::runtime::router::Router;
+use crate::runtime::router::{Room, Router};
 use crate::runtime::shard::input::ShardInput;
 use crate::runtime::view::Health;
 use crate::store::journal::Journal;
@@ -155,13 +155,15 @@ impl Core {
         Ok(())
     }
 
-    /// Whether a submission may be put into mailboxes now, or may wait for that.
-    fn check_room(&self, patience: Patience) -> Result<(), Refusal> {
+    /// Whether a submission may be put into mailboxes now, or may wait for that. A journal whose tail is at its bound
+    /// takes nothing in until checkpoints have shortened it (design §5): else the disk and the next start would have
+    /// no bound.
+    fn check_room(&self, patience: Patience) -> Result<Room, Refusal> {
         self.check_open()?;
         if self.journal.is_full() && patience != Patience::Unbounded {
             return Err(Refusal::DiskFull);
         }
-        Ok(())
+        Ok(if self.journal.must_wait() { Room::Later } else { Room::Now })
     }
 
     fn engine_now(&self) -> Millis {

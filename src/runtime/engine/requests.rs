@@ -29,12 +29,16 @@ impl Engine {
     /// # Errors
     /// Findings: nothing was published then.
     pub async fn apply(&self, files: Vec<(String, String)>) -> Result<serde_json::Value, RequestError> {
-        let _changing = self.core.changing.lock().await;
-        let (catalog, applied) = self.applied(files)?;
-        if catalog.version != self.core.catalog.load().version {
-            self.install_catalog(catalog).await?;
-        }
-        Ok(serde_json::to_value(&applied).expect("a report has text keys only"))
+        let engine = self.clone();
+        to_the_end(async move {
+            let _changing = engine.core.changing.lock().await;
+            let (catalog, applied) = engine.applied(files)?;
+            if catalog.version != engine.core.catalog.load().version {
+                engine.install_catalog(catalog).await?;
+            }
+            Ok(serde_json::to_value(&applied).expect("a report has text keys only"))
+        })
+        .await
     }
 
     /// What `apply` would do.
@@ -74,7 +78,7 @@ impl Engine {
     /// # Errors
     /// It is not known, or its state forbids it.
     pub async fn stop_journey(&self, name: &str, version: Option<u32>) -> Result<JourneySummary, RequestError> {
-        self.change_journey(name, |catalog| catalog.stop(name, version)).await
+        self.change_journey(name, move |catalog, name| catalog.stop(name, version)).await
     }
 
     /// Closes a journey to new entries, or one version of it.
@@ -82,20 +86,25 @@ impl Engine {
     /// # Errors
     /// It is not known, or its state forbids it.
     pub async fn close_journey(&self, name: &str, version: Option<u32>) -> Result<JourneySummary, RequestError> {
-        self.change_journey(name, |catalog| catalog.close(name, version)).await
+        self.change_journey(name, move |catalog, name| catalog.close(name, version)).await
     }
 
     async fn change_journey(
         &self,
         name: &str,
-        change: impl FnOnce(&Catalog) -> Result<Catalog, CatalogError>,
+        change: impl FnOnce(&Catalog, &str) -> Result<Catalog, CatalogError> + Send + 'static,
     ) -> Result<JourneySummary, RequestError> {
-        let _changing = self.core.changing.lock().await;
-        let not_found = || RequestError::NotFound { what: "journey", name: name.to_owned() };
-        let journey = self.catalog().journey_id(name).ok_or_else(not_found)?;
-        let changed = change(&self.core.catalog.load()).map_err(|e| RequestError::Conflict(e.to_string()))?;
-        self.install_catalog(changed).await?;
-        Ok(summary(&self.tally().await?, &self.catalog(), journey))
+        let (engine, name) = (self.clone(), name.to_owned());
+        to_the_end(async move {
+            let _changing = engine.core.changing.lock().await;
+            let not_found = || RequestError::NotFound { what: "journey", name: name.clone() };
+            let journey = engine.catalog().journey_id(&name).ok_or_else(not_found)?;
+            let changed =
+                change(&engine.core.catalog.load(), &name).map_err(|e| RequestError::Conflict(e.to_string()))?;
+            engine.install_catalog(changed).await?;
+            Ok(summary(&engine.tally().await?, &engine.catalog(), journey))
+        })
+        .await
     }
 
     /// All journeys.
@@ -229,11 +238,15 @@ impl Engine {
     /// # Errors
     /// It is not in doubt (any more).
     pub async fn resolve_delivery(&self, id: DeliveryId, resolution: Resolution) -> Result<(), RequestError> {
+        let not_found = || RequestError::NotFound { what: "delivery in doubt", name: id.to_string() };
+        if id.partition.0 >= self.core.router.partition_count() {
+            return Err(not_found());
+        }
         let (told, done) = oneshot::channel();
         self.core.router.send(id.partition, ShardInput::Resolve(id, resolution, told));
         match done.await {
             Ok(true) => Ok(()),
-            Ok(false) => Err(RequestError::NotFound { what: "delivery in doubt", name: id.to_string() }),
+            Ok(false) => Err(not_found()),
             Err(_) => Err(Refusal::Stopping.into()),
         }
     }
@@ -247,6 +260,8 @@ impl Engine {
             return Err(RequestError::Conflict("time can be moved only with `--clock events`".to_owned()));
         }
         let mut advancing = Vec::new();
+        // A partition that moved from a shard whose time is still behind would miss its timers.
+        let _settled = self.core.moving.read().await;
         for shard in self.core.router.shards() {
             let (told, done) = oneshot::channel();
             shard.send(ShardInput::Advance(to.unwrap_or(Millis::NEVER), Some(told)));
@@ -297,7 +312,13 @@ impl Engine {
         if count == 0 || count > SHARDS_MAX {
             return Err(RequestError::Invalid(format!("a server has 1 to {SHARDS_MAX} shards, not {count}")));
         }
-        let changing = self.core.changing.lock().await;
+        let engine = self.clone();
+        to_the_end(async move { engine.spread(count).await }).await?;
+        self.shards().await
+    }
+
+    async fn spread(&self, count: u16) -> Result<(), RequestError> {
+        let _changing = self.core.changing.lock().await;
         let mut all_open = self.core.all_open.clone();
         all_open.wait_for(|open| *open).await.map_err(|_| Refusal::Stopping)?;
         let router = &self.core.router;
@@ -310,11 +331,12 @@ impl Engine {
         for batch in partitions.chunks(MOVES_AT_ONCE) {
             self.move_batch(batch, count).await?;
         }
+        // Questions to all shards are answered before one of them goes.
+        let _moving = self.core.moving.write().await;
         for handle in router.truncate_shards(count) {
             self.retire(handle.id()).await;
         }
-        drop(changing);
-        self.shards().await
+        Ok(())
     }
 
     async fn move_batch(&self, batch: &[PartitionId], count: u16) -> Result<(), RequestError> {
@@ -359,6 +381,15 @@ impl Engine {
             tracing::error!(shard = id.0, "a shard did not end");
         }
     }
+}
+
+/// Runs a change to its end even if whoever asked stops waiting (a client that closes its connection): one given up half
+/// way would leave shards with different catalogs, or a partition between two shards.
+async fn to_the_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, RequestError>> + Send + 'static,
+) -> Result<T, RequestError> {
+    // A task ends early only if it panics or its runtime does.
+    tokio::spawn(change).await.unwrap_or_else(|_| Err(Refusal::Stopping.into()))
 }
 
 /// An answer that tells `value`.

@@ -174,8 +174,10 @@ impl Engine {
             timer_epochs,
         };
         let opener = Opener::start(source, wanted_received)?;
+        // ORDER: the tail is shortened before it is so long that ingest waits for that.
+        let tail_bytes = config.keeper.tail_bytes.min(journal.tail_bytes_max() / 2);
         let keeper_parts = KeeperParts {
-            config: config.keeper,
+            config: KeeperConfig { tail_bytes, ..config.keeper },
             router: Arc::clone(&router),
             journal: journal.clone(),
             snapshots,

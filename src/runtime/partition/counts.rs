@@ -8,21 +8,6 @@ use crate::domain::ids::{NodeNo, VersionId};
 use crate::domain::step::{DiscardReason, ExitReason, Failure, MessageOutcome, Step, StepKind};
 use crate::wire::cursor::{Cursor, WireError, put_varint};
 
-/// Every exit reason, in the order of its counter.
-pub const EXIT_REASONS: [ExitReason; 4] =
-    [ExitReason::Completed, ExitReason::Criteria, ExitReason::Timeout, ExitReason::Stopped];
-/// Every discard reason, in the order of its counter.
-pub const DISCARD_REASONS: [DiscardReason; 4] = [
-    DiscardReason::AlreadyInJourney,
-    DiscardReason::ReentranceNotAllowed,
-    DiscardReason::EntryFilterError,
-    DiscardReason::TooManyInstances,
-];
-/// Every failure, in the order of its counter.
-pub const FAILURES: [Failure; 4] =
-    [Failure::Expression, Failure::VisitLimit, Failure::StepLimit, Failure::InstanceTooLarge];
-const MESSAGE_OUTCOMES: usize = 7;
-
 /// Counters of one node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NodeCounts {
@@ -38,12 +23,12 @@ pub struct NodeCounts {
 
 /// Counters of one message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MessageCounts([u64; MESSAGE_OUTCOMES]);
+pub struct MessageCounts([u64; MessageOutcome::ALL.len()]);
 
 impl MessageCounts {
     /// How often `outcome` was recorded.
     pub fn of(&self, outcome: MessageOutcome) -> u64 {
-        self.0[outcome as usize]
+        self.0[usize::from(outcome.code())]
     }
 }
 
@@ -52,12 +37,12 @@ impl MessageCounts {
 pub struct VersionCounts {
     /// Instances begun.
     pub entered: u64,
-    /// Instances ended, by [`EXIT_REASONS`].
-    pub exited: [u64; 4],
-    /// Instances failed, by [`FAILURES`].
-    pub failed: [u64; 4],
-    /// Entries refused, by [`DISCARD_REASONS`].
-    pub discarded: [u64; 4],
+    /// Instances ended, by [`ExitReason::code`].
+    pub exited: [u64; ExitReason::ALL.len()],
+    /// Instances failed, by [`Failure::code`].
+    pub failed: [u64; Failure::ALL.len()],
+    /// Entries refused, by [`DiscardReason::code`].
+    pub discarded: [u64; DiscardReason::ALL.len()],
     /// By node.
     pub nodes: Vec<NodeCounts>,
     /// By message.
@@ -126,16 +111,16 @@ impl Counts {
             StepKind::Arrived => version.node(step.node).entered += 1,
             StepKind::Left(_) => version.node(step.node).left += 1,
             StepKind::Exited(reason) => {
-                version.exited[reason as usize] += 1;
+                version.exited[usize::from(reason.code())] += 1;
                 version.node(step.node).exited += 1;
             }
             StepKind::Failed(failure) => {
-                version.failed[failure as usize] += 1;
+                version.failed[usize::from(failure.code())] += 1;
                 version.node(step.node).errors += 1;
             }
-            StepKind::Discarded(reason) => version.discarded[reason as usize] += 1,
+            StepKind::Discarded(reason) => version.discarded[usize::from(reason.code())] += 1,
             StepKind::Message { message, outcome } => {
-                grown(&mut version.messages, usize::from(message)).0[outcome as usize] += 1;
+                grown(&mut version.messages, usize::from(message)).0[usize::from(outcome.code())] += 1;
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::domain::step::{MessageOutcome, Step, StepKind};
 use crate::runtime::api::EventStatus;
 use crate::runtime::partition::dedup::Novelty;
 use crate::runtime::partition::install::{TimerList, timers_of};
-use crate::runtime::partition::outbox::state_change;
+use crate::runtime::partition::outbox::{Hand, state_change};
 use crate::runtime::partition::{Partition, chain_share};
 use crate::runtime::view::Resolution;
 use crate::store::timers::TimerEntry;
@@ -161,6 +161,11 @@ impl Partition {
         let Some(row) = self.outbox.get(report.id).cloned() else { return };
         draught.outcome.clear();
         let doubtful = row.state == OutboxState::InDoubt;
+        let is_open = matches!(report.outcome, DeliveryOutcome::AttemptStarted | DeliveryOutcome::AttemptFailed { .. });
+        if doubtful && is_open {
+            // The channel goes on with it after all: each doubt is counted once and resolved once.
+            draught.outcome.steps.push(message_step(&row, MessageOutcome::Resolved));
+        }
         match &report.outcome {
             DeliveryOutcome::AttemptStarted => {
                 let first = row.first_attempt_at.or(Some(about.now));
@@ -207,6 +212,8 @@ impl Partition {
                 draught.outcome.steps.push(message_step(&row, MessageOutcome::Resolved));
                 draught.outbox.push(state_change(&row, OutboxState::Pending, row.first_attempt_at));
                 draught.sends.push(row.id);
+                // ORDER: nobody offers it before this decision is durable, and then once.
+                self.outbox.set_hand(row.id, Hand::Ours);
             }
         }
         self.write_outbox(&row, about, draught);
@@ -339,6 +346,16 @@ impl Partition {
     }
 
     fn cancel(&mut self, instance: InstanceId, draught: &mut Draught) {
+        // Sends decided by this very input are in no outbox yet.
+        let Draught { outbox, outcome, sends, .. } = draught;
+        outbox.retain(|change| match change {
+            OutboxChange::Put(row) if row.id.instance == instance => {
+                outcome.steps.push(message_step(row, MessageOutcome::Cancelled));
+                sends.retain(|id| *id != row.id);
+                false
+            }
+            _ => true,
+        });
         let any = DeliveryId { partition: self.id, instance, ordinal: 0 };
         for id in self.outbox.unattempted(any, instance) {
             let row = self.outbox.get(id).expect("listed just now").clone();

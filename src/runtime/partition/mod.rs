@@ -79,3 +79,6 @@ impl Partition {
 fn chain_share(identity: &str, chain: u64) -> u128 {
     if chain == 0 { 0 } else { crate::domain::ids::stable_hash(&[identity.as_bytes(), &chain.to_le_bytes()]) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! The outbox of a partition: decided messages that have not been answered for. Rows leave only by a journaled result.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use smol_str::SmolStr;
@@ -24,6 +25,11 @@ struct Entry {
 pub struct Outbox {
     rows: BTreeMap<DeliveryId, Entry>,
     by_surface: BTreeMap<Option<SmolStr>, usize>,
+    /// INVARIANT: the rows in [`Hand::Returned`], so that looking for them never walks what channels have.
+    returned: BTreeSet<DeliveryId>,
+    /// The last row of `returned` that was offered: the next turn goes on behind it, so that rows of one surface
+    /// without room do not keep those of others back.
+    offered_last: Option<DeliveryId>,
 }
 
 impl Outbox {
@@ -73,6 +79,7 @@ impl Outbox {
     }
 
     fn remove(&mut self, id: DeliveryId) {
+        self.returned.remove(&id);
         if let Some(entry) = self.rows.remove(&id)
             && let Some(count) = self.by_surface.get_mut(&entry.surface)
         {
@@ -80,11 +87,19 @@ impl Outbox {
         }
     }
 
+    /// Who has the row `id`.
+    pub fn hand(&self, id: DeliveryId) -> Option<Hand> {
+        self.rows.get(&id).map(|e| e.hand)
+    }
+
     /// Notes who has the row.
     pub fn set_hand(&mut self, id: DeliveryId, hand: Hand) {
-        if let Some(entry) = self.rows.get_mut(&id) {
-            entry.hand = hand;
-        }
+        let Some(entry) = self.rows.get_mut(&id) else { return };
+        entry.hand = hand;
+        match hand {
+            Hand::Returned => self.returned.insert(id),
+            Hand::Ours | Hand::Channel => self.returned.remove(&id),
+        };
     }
 
     /// After a start no channel has anything: every row that waits for nobody's decision is to be offered.
@@ -92,16 +107,38 @@ impl Outbox {
         for entry in self.rows.values_mut() {
             entry.hand = Hand::Returned;
         }
+        self.returned = self.rows.keys().copied().collect();
     }
 
-    /// Rows that came back from a channel and wait for nobody's decision, up to `max`.
-    pub fn returned(&self, max: usize) -> Vec<DeliveryId> {
-        self.rows
-            .iter()
-            .filter(|(_, e)| e.hand == Hand::Returned && e.row.state != OutboxState::InDoubt)
-            .map(|(id, _)| *id)
-            .take(max)
-            .collect()
+    /// After a move everything decided is durable, and who was to offer it is gone: rows that no channel has are to be
+    /// offered.
+    pub fn take_ours_back(&mut self) {
+        for (id, entry) in self.rows.iter_mut().filter(|(_, e)| e.hand == Hand::Ours) {
+            entry.hand = Hand::Returned;
+            self.returned.insert(*id);
+        }
+    }
+
+    /// Whether a row waits to be offered again.
+    pub fn has_returned(&self) -> bool {
+        !self.returned.is_empty()
+    }
+
+    /// Rows that no channel has and one should, up to `max`, each in its turn. Those in doubt are nobody's any more
+    /// until they are decided about.
+    pub fn take_returned(&mut self, max: usize) -> Vec<DeliveryId> {
+        let after = self.offered_last.map_or(Bound::Unbounded, Bound::Excluded);
+        let behind = self.returned.range((after, Bound::Unbounded));
+        let before = self.offered_last.into_iter().flat_map(|last| self.returned.range(..=last));
+        let taken: Vec<DeliveryId> = behind.chain(before).take(max).copied().collect();
+        self.offered_last = taken.last().copied();
+        let rows = &self.rows;
+        let (open, doubtful): (Vec<_>, Vec<_>) =
+            taken.into_iter().partition(|id| rows.get(id).is_some_and(|e| e.row.state != OutboxState::InDoubt));
+        for id in doubtful {
+            self.set_hand(id, Hand::Ours);
+        }
+        open
     }
 
     /// Rows of `instance` of which no attempt began: no channel has them, or the channel journals attempts and has not.
@@ -142,7 +179,7 @@ impl Outbox {
 /// Who has a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hand {
-    /// We do: its record is not durable yet.
+    /// We do: its record is not durable yet, or it waits for somebody's decision.
     Ours,
     /// A channel.
     Channel,
@@ -153,4 +190,59 @@ pub enum Hand {
 /// The change that sets how far `row` has come.
 pub fn state_change(row: &OutboxRow, state: OutboxState, first_attempt_at: Option<Millis>) -> OutboxChange {
     OutboxChange::State { id: row.id, state, first_attempt_at }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::content::RenderInput;
+    use crate::domain::ids::{MessageId, NodeNo, PartitionId, VersionId};
+
+    fn row(n: u128) -> OutboxRow {
+        OutboxRow {
+            id: DeliveryId { partition: PartitionId(0), instance: InstanceId(n), ordinal: 0 },
+            profile: "crm:1".into(),
+            version: VersionId(0),
+            node: NodeNo(0),
+            entry_ordinal: 1,
+            message: 0,
+            message_id: MessageId(0),
+            channel: Channel::Webhook,
+            recipient: SmolStr::default(),
+            input: RenderInput::default(),
+            decided_at: Millis(0),
+            state: OutboxState::Pending,
+            first_attempt_at: None,
+        }
+    }
+
+    #[test]
+    fn rows_without_room_do_not_keep_others_back() {
+        let mut outbox = Outbox::default();
+        for n in 0..10 {
+            outbox.install(&OutboxChange::Put(Box::new(row(n))), |_| None);
+        }
+        outbox.take_all_back();
+        let mut offered = BTreeSet::new();
+        for _ in 0..4 {
+            // None of them finds room: all stay returned.
+            offered.extend(outbox.take_returned(3));
+        }
+        assert_eq!(offered.len(), 10);
+        assert_eq!(outbox.take_returned(100).len(), 10);
+    }
+
+    #[test]
+    fn what_a_channel_has_is_not_offered_again() {
+        let mut outbox = Outbox::default();
+        for n in 0..3 {
+            outbox.install(&OutboxChange::Put(Box::new(row(n))), |_| None);
+        }
+        outbox.set_hand(row(0).id, Hand::Channel);
+        outbox.take_ours_back();
+        outbox.install(&OutboxChange::Gone(row(1).id), |_| None);
+        assert_eq!(outbox.take_returned(9), [row(2).id]);
+        outbox.set_hand(row(2).id, Hand::Channel);
+        assert!(!outbox.has_returned());
+    }
 }

@@ -96,8 +96,12 @@ pub struct Shard {
     leaving: Vec<Leaving>,
     /// Rows came back from a channel: offer them again.
     offer_again: bool,
+    /// The partition whose rows are next.
+    offer_from: usize,
     /// Stopped versions whose instances are being ended: partition index and slot to go on from.
     sweep: Option<(Vec<VersionId>, u16, usize)>,
+    /// The last block filled up before time had its turn.
+    time_is_owed: bool,
     failed: bool,
     ports: Box<dyn Ports>,
 }
@@ -129,7 +133,9 @@ impl Shard {
             checkpoints: Checkpoints::default(),
             leaving: Vec::new(),
             offer_again: false,
+            offer_from: 0,
             sweep: None,
+            time_is_owed: false,
             failed: false,
             ports,
         }
@@ -167,6 +173,9 @@ impl Shard {
         if self.config.decide.firing == Firing::Engine {
             self.now = self.now.max(now);
         }
+        if std::mem::take(&mut self.time_is_owed) && self.has_room() {
+            self.pass_time();
+        }
         while self.has_room() {
             let Some(input) = self.inbox.pop_front() else { break };
             if let Some(unfinished) = self.handle(input) {
@@ -174,14 +183,24 @@ impl Shard {
                 break;
             }
         }
-        if self.config.decide.firing == Firing::Engine {
-            self.fire_due();
+        if self.has_room() {
+            self.pass_time();
+        } else {
+            // Under steady load every block fills with inputs: what time brings has the next one first.
+            self.time_is_owed = true;
         }
-        self.sweep_some();
         self.capture_some();
         self.offer_some();
         self.seal();
         self.let_go();
+    }
+
+    /// What happens without an input: due timers, and ends of instances of stopped versions.
+    fn pass_time(&mut self) {
+        if self.config.decide.firing == Firing::Engine {
+            self.fire_due();
+        }
+        self.sweep_some();
     }
 
     /// The block that covers everything decided so far.
@@ -239,6 +258,12 @@ impl Shard {
         self.inbox.clear();
         self.releases.clear();
         self.leaving.clear();
+        // Tickets and questions dropped here tell who waits for them.
+        for seat in &mut self.seats {
+            if let Seat::Expected(waiting) = seat {
+                waiting.clear();
+            }
+        }
     }
 
     /// Handles one input; gives back what is left of it if the block is full.
@@ -273,7 +298,12 @@ impl Shard {
             ShardInput::WriteCatalog(payload, told) => self.write_catalog(&payload, told),
             ShardInput::Advance(to, told) => return self.handle_advance(to, told),
             ShardInput::Expect(partition) => self.expect(partition),
-            ShardInput::Release(partition, to) => self.begin_leaving(partition, to),
+            ShardInput::Release(partition, to) => {
+                // One that is still on its way goes on when it has come, behind the inputs that wait for it.
+                if self.waits(partition, ShardInput::Release(partition, to)).is_some() {
+                    self.begin_leaving(partition, to);
+                }
+            }
             ShardInput::Checkpoint(partition, extent, need) => self.begin_checkpoint(partition, extent, need),
             ShardInput::SuspectTimers(partition) => {
                 if let Some(partition) = self.partition_mut(partition) {
@@ -346,6 +376,7 @@ impl Shard {
             Err(error) => self.corrupt(routed.partition, &error),
         }
         self.take_draught();
+        self.lower_next_slot(routed.partition);
         self.ports.handled(room);
         1
     }
@@ -459,6 +490,7 @@ impl Shard {
             self.corrupt(id, &error);
         }
         self.take_draught();
+        self.lower_next_slot(id);
     }
 
     fn corrupt(&mut self, partition: PartitionId, error: &WireError) {

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use crate::domain::apply::Firing;
 use crate::domain::catalog::VersionStatus;
 use crate::domain::effect::OutboxState;
-use crate::domain::ids::{DeliveryId, OwnershipEpoch, PartitionId, ShardId, VersionId};
+use crate::domain::ids::{DeliveryId, Millis, OwnershipEpoch, PartitionId, ShardId, VersionId};
 use crate::runtime::delivery::{Job, Sender, Standing};
 use crate::runtime::horizon::open_until;
 use crate::runtime::partition::Partition;
@@ -15,6 +15,7 @@ use crate::runtime::partition::outbox::Hand;
 use crate::runtime::shard::input::{Origin, ShardInput};
 use crate::runtime::shard::releases::Release;
 use crate::runtime::shard::{Seat, Shard, Waiting, WaitingInput};
+use crate::store::timers::SlotNo;
 
 /// A partition on its way out.
 #[derive(Debug)]
@@ -29,6 +30,9 @@ impl Shard {
     pub(super) fn waits(&mut self, id: PartitionId, input: ShardInput) -> Option<ShardInput> {
         match self.seats.get_mut(usize::from(id.0)) {
             Some(Seat::Expected(waiting)) => {
+                if waiting.is_empty() {
+                    self.ports.want(id);
+                }
                 waiting.push_back(Waiting::Other(Box::new(WaitingInput(input))));
                 None
             }
@@ -39,8 +43,13 @@ impl Shard {
     }
 
     pub(super) fn expect(&mut self, id: PartitionId) {
-        if let Some(seat @ Seat::Absent) = self.seats.get_mut(usize::from(id.0)) {
-            *seat = Seat::Expected(VecDeque::new());
+        match self.seats.get_mut(usize::from(id.0)) {
+            Some(seat @ Seat::Absent) => *seat = Seat::Expected(VecDeque::new()),
+            // On its way here, to go on from here (the release waits before this), and to come back.
+            Some(Seat::Expected(waiting)) => {
+                waiting.push_back(Waiting::Other(Box::new(WaitingInput(ShardInput::Expect(id)))));
+            }
+            Some(Seat::Open(_)) | None => {}
         }
     }
 
@@ -59,8 +68,9 @@ impl Shard {
             return;
         }
         self.open_near(&mut partition);
-        if origin == Origin::Opened {
-            partition.outbox.take_all_back();
+        match origin {
+            Origin::Opened => partition.outbox.take_all_back(),
+            Origin::Moved => partition.outbox.take_ours_back(),
         }
         self.offer_again = true;
         let may_hold_stopped = self.holds_stopped(&partition);
@@ -78,8 +88,9 @@ impl Shard {
     fn open_near(&mut self, partition: &mut Partition) {
         let until = match self.config.decide.firing {
             Firing::Engine => open_until(self.now),
-            // On the events' clock slots open as its time comes to them.
-            Firing::Due => partition.horizon.opened_until(),
+            // On the events' clock slots open as its time comes to them. The owner before may have been behind.
+            Firing::Due if self.now == Millis::MIN => partition.horizon.opened_until(),
+            Firing::Due => SlotNo::of(self.now).next(),
         };
         let near = partition.horizon.open_from_rows(until, partition.table.timers());
         for timer in near {
@@ -155,6 +166,9 @@ impl Shard {
     pub(super) fn offer(&mut self, id: DeliveryId) {
         let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(id.partition.0)) else { return };
         let Some(row) = partition.outbox.get(id).cloned() else { return };
+        if partition.outbox.hand(id) == Some(Hand::Channel) {
+            return;
+        }
         let standing = match row.state {
             OutboxState::Pending => Standing::Fresh,
             OutboxState::Started => Standing::Resumed,
@@ -176,19 +190,32 @@ impl Shard {
         self.offer_again |= hand == Hand::Returned;
     }
 
-    /// Offers again what channels had no room for.
+    /// Offers again what channels had no room for: some rows a turn, partition after partition.
     pub(super) fn offer_some(&mut self) {
         if !std::mem::take(&mut self.offer_again) {
             return;
         }
-        let returned: Vec<DeliveryId> =
-            self.seats.iter().filter_map(Seat::open).flat_map(|p| p.outbox.returned(OFFERS_PER_TURN)).collect();
-        self.offer_again = returned.len() >= OFFERS_PER_TURN;
-        for id in returned {
-            self.offer(id);
+        let mut left = OFFERS_PER_TURN;
+        for _ in 0..self.seats.len() {
+            let Some(Seat::Open(partition)) = self.seats.get_mut(self.offer_from) else {
+                self.offer_from = (self.offer_from + 1) % self.seats.len();
+                continue;
+            };
+            let returned = partition.outbox.take_returned(left.min(OFFERS_PER_PARTITION));
+            left -= returned.len();
+            for id in returned {
+                self.offer(id);
+            }
+            self.offer_from = (self.offer_from + 1) % self.seats.len();
+            if left == 0 {
+                break;
+            }
         }
+        self.offer_again = self.seats.iter().filter_map(Seat::open).any(|p| p.outbox.has_returned());
     }
 }
 
-/// Rows of one partition offered again in one turn.
-const OFFERS_PER_TURN: usize = 64;
+/// Rows offered again in one turn: about 50 µs.
+const OFFERS_PER_TURN: usize = 256;
+/// Those of one partition.
+const OFFERS_PER_PARTITION: usize = 64;

@@ -1,5 +1,8 @@
 //! The shard stepped by hand: what leaves, and when.
 
+mod crossings;
+mod time;
+
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -32,6 +35,10 @@ kind: event
 name: stop
 schema: {}
 ---
+kind: event
+name: linger
+schema: {}
+---
 kind: message
 name: hello
 channel: log
@@ -54,6 +61,17 @@ exit: [ { event: stop } ]
 start: pause
 nodes:
   pause: { wait: 10h, then: done }
+  done: { end: true }
+---
+kind: journey
+name: lingering
+entry: { event: linger }
+exit: [ { event: stop } ]
+start: pause
+nodes:
+  pause: { wait: 30m, then: send }
+  send: { message: hello, then: rest }
+  rest: { wait: 10h, then: done }
   done: { end: true }
 "#;
 
@@ -125,20 +143,26 @@ impl Bench {
     }
 
     fn with(partition: Partition, origin: Origin, seen: Recorder) -> Self {
+        Self::of(vec![partition], origin, seen, Firing::Engine)
+    }
+
+    fn of(partitions: Vec<Partition>, origin: Origin, seen: Recorder, firing: Firing) -> Self {
         let file = SourceFile { name: "journey.yaml".to_owned(), text: JOURNEY.to_owned() };
         let (catalog, _) = Catalog::default().apply(&[file], Millis(0)).expect("has no errors");
         let decide = DecideConfig {
             id_window_ms: 60_000,
             ids_max: 1_000,
             outbox_rows_max: 1_000,
-            firing: Firing::Engine,
+            firing,
             hash_key: HashKey::FIXED,
         };
-        let config = ShardConfig { id: ShardId(0), partitions: 1, decide };
+        let config = ShardConfig { id: ShardId(0), partitions: partitions.len() as u16, decide };
         let mut shard = Shard::new(config, Arc::new(catalog), Box::new(seen.clone()));
         let now = Millis(1_700_000_000_000);
         shard.turn(now);
-        shard.take(ShardInput::Arrive(Box::new(partition), origin));
+        for partition in partitions {
+            shard.take(ShardInput::Arrive(Box::new(partition), origin));
+        }
         Self { shard, seen, sequence: 0, now }
     }
 

@@ -58,13 +58,24 @@ impl Shard {
             self.corrupt(entry.partition, &error);
         }
         self.take_draught();
+        self.lower_next_slot(entry.partition);
+    }
+
+    /// Events' clock: a decision may have set a timer in a slot before those known so far.
+    pub(super) fn lower_next_slot(&mut self, id: PartitionId) {
+        if self.config.decide.firing == Firing::Due
+            && let Some(slot) = self.partition(id).and_then(|p| p.horizon.first_live_slot())
+        {
+            self.next_slot = self.next_slot.min(slot);
+        }
     }
 
     /// Events' clock: moves time to `to` through every due instant. False if the block filled up before.
     pub(super) fn time_reaches(&mut self, to: Millis) -> bool {
-        if self.config.decide.firing == Firing::Engine || to <= self.now {
+        if self.config.decide.firing == Firing::Engine || (to <= self.now && !self.is_behind()) {
             return true;
         }
+        let to = to.max(self.now);
         loop {
             while let Some(entry) = self.due.pop_front() {
                 if !self.has_room() {
@@ -74,7 +85,7 @@ impl Shard {
                 self.fire(&entry, entry.due);
             }
             let due = self.wheel.next_due();
-            let slot = self.next_live_slot();
+            let slot = self.next_live_slot(to);
             // A slot opens before anything in it, or at its start, can be next.
             if slot.is_some_and(|slot| slot.start() <= to && due.is_none_or(|due| slot.start() <= due)) {
                 self.open_from_rows(slot.expect("just seen").next());
@@ -97,10 +108,17 @@ impl Shard {
         true
     }
 
-    /// The first slot beyond the horizon with a live timer, over all partitions.
-    fn next_live_slot(&mut self) -> Option<SlotNo> {
-        let wheel_due = self.wheel.next_due();
-        if wheel_due.is_some_and(|due| SlotNo::of(due) < self.next_slot) {
+    /// Events' clock: whether something due at or before its time has not fired: the block filled up, or it came with a
+    /// partition whose owner before was behind.
+    fn is_behind(&self) -> bool {
+        !self.due.is_empty() || self.wheel.next_due().is_some_and(|due| due <= self.now)
+    }
+
+    /// The first slot beyond the horizon with a live timer, over all partitions, if anything in it comes by `to` and
+    /// before everything in the wheel.
+    fn next_live_slot(&mut self, to: Millis) -> Option<SlotNo> {
+        let until = self.wheel.next_due().map_or(to, |due| due.min(to));
+        if self.next_slot.start() > until {
             return None;
         }
         let first = self.seats.iter().filter_map(Seat::open).filter_map(|p| p.horizon.first_live_slot()).min();

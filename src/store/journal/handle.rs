@@ -129,9 +129,17 @@ impl Journal {
         self.shared.lanes.iter().map(|lane| lane.ledger.lock().held_count()).sum()
     }
 
-    /// Whether the tail is so long that ingest must wait for snapshots.
+    /// Whether the tail is so long that ingest must wait for snapshots. Never because of the segments being written:
+    /// no snapshot would let go of them, so whoever waited would wait for ever.
     pub fn must_wait(&self) -> bool {
-        self.tail_bytes() >= self.shared.config.tail_bytes_max
+        let ledgers = || self.shared.lanes.iter().map(|lane| lane.ledger.lock());
+        let used: u64 = ledgers().map(|ledger| ledger.used()).sum();
+        used >= self.shared.config.tail_bytes_max && ledgers().any(|ledger| ledger.has_complete())
+    }
+
+    /// Bytes of groups at which [`Journal::must_wait`] says so.
+    pub fn tail_bytes_max(&self) -> u64 {
+        self.shared.config.tail_bytes_max
     }
 
     /// Whether a lane has no room for its next segment. Ingest is refused until it has.

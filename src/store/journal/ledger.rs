@@ -128,6 +128,11 @@ impl Ledger {
         self.used
     }
 
+    /// Whether a segment is held beside the one being written.
+    pub(super) fn has_complete(&self) -> bool {
+        self.held.len() > usize::from(self.writing)
+    }
+
     /// Segment files with records that are still needed.
     pub(super) fn held_count(&self) -> usize {
         self.held.len()
@@ -135,7 +140,7 @@ impl Ledger {
 
     /// The partitions that keep the oldest segment, each with the pseq to pass. Empty if it is the one being written.
     pub(super) fn holding_back(&self) -> Vec<(PartitionId, Pseq)> {
-        if self.held.len() <= usize::from(self.writing) {
+        if !self.has_complete() {
             return Vec::new();
         }
         let Some(front) = self.held.front() else { return Vec::new() };

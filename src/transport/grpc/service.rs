@@ -17,14 +17,13 @@ use crate::domain::ids::{Millis, SandboxId};
 use crate::domain::limits;
 use crate::runtime::api::{EventStatus, Origin, Patience, Submission};
 use crate::runtime::ingest::Ingest;
+use crate::transport::clock::{EventClock, SourceClock};
 use crate::transport::code::Code;
 use crate::transport::grpc::convert;
 use crate::transport::grpc::proto::ingest_service_server::{IngestService, IngestServiceServer};
 use crate::transport::grpc::proto::{self, IngestAck, IngestBatch, IngestRequest, IngestResponse, Welcome};
 use crate::transport::keys::KeyRegistry;
-use crate::transport::stream::{
-    self, Acknowledger, EventClock, SANDBOX, Stamps, StreamError, Streams, Submitter, Window, producer_id,
-};
+use crate::transport::stream::{self, Acknowledger, SANDBOX, StreamError, Streams, Submitter, Window, producer_id};
 
 /// Acks waiting for a slow client; behind them commits wait, and behind those its batches.
 const ACKS_WAITING_MAX: usize = 16;
@@ -143,7 +142,7 @@ impl<E: Ingest> IngestService for Service<E> {
         check_count(events.len())?;
         let ids: Vec<String> = events.iter().map(|event| event.id.clone()).collect();
         let batch = convert::batch(1, events);
-        let engine_times = Stamps::new(self.options.clock, None).stamp(&batch.events);
+        let engine_times = SourceClock::new(self.options.clock, None).engine_times(&batch.events);
         let patience = Patience::UpTo(self.options.patience);
         let mut statuses = Vec::new();
         if !batch.events.is_empty() {

@@ -26,8 +26,9 @@ use super::proto::{Event, Hello, IngestAck, IngestBatch, IngestRequest};
 use super::{GrpcOptions, routes};
 use crate::domain::ids::Millis;
 use crate::runtime::api::{Origin, Refusal};
+use crate::transport::clock::EventClock;
 use crate::transport::fake::FakeEngine;
-use crate::transport::stream::{EventClock, Streams, Window};
+use crate::transport::stream::{Streams, Window};
 use crate::wire::event::properties_to_map;
 
 struct Server {

@@ -26,7 +26,7 @@ use crate::store::journal::JournalConfig;
 use crate::store::memory::MemoryDisk;
 use crate::store::timers::MemoryTimers;
 use crate::transport::api_keys::{ApiKeys, digest};
-use crate::transport::clock::SourceClock;
+use crate::transport::clock::{EventClock, SourceClock};
 
 /// One engine for all tests, on a disk in memory.
 fn engine() -> Engine {
@@ -72,7 +72,7 @@ impl DeliverySink for NoSink {
 
 fn api(options: ApiOptions) -> Api {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
-    Api::new(engine(), Arc::new(ApiKeys::new()), SourceClock::Wall, recorder.handle(), options)
+    Api::new(engine(), Arc::new(ApiKeys::new()), SourceClock::new(EventClock::Wall, None), recorder.handle(), options)
 }
 
 /// Status, `retry-after` and body of one request.

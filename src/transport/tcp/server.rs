@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::runtime::ingest::Ingest;
+use crate::transport::clock::EventClock;
 use crate::transport::keys::KeyRegistry;
-use crate::transport::stream::{EventClock, Streams, Window};
+use crate::transport::stream::{Streams, Window};
 use crate::transport::tcp::connection::{self, Connection};
 
 /// A rest after a failed accept (no file descriptors left, for one), so that the loop doesn't spin until it is over.

@@ -16,9 +16,10 @@ use crate::domain::ids::Millis;
 use crate::domain::limits;
 use crate::runtime::api::{Origin, Refusal};
 use crate::transport::client::{Client, ClientConfig, ClientError, Reconnect};
+use crate::transport::clock::EventClock;
 use crate::transport::code::Code;
 use crate::transport::fake::{FakeEngine, event, events};
-use crate::transport::stream::{EventClock, Streams, Window};
+use crate::transport::stream::{Streams, Window};
 use crate::wire::frame::{
     Ack, Batch, ClientFrame, Hello, LENGTH_BYTES, ServerFrame, decode_server, encode_batch, encode_client, encode_hello,
 };

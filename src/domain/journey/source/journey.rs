@@ -12,8 +12,8 @@ use crate::domain::journey::source::reader::{
     MapReader, duration, entries, event_name, full_text, items, listed, name, text,
 };
 use crate::domain::journey::source::tree::{Shape, Tree};
-use crate::domain::journey::suggest::did_you_mean;
 use crate::domain::limits;
+use crate::domain::suggest::did_you_mean;
 
 /// The key that says what a node does.
 const FORMS: [&str; 5] = ["wait", "condition", "message", "event", "end"];

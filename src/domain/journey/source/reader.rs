@@ -8,8 +8,8 @@ use crate::domain::event::check_name;
 use crate::domain::journey::duration;
 use crate::domain::journey::findings::{At, Findings, Place};
 use crate::domain::journey::source::tree::{Shape, Tree};
-use crate::domain::journey::suggest::did_you_mean;
 use crate::domain::limits;
+use crate::domain::suggest::did_you_mean;
 
 /// A map being read. Keys that nobody asked for are found by [`MapReader::finish`].
 pub struct MapReader<'t> {

@@ -9,7 +9,7 @@ use crate::domain::journey::findings::{At, Findings, Place, SourceFile};
 use crate::domain::journey::source::reader::{MapReader, listed, text};
 use crate::domain::journey::source::tree::{Extent, Tree, parse};
 use crate::domain::journey::source::{journey, message, schema, surface};
-use crate::domain::journey::suggest::did_you_mean;
+use crate::domain::suggest::did_you_mean;
 use crate::domain::surface::Surface;
 
 /// The kinds of resources.

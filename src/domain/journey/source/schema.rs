@@ -8,7 +8,7 @@ use crate::domain::journey::definition::{AttributeDefinition, EventDefinition};
 use crate::domain::journey::findings::{At, Findings};
 use crate::domain::journey::source::reader::{MapReader, entries, event_name, listed};
 use crate::domain::journey::source::tree::{Shape, Tree};
-use crate::domain::journey::suggest::did_you_mean;
+use crate::domain::suggest::did_you_mean;
 
 const TYPE_WORDS: [(&str, Type); 5] = [
     ("string", Type::String),

@@ -109,3 +109,18 @@ fn a_start_on_a_full_disk_recovers_and_waits_for_space() {
     lane.write_group(&[block(41, 10)]).expect("resumes");
     assert!(!journal.is_full());
 }
+
+#[test]
+fn ingest_waits_at_the_bound_but_never_for_the_segment_being_written() {
+    let disk = MemoryDisk::new();
+    let config = JournalConfig { segment_bytes: SEGMENT, tail_bytes_max: 10_000, ..JournalConfig::default() };
+    let (journal, _) = Journal::open(Arc::new(disk), ID, config, spans_of).expect("opens");
+    let mut lane = journal.take_lane(0).expect("first take");
+    write(&mut lane, 0, 4);
+    assert!(journal.tail_bytes() > 10_000);
+    assert!(!journal.must_wait(), "no snapshot could let go of anything");
+    write(&mut lane, 4, 20);
+    assert!(journal.must_wait());
+    pass_until(&journal, 20);
+    assert!(!journal.must_wait());
+}

@@ -1,7 +1,13 @@
-//! "Did you mean": the nearest of some names by edit distance.
+//! "Did you mean": the nearest of some names by edit distance, and the sentence that offers it. Bounded in its work,
+//! whatever people write.
+
+/// `did you mean …?`, if some known name is near.
+pub fn did_you_mean<'n>(word: &str, names: impl IntoIterator<Item = &'n str>) -> Option<String> {
+    nearest(word, names).map(|name| format!("did you mean `{name}`?"))
+}
 
 /// The name of `names` nearest to `word`, if it is near enough to be a slip of the fingers.
-pub(in crate::domain) fn nearest<'n>(word: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+pub fn nearest<'n>(word: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     // A longer word may hold more slips; beyond a third of it the guess misleads. The words that people write come from
     // files, so their length is bounded here, not there.
     const WORD_CHARS_MAX: usize = 64;
@@ -42,7 +48,7 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::nearest;
+    use super::{did_you_mean, nearest};
 
     #[test]
     fn finds_slips_and_no_more() {
@@ -59,5 +65,13 @@ mod tests {
         ] {
             assert_eq!(nearest(word, names), found, "{word}");
         }
+    }
+    #[test]
+    fn offers_it_as_a_sentence() {
+        let known = ["purchase", "cart_add", "then", "timeout"];
+        assert_eq!(did_you_mean("purchse", known), Some("did you mean `purchase`?".to_owned()));
+        assert_eq!(did_you_mean("tehn", known), Some("did you mean `then`?".to_owned()));
+        assert_eq!(did_you_mean("browse", known), None);
+        assert_eq!(did_you_mean("", known), None);
     }
 }

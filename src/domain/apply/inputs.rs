@@ -1,0 +1,81 @@
+//! The inputs of a profile: an event, time, an update of its document. Each fires the timers due by then first.
+
+use crate::domain::apply::walk::Walk;
+use crate::domain::apply::world::{EventInput, Firing, Outcome, World};
+use crate::domain::catalog::VersionStatus;
+use crate::domain::ids::Millis;
+use crate::domain::limits;
+use crate::domain::profile::Profile;
+use crate::domain::step::ExitReason;
+use crate::domain::value::Map;
+
+/// Handles an event: exits, awaiting nodes, entries, after the profile's due timers.
+pub fn apply_event(profile: &mut Profile, event: EventInput<'_>, now: Millis, world: World<'_>, out: &mut Outcome) {
+    apply_timers(profile, now, world, out);
+    let mut walk = Walk::new(profile, now, world, out);
+    walk.offer_to_instances(event);
+    walk.offer_to_entries(event);
+    walk.seal();
+}
+
+/// Fires every timer due at or before `now`, in order of (due, entry).
+pub fn apply_timers(profile: &mut Profile, now: Millis, world: World<'_>, out: &mut Outcome) {
+    end_stopped(profile, now, world, out);
+    while let Some(position) = next_due(profile, now) {
+        let at = match world.firing {
+            Firing::Engine => now,
+            Firing::Due => profile.instances[position].due,
+        };
+        let mut walk = Walk::new(profile, at, world, out);
+        walk.fire(position);
+        walk.seal();
+    }
+}
+
+/// Merges `patch` into the profile's document (RFC 7396). A document that would pass its limit stays as it is.
+pub fn apply_update(
+    profile: &mut Profile,
+    patch: &Map,
+    now: Millis,
+    world: World<'_>,
+    out: &mut Outcome,
+) -> Result<(), DocumentTooLarge> {
+    apply_timers(profile, now, world, out);
+    let mut merged = profile.document.clone();
+    merged.merge(patch);
+    if merged.weight() > limits::DOCUMENT_BYTES_MAX || merged.names_max() > limits::MAP_KEYS_MAX {
+        return Err(DocumentTooLarge);
+    }
+    profile.document = merged;
+    for (name, _) in &patch.0 {
+        if !profile.changes.fields.contains(name) {
+            profile.changes.fields.push(name.clone());
+        }
+    }
+    Ok(())
+}
+
+/// The merged document would pass [`limits::DOCUMENT_BYTES_MAX`] or, in one of its maps, [`limits::MAP_KEYS_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the profile's document would pass {} bytes, or {} names in one map",
+    limits::DOCUMENT_BYTES_MAX,
+    limits::MAP_KEYS_MAX
+)]
+pub struct DocumentTooLarge;
+
+/// Ends the instances of stopped versions (spec §4.5).
+pub fn end_stopped(profile: &mut Profile, now: Millis, world: World<'_>, out: &mut Outcome) {
+    while let Some(position) =
+        profile.instances.iter().position(|i| world.catalog.get(i.version).status == VersionStatus::Stopped)
+    {
+        let mut walk = Walk::new(profile, now, world, out);
+        walk.exit(position, ExitReason::Stopped);
+        walk.seal();
+    }
+}
+
+fn next_due(profile: &Profile, now: Millis) -> Option<usize> {
+    let (position, instance) = profile.instances.iter().enumerate().min_by_key(|(_, i)| (i.due, i.ordinal))?;
+    (instance.due <= now).then_some(position)
+}

@@ -1,0 +1,77 @@
+//! An event meets the running instances: exit criteria, then the nodes that await it.
+
+use smallvec::SmallVec;
+
+use crate::domain::apply::memory::{fits, kept};
+use crate::domain::apply::walk::{Flow, Walk};
+use crate::domain::apply::world::EventInput;
+use crate::domain::expression::EvalError;
+use crate::domain::journey::program::{EventFilter, NodeKind, Program};
+use crate::domain::step::{ExitReason, Failure, Path};
+
+impl Walk<'_, '_> {
+    /// Exit criteria, then awaiting nodes, instance by instance in the order of entry.
+    pub(super) fn offer_to_instances(&mut self, event: EventInput<'_>) {
+        let ordinals: SmallVec<[u32; 4]> = self.profile.instances.iter().map(|i| i.ordinal).collect();
+        for ordinal in ordinals {
+            let Some(position) = self.profile.instances.iter().position(|i| i.ordinal == ordinal) else { continue };
+            let program = self.program(self.profile.instances[position].version);
+            match self.first_match(position, &program.exit, event) {
+                Ok(true) => {
+                    self.exit(position, ExitReason::Criteria);
+                    continue;
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    self.fail(position, Failure::Expression, Some(&error));
+                    continue;
+                }
+            }
+            let NodeKind::Event { filter, then, .. } = &program.node(self.profile.instances[position].node).kind else {
+                continue;
+            };
+            match self.first_match(position, std::slice::from_ref(filter), event) {
+                Ok(true) => {
+                    self.remember(position, program, event);
+                    if !fits(&self.profile.instances[position].context) {
+                        self.fail(position, Failure::InstanceTooLarge, None);
+                        continue;
+                    }
+                    self.advance(position, Flow::Go(*then, Path::EventReceived));
+                }
+                Ok(false) => {}
+                Err(error) => self.fail(position, Failure::Expression, Some(&error)),
+            }
+        }
+    }
+
+    /// Whether one of `filters` takes `event`, with `last` = the event itself.
+    pub(super) fn first_match(
+        &self,
+        position: usize,
+        filters: &[EventFilter],
+        event: EventInput<'_>,
+    ) -> Result<bool, EvalError> {
+        for filter in filters.iter().filter(|f| f.event == event.kind) {
+            let taken = match &filter.when {
+                None => true,
+                Some(when) => when.eval_bool(&self.scope_with_last(position, event.properties))?,
+            };
+            if taken {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Keeps of a received event what the program reads of `last`.
+    pub(super) fn remember(&mut self, position: usize, program: &Program, event: EventInput<'_>) {
+        if program.keeps_last.is_empty() {
+            return;
+        }
+        let instance = &mut self.profile.instances[position];
+        instance.context.last = Some(kept(event.properties, &program.keeps_last));
+        let ordinal = instance.ordinal;
+        self.profile.changes.context(ordinal);
+    }
+}

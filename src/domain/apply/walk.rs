@@ -1,0 +1,277 @@
+//! One decision in progress: an instance walks from node to node until it waits or is gone.
+//!
+//! INVARIANT: every step taken goes through [`Walk::step`] or is a discard, and [`Walk::seal`] chains them once.
+
+use crate::domain::apply::chain::chain;
+use crate::domain::apply::world::{Firing, Outcome, World};
+use crate::domain::effect::Effect;
+use crate::domain::expression::{EvalError, Expr, Scope};
+use crate::domain::ids::{InstanceId, Millis, NodeNo, VersionId};
+use crate::domain::journey::program::{NodeKind, Program};
+use crate::domain::limits;
+use crate::domain::profile::Profile;
+use crate::domain::profile::{DueKind, Instance};
+use crate::domain::step::{ExitReason, Failure, Path, Step, StepKind};
+use crate::domain::value::Map;
+
+/// Whether an instance went on, stays or is gone.
+#[derive(Clone, Copy)]
+pub(super) enum Flow {
+    /// Goes to this node by this path.
+    Go(NodeNo, Path),
+    /// Stays at its node.
+    Stay,
+    /// Ended.
+    Gone,
+}
+
+/// One decision in progress.
+pub(super) struct Walk<'a, 'w> {
+    pub(super) profile: &'a mut Profile,
+    pub(super) now: Millis,
+    pub(super) world: World<'w>,
+    pub(super) out: &'a mut Outcome,
+    steps_before: usize,
+    /// Where the steps of the instance begin that is moving.
+    moving_since: usize,
+}
+
+/// Steps that a node takes at most: arrived, a message's outcome, left or exited.
+const NODE_STEPS: usize = 3;
+/// Steps that failing at a node takes: arrived, failed.
+const FAILURE_STEPS: usize = 2;
+
+impl<'a, 'w> Walk<'a, 'w> {
+    pub(super) fn new(profile: &'a mut Profile, now: Millis, world: World<'w>, out: &'a mut Outcome) -> Self {
+        let steps_before = out.steps.len();
+        Self { profile, now, world, out, steps_before, moving_since: steps_before }
+    }
+
+    /// Chains what was decided.
+    pub(super) fn seal(self) {
+        chain(self.profile, &self.out.steps[self.steps_before..], self.world.catalog);
+    }
+
+    pub(super) fn program(&self, version: VersionId) -> &'w Program {
+        self.world.catalog.program(version)
+    }
+
+    pub(super) fn step(&mut self, position: usize, kind: StepKind) {
+        let instance = &self.profile.instances[position];
+        let due = if kind == StepKind::Arrived { instance.due } else { Millis::NEVER };
+        let step = Step { version: instance.version, node: instance.node, ordinal: instance.ordinal, kind, due };
+        self.out.steps.push(step);
+    }
+
+    /// The instance's timer fired.
+    pub(super) fn fire(&mut self, position: usize) {
+        let instance = &self.profile.instances[position];
+        if instance.due_kind == DueKind::Timeout {
+            self.exit(position, ExitReason::Timeout);
+            return;
+        }
+        let program = self.program(instance.version);
+        let flow = match &program.node(instance.node).kind {
+            NodeKind::Wait { then, .. } | NodeKind::WaitUntil { then, .. } => Flow::Go(*then, Path::WaitEnded),
+            NodeKind::Event { then, on_timeout, .. } => Flow::Go(on_timeout.unwrap_or(*then), Path::TimedOut),
+            NodeKind::Message { message, then } => self.send(position, program, *message, *then),
+            NodeKind::Condition { .. } | NodeKind::End => {
+                unreachable!("no instance waits at a condition or an end")
+            }
+        };
+        self.advance(position, flow);
+    }
+
+    /// From here on steps count for one instance: how many others the input moved is no fault of its own.
+    pub(super) fn begin_to_move(&mut self) {
+        self.moving_since = self.out.steps.len();
+    }
+
+    /// Follows `flow` until the instance waits or is gone.
+    pub(super) fn advance(&mut self, position: usize, flow: Flow) {
+        match flow {
+            Flow::Go(target, path) => {
+                self.begin_to_move();
+                self.step(position, StepKind::Left(path));
+                self.profile.instances[position].node = target;
+                self.arrive(position);
+            }
+            Flow::Stay | Flow::Gone => {}
+        }
+    }
+
+    /// Walks from the node the instance just came to, until it waits or is gone.
+    pub(super) fn arrive(&mut self, position: usize) {
+        loop {
+            let moved = self.out.steps.len() - self.moving_since;
+            if moved + NODE_STEPS + FAILURE_STEPS > limits::STEPS_PER_INPUT_MAX {
+                self.step(position, StepKind::Arrived);
+                self.fail(position, Failure::StepLimit, None);
+                return;
+            }
+            let instance = &mut self.profile.instances[position];
+            let program: &'w Program = self.world.catalog.program(instance.version);
+            instance.generation = instance.generation.wrapping_add(1);
+            let timeout_at = instance.timeout_at(program.timeout_ms);
+            (instance.due, instance.due_kind) = (timeout_at, DueKind::Timeout);
+            let ordinal = instance.ordinal;
+            self.profile.changes.instance(ordinal);
+            if !self.count_visit(position, program) {
+                self.step(position, StepKind::Arrived);
+                self.fail(position, Failure::VisitLimit, None);
+                return;
+            }
+            match self.handle_node(position, program) {
+                Flow::Go(target, path) => {
+                    self.step(position, StepKind::Left(path));
+                    self.profile.instances[position].node = target;
+                }
+                Flow::Stay | Flow::Gone => return,
+            }
+        }
+    }
+
+    /// Counts a visit of a node on a cycle; false beyond the limit.
+    pub(super) fn count_visit(&mut self, position: usize, program: &Program) -> bool {
+        let instance = &mut self.profile.instances[position];
+        if !program.node(instance.node).on_cycle {
+            return true;
+        }
+        let visits = &mut instance.context.visits;
+        let node = instance.node;
+        let index = visits.iter().position(|(n, _)| *n == node).unwrap_or_else(|| {
+            visits.push((node, 0));
+            visits.len() - 1
+        });
+        visits[index].1 += 1;
+        let within = visits[index].1 <= limits::NODE_VISITS_MAX;
+        let ordinal = instance.ordinal;
+        self.profile.changes.context(ordinal);
+        within
+    }
+
+    /// Records the arrival and does what the node does.
+    pub(super) fn handle_node(&mut self, position: usize, program: &'w Program) -> Flow {
+        let node = program.node(self.profile.instances[position].node);
+        match &node.kind {
+            NodeKind::Wait { duration_ms, then } => {
+                self.wait_until(position, self.now.plus(*duration_ms), Flow::Go(*then, Path::WaitEnded))
+            }
+            NodeKind::WaitUntil { until, then } => match until.eval_time(&self.scope(position)) {
+                Ok(instant) => {
+                    let instant = instant.unwrap_or(Millis::MIN);
+                    self.wait_until(position, instant, Flow::Go(*then, Path::WaitEnded))
+                }
+                Err(error) => self.arrive_and_fail(position, &error),
+            },
+            NodeKind::Event { within_ms, .. } => {
+                let due = within_ms.map_or(Millis::NEVER, |within| self.now.plus(within));
+                self.set_node_due(position, due);
+                self.step(position, StepKind::Arrived);
+                Flow::Stay
+            }
+            NodeKind::Condition { branches, otherwise } => self.choose(position, branches, *otherwise),
+            NodeKind::Message { message, then } => {
+                self.step(position, StepKind::Arrived);
+                self.send(position, program, *message, *then)
+            }
+            NodeKind::End => {
+                self.step(position, StepKind::Arrived);
+                self.exit(position, ExitReason::Completed);
+                Flow::Gone
+            }
+        }
+    }
+
+    /// Waits at the node until `instant`; one that has passed does not hold the instance up.
+    pub(super) fn wait_until(&mut self, position: usize, instant: Millis, on: Flow) -> Flow {
+        if instant <= self.now {
+            self.step(position, StepKind::Arrived);
+            return on;
+        }
+        self.set_node_due(position, instant);
+        self.step(position, StepKind::Arrived);
+        Flow::Stay
+    }
+
+    /// A node's timer at the very instant of the journey's timeout goes first.
+    pub(super) fn set_node_due(&mut self, position: usize, due: Millis) {
+        let instance = &mut self.profile.instances[position];
+        if due <= instance.due {
+            (instance.due, instance.due_kind) = (due, DueKind::Node);
+        }
+    }
+
+    pub(super) fn choose(&mut self, position: usize, branches: &[(Expr, NodeNo)], otherwise: Option<NodeNo>) -> Flow {
+        let mut chosen = None;
+        for (index, (when, target)) in branches.iter().enumerate() {
+            match when.eval_bool(&self.scope(position)) {
+                Ok(true) => {
+                    chosen = Some(Flow::Go(*target, Path::Branch(index as u16)));
+                    break;
+                }
+                Ok(false) => {}
+                Err(error) => return self.arrive_and_fail(position, &error),
+            }
+        }
+        self.step(position, StepKind::Arrived);
+        match (chosen, otherwise) {
+            (Some(flow), _) => flow,
+            (None, Some(target)) => Flow::Go(target, Path::Otherwise),
+            (None, None) => {
+                self.exit(position, ExitReason::Completed);
+                Flow::Gone
+            }
+        }
+    }
+
+    pub(super) fn scope(&self, position: usize) -> Scope<'_> {
+        let context = &self.profile.instances[position].context;
+        self.scope_with_last(position, context.last.as_ref().unwrap_or(&context.event))
+    }
+
+    pub(super) fn scope_with_last<'s>(&'s self, position: usize, last: &'s Map) -> Scope<'s> {
+        let context = &self.profile.instances[position].context;
+        Scope {
+            event: &context.event,
+            last,
+            profile: &self.profile.document,
+            meta_id: &context.event_id,
+            meta_type: &context.event_type,
+            meta_time: context.event_time,
+            now: self.now,
+        }
+    }
+
+    pub(super) fn arrive_and_fail(&mut self, position: usize, error: &EvalError) -> Flow {
+        self.step(position, StepKind::Arrived);
+        self.fail(position, Failure::Expression, Some(error));
+        Flow::Gone
+    }
+
+    pub(super) fn fail(&mut self, position: usize, failure: Failure, error: Option<&EvalError>) {
+        if let Some(error) = error {
+            self.out.notes.push((self.out.steps.len(), error.to_string()));
+        }
+        self.step(position, StepKind::Failed(failure));
+        self.remove(position);
+    }
+
+    pub(super) fn exit(&mut self, position: usize, reason: ExitReason) {
+        self.step(position, StepKind::Exited(reason));
+        let gone = self.remove(position);
+        // What an instance decided before it ran its course still leaves. One that is taken out early takes back what no
+        // channel has tried; on a virtual clock channels try everything at once.
+        let taken_out = matches!(reason, ExitReason::Criteria | ExitReason::Stopped);
+        if taken_out && gone.sends > 0 && self.world.firing == Firing::Engine {
+            let id = InstanceId::new(self.world.sandbox, &self.profile.identity, gone.journey, gone.ordinal);
+            self.out.effects.push(Effect::CancelUnattempted(id));
+        }
+    }
+
+    pub(super) fn remove(&mut self, position: usize) -> Instance {
+        let gone = self.profile.instances.remove(position);
+        self.profile.changes.instance(gone.ordinal);
+        gone
+    }
+}

@@ -1,0 +1,65 @@
+//! What a decision is given beside the profile, and what it gives back. Decides nothing.
+
+use crate::domain::catalog::Catalog;
+use crate::domain::effect::Effect;
+use crate::domain::ids::{Millis, PartitionId, SandboxId};
+use crate::domain::step::Step;
+use crate::domain::value::Map;
+
+/// What a decision may know beside the profile and the input.
+#[expect(missing_debug_implementations, reason = "holds a closure")]
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    /// What is published.
+    pub catalog: &'a Catalog,
+    /// Whose profiles these are.
+    pub sandbox: SandboxId,
+    /// The partition deciding: part of every delivery id.
+    pub partition: PartitionId,
+    /// Which instant a decision made by a timer counts as.
+    pub firing: Firing,
+    /// Whether the outbox has room for one more message by this surface (`None` = the log).
+    pub room: &'a dyn Fn(Option<&str>) -> bool,
+}
+
+/// The instant at which a fired timer's decisions happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Firing {
+    /// Engine time: on the wall clock, so that after an outage waits don't collapse into one another.
+    Engine,
+    /// The instant it was due: on a virtual clock, where time passes through every instant.
+    Due,
+}
+
+/// An event as a decision sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct EventInput<'a> {
+    /// Producer's id.
+    pub id: &'a str,
+    /// Type.
+    pub kind: &'a str,
+    /// `event.time`, or arrival.
+    pub time: Millis,
+    /// Properties.
+    pub properties: &'a Map,
+}
+
+/// What one or more decisions for one profile caused. The caller owns and clears it.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// In order.
+    pub steps: Vec<Step>,
+    /// In order.
+    pub effects: Vec<Effect>,
+    /// Text to a step (by index): the error behind a failure.
+    pub notes: Vec<(usize, String)>,
+}
+
+impl Outcome {
+    /// Empties it, keeping its memory.
+    pub fn clear(&mut self) {
+        self.steps.clear();
+        self.effects.clear();
+        self.notes.clear();
+    }
+}

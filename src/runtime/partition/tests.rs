@@ -1,0 +1,114 @@
+//! Decisions as records and state, without a shard around them.
+
+use crate::domain::apply::Firing;
+use crate::domain::catalog::{Catalog, SourceFile};
+use crate::domain::event::Event;
+use crate::domain::ids::{HashKey, Millis, PartitionId, SandboxId, VersionId};
+use crate::domain::step::MessageOutcome;
+use crate::runtime::api::EventStatus;
+use crate::runtime::partition::Partition;
+use crate::runtime::partition::decide::{Circumstances, DecideConfig, Draught};
+use crate::runtime::report::{Tally, report};
+use crate::wire::record::{Mark, records};
+
+const JOURNEY: &str = r#"
+kind: event
+name: go
+schema: {}
+---
+kind: event
+name: quit
+schema: {}
+---
+kind: message
+name: hello
+channel: log
+body: "hello"
+---
+kind: journey
+name: j
+entry: { event: go }
+exit: [ { event: quit } ]
+start: pause
+nodes:
+  pause: { wait: 30m, then: send }
+  send: { message: hello, then: later }
+  later: { wait: 1h, then: done }
+  done: { end: true }
+"#;
+
+struct Bench {
+    catalog: Catalog,
+    config: DecideConfig,
+    partition: Partition,
+    draught: Draught,
+    sequence: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let file = SourceFile { name: "j.yaml".to_owned(), text: JOURNEY.to_owned() };
+        let (catalog, _) = Catalog::default().apply(&[file], Millis(0)).expect("has no errors");
+        let config = DecideConfig {
+            id_window_ms: 60_000,
+            ids_max: 1_000,
+            outbox_rows_max: 1_000,
+            firing: Firing::Engine,
+            hash_key: HashKey::FIXED,
+        };
+        let partition = Partition::new(PartitionId(0));
+        Self { catalog, config, partition, draught: Draught::default(), sequence: 0 }
+    }
+
+    fn event(&mut self, at_ms: i64, kind: &str) {
+        self.sequence += 1;
+        let event = Event {
+            id: self.sequence.to_string().into(),
+            kind: kind.into(),
+            profile: "crm:1".into(),
+            time: None,
+            properties: vec![0x80].into(),
+        };
+        let key = HashKey::FIXED.profile_key(SandboxId::DEFAULT, "crm", "1");
+        let mark = Mark::Stream { producer: 1, epoch: 0, sequence: self.sequence };
+        let about = Circumstances { config: &self.config, catalog: &self.catalog, now: Millis(at_ms) };
+        let status = self.partition.decide_event(&event, key, mark, about, &mut self.draught).expect("decides");
+        assert!(matches!(status, EventStatus::Accepted));
+    }
+
+    fn outcomes(&self, outcome: MessageOutcome) -> u64 {
+        self.partition.counts.versions[&VersionId(0)].messages[0].of(outcome)
+    }
+}
+
+/// An event that comes late finds the timer before it due: the message is decided and taken back in one input.
+#[test]
+fn a_message_decided_and_taken_back_in_one_input_does_not_leave() {
+    let mut bench = Bench::new();
+    bench.event(0, "go");
+    bench.event(3_600_000, "quit");
+    assert_eq!((bench.outcomes(MessageOutcome::Requested), bench.outcomes(MessageOutcome::Cancelled)), (1, 1));
+    assert!(bench.partition.outbox.is_empty());
+    assert!(bench.draught.sends.is_empty());
+    let tally = Tally { counts: bench.partition.counts.clone(), events: 2, hash_sum: 0 };
+    let message = report(&tally, &bench.catalog, None).journeys["j"].messages["hello"].clone();
+    assert_eq!((message.cancelled, message.pending, message.sent), (1, 0, 0));
+
+    let mut recovered = Partition::new(PartitionId(0));
+    for record in records(&bench.draught.bytes) {
+        recovered.install(&record.expect("reads").1, &bench.catalog).expect("installs");
+    }
+    assert!(recovered.outbox.is_empty());
+    assert_eq!(recovered.counts, bench.partition.counts);
+}
+
+/// The same over two inputs: the row is in the outbox, and nobody has tried it.
+#[test]
+fn a_message_taken_back_later_leaves_the_outbox() {
+    let mut bench = Bench::new();
+    bench.event(0, "go");
+    bench.event(30 * 60_000, "go");
+    assert_eq!((bench.partition.outbox.len(), bench.outcomes(MessageOutcome::Requested)), (1, 1));
+    bench.event(31 * 60_000, "quit");
+    assert_eq!((bench.partition.outbox.len(), bench.outcomes(MessageOutcome::Cancelled)), (0, 1));
+}

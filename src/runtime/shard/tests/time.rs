@@ -1,0 +1,126 @@
+//! Time under load, and time that comes with events.
+
+use super::*;
+
+#[test]
+fn timers_fire_though_every_block_fills_with_inputs() {
+    let mut bench = Bench::new();
+    for i in 0..100 {
+        bench.send("go", &format!("crm:{i}"));
+    }
+    bench.sync();
+    bench.now = bench.now.plus(30 * 60_000);
+    // More events than any turn can take; whatever becomes durable makes room for as many.
+    let mut receivers = Vec::new();
+    for i in 0..40 {
+        let events: Vec<RoutedEvent> = (0..1_000)
+            .map(|n| {
+                let mut routed = bench.routed("unknown", &format!("crm:load-{i}-{n}"));
+                routed.event.properties = padded_properties();
+                RoutedEvent { index: n, ..routed }
+            })
+            .collect();
+        let (ticket, receiver) = Ticket::new(events.len());
+        bench.shard.take(ShardInput::Events(EventBatch { events, ticket: Arc::new(ticket) }));
+        receivers.push(receiver);
+    }
+    let hello_done = |bench: &Bench| {
+        let counts = &bench.shard.partition(ONLY).expect("is here").counts;
+        counts.versions.values().any(|version| version.exited[0] == 100)
+    };
+    bench.turn();
+    while bench.shard.backlog() > 0 && !hello_done(&bench) {
+        bench.sync();
+    }
+    assert!(bench.shard.backlog() > 0, "timers waited until all inputs were handled");
+}
+
+/// A map of one text of 1 KB.
+fn padded_properties() -> bytes::Bytes {
+    let map =
+        crate::domain::value::Map(vec![("padding".into(), crate::domain::value::Value::Str("x".repeat(1_024).into()))]);
+    let mut bytes = Vec::new();
+    crate::wire::value::put_map(&mut bytes, &map);
+    bytes.into()
+}
+
+const MINUTE: i64 = 60_000;
+/// A round hour, so that slots are easily told.
+const START: i64 = 1_700_000_000_000 / SLOT_MS * SLOT_MS;
+
+struct EventsBench {
+    bench: Bench,
+}
+
+impl EventsBench {
+    fn new(partitions: u16) -> Self {
+        let partitions = (0..partitions).map(|i| Partition::new(PartitionId(i))).collect();
+        Self { bench: Bench::of(partitions, Origin::Opened, Recorder::default(), Firing::Due) }
+    }
+
+    fn send(&mut self, kind: &str, profile: &str, partition: u16, minute: i64) {
+        let routed = self.bench.routed(kind, profile);
+        let engine_time = Millis(START + minute * MINUTE);
+        self.bench.send_routed(RoutedEvent { partition: PartitionId(partition), engine_time, ..routed });
+        self.bench.sync();
+    }
+
+    fn advance(&mut self, minute: i64) {
+        self.bench.shard.take(ShardInput::Advance(Millis(START + minute * MINUTE), None));
+        self.bench.turn();
+        self.bench.sync();
+    }
+
+    /// Instances of "hello" that have run their course.
+    fn done(&self, partition: u16) -> u64 {
+        let counts = &self.bench.shard.partition(PartitionId(partition)).expect("is here").counts;
+        let hello = self.bench.shard.catalog.journey_id("hello").expect("is published");
+        let of_hello = counts.versions.iter().filter(|(v, _)| self.bench.shard.catalog.program(**v).journey == hello);
+        of_hello.map(|(_, version)| version.exited[0]).sum()
+    }
+}
+
+#[test]
+fn every_timer_up_to_an_instant_has_fired_when_time_is_there() {
+    // Whatever the order of partitions, slots and moments of arrival.
+    for seed in 0..200_u64 {
+        let mut dice = seed;
+        let mut roll = |sides: u64| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (dice >> 33) % sides
+        };
+        let mut bench = EventsBench::new(4);
+        let mut minute = 0;
+        let mut entered: Vec<(u16, i64)> = Vec::new();
+        for n in 0..30 {
+            minute += roll(25) as i64;
+            let partition = roll(4) as u16;
+            bench.send("go", &format!("crm:{n}"), partition, minute);
+            entered.push((partition, minute));
+            if roll(3) == 0 {
+                minute += roll(40) as i64;
+                bench.advance(minute);
+            }
+            for partition in 0..4 {
+                let due = entered.iter().filter(|(p, m)| *p == partition && m + 30 <= minute).count() as u64;
+                assert_eq!(bench.done(partition), due, "seed {seed}, partition {partition}, minute {minute}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_partition_from_a_shard_that_was_behind_catches_up() {
+    let mut behind = EventsBench::new(1);
+    behind.send("go", "crm:1", 0, 0);
+    behind.bench.shard.take(ShardInput::Release(ONLY, ShardId(1)));
+    behind.bench.turn();
+    let (_, partition) = behind.bench.seen.0.lock().handed_over.pop().expect("handed over");
+    let mut ahead = EventsBench::new(1);
+    ahead.send("unknown", "crm:2", 0, 100);
+    ahead.bench.shard.take(ShardInput::Release(ONLY, ShardId(1)));
+    ahead.bench.turn();
+    ahead.bench.shard.take(ShardInput::Arrive(partition, Origin::Moved));
+    ahead.advance(100);
+    assert_eq!(ahead.done(0), 1);
+}
