@@ -188,9 +188,17 @@ impl Work {
         }
     }
 
+    fn show_timers(&self) {
+        let stats = self.parts.timers.stats();
+        metrics::counter!("sojourn_timer_chunks_written_total").absolute(stats.chunks_written);
+        metrics::counter!("sojourn_timer_chunks_read_total").absolute(stats.chunks_read);
+        metrics::counter!("sojourn_timer_chunks_dropped_total").absolute(stats.chunks_dropped);
+    }
+
     /// Asks for cuts: where the tail is too long, of those who hold its oldest segment; else of everyone, at intervals.
     #[expect(clippy::disallowed_methods, reason = "pacing is real time, not engine time")]
     fn schedule(&mut self) {
+        self.show_timers();
         self.pass();
         let now = Instant::now();
         if self.parts.journal.tail_bytes() > self.parts.config.tail_bytes {
