@@ -240,7 +240,10 @@ impl Shard {
         match release {
             Release::Settle(ticket, count) => ticket.settle(count),
             Release::Answer(answer) => answer(),
-            Release::Offer(id) => self.offer(id),
+            Release::Offer(id) => {
+                // One that no channel takes now is offered again in a later turn.
+                let _ = self.offer(id);
+            }
         }
     }
 

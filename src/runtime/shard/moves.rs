@@ -162,17 +162,17 @@ impl Shard {
         }
     }
 
-    /// Offers a row to its channel, if it is still there and waits for nobody's decision.
-    pub(super) fn offer(&mut self, id: DeliveryId) {
-        let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(id.partition.0)) else { return };
-        let Some(row) = partition.outbox.get(id).cloned() else { return };
+    /// Offers a row to its channel, if it is still there and waits for nobody's decision; who has it then.
+    pub(super) fn offer(&mut self, id: DeliveryId) -> Option<Hand> {
+        let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(id.partition.0)) else { return None };
+        let row = partition.outbox.get(id).cloned()?;
         if partition.outbox.hand(id) == Some(Hand::Channel) {
-            return;
+            return None;
         }
         let standing = match row.state {
             OutboxState::Pending => Standing::Fresh,
             OutboxState::Started => Standing::Resumed,
-            OutboxState::InDoubt => return,
+            OutboxState::InDoubt => return None,
         };
         let program = self.catalog.program(row.version);
         let sender = Sender {
@@ -188,6 +188,7 @@ impl Shard {
         };
         partition.outbox.set_hand(id, hand);
         self.offer_again |= hand == Hand::Returned;
+        Some(hand)
     }
 
     /// Offers again what channels had no room for: some rows a turn, partition after partition.
@@ -195,7 +196,7 @@ impl Shard {
         if !std::mem::take(&mut self.offer_again) {
             return;
         }
-        let mut left = OFFERS_PER_TURN;
+        let (mut left, mut refused) = (OFFERS_PER_TURN, 0);
         for _ in 0..self.seats.len() {
             let Some(Seat::Open(partition)) = self.seats.get_mut(self.offer_from) else {
                 self.offer_from = (self.offer_from + 1) % self.seats.len();
@@ -204,10 +205,11 @@ impl Shard {
             let returned = partition.outbox.take_returned(left.min(OFFERS_PER_PARTITION));
             left -= returned.len();
             for id in returned {
-                self.offer(id);
+                refused += usize::from(self.offer(id) == Some(Hand::Returned));
             }
             self.offer_from = (self.offer_from + 1) % self.seats.len();
-            if left == 0 {
+            // Each result of a full channel is a turn and frees one place: asking for more would be asked in vain.
+            if left == 0 || refused >= REFUSALS_PER_TURN {
                 break;
             }
         }
@@ -218,4 +220,6 @@ impl Shard {
 /// Rows offered again in one turn: about 50 µs.
 const OFFERS_PER_TURN: usize = 256;
 /// Those of one partition.
-const OFFERS_PER_PARTITION: usize = 64;
+const OFFERS_PER_PARTITION: usize = 8;
+/// Refusals after which a turn offers no more. Rows of other surfaces come up in later turns, one every 2 ms at least.
+const REFUSALS_PER_TURN: usize = 8;
