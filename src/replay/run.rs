@@ -324,7 +324,7 @@ impl Feed<'_> {
         self.fed.latest = engine_times.last().copied().unwrap_or(self.fed.latest);
         let submission =
             Submission { events, origin: Origin::Unsequenced, engine_times, patience: Patience::Unbounded };
-        let receipt = self.engine.submit(submission).await.map_err(stopped)?;
+        let receipt = self.engine.submit(submission).await.map_err(|refusal| stopped(&refusal))?;
         self.receipts.push_back((ids, receipt));
         Ok(())
     }
@@ -332,7 +332,7 @@ impl Feed<'_> {
     /// Waits for the oldest submission.
     async fn settle(&mut self) -> Result<(), ReplayError> {
         let Some((ids, receipt)) = self.receipts.pop_front() else { return Ok(()) };
-        for (id, status) in ids.into_iter().zip(receipt.await.map_err(stopped)?) {
+        for (id, status) in ids.into_iter().zip(receipt.await.map_err(|refusal| stopped(&refusal))?) {
             let message = match status {
                 EventStatus::Accepted => continue,
                 EventStatus::Duplicate => {
@@ -361,7 +361,7 @@ impl Feed<'_> {
     }
 }
 
-fn stopped(refusal: Refusal) -> ReplayError {
+fn stopped(refusal: &Refusal) -> ReplayError {
     ReplayError::Stopped(refusal.to_string())
 }
 

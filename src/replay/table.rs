@@ -59,7 +59,7 @@ impl RowDecoder {
         for (path, template) in &mapping.properties {
             properties.push((path.clone(), Bound::new(template, header)?));
         }
-        for name in header.iter() {
+        for name in header {
             let path = name.strip_prefix("properties.").map(|name| name.split('.').map(SmolStr::new).collect());
             let Some(path): Option<Vec<SmolStr>> = path else { continue };
             if !path.iter().any(SmolStr::is_empty) && !mapping.properties.iter().any(|(known, _)| *known == path) {

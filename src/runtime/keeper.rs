@@ -24,7 +24,7 @@ use crate::store::snapshot::{PublishedGeneration, SnapshotKind};
 use crate::store::snapshot_store::SnapshotStore;
 use crate::store::timers::{SlotNo, TimerIndex, TimerIndexError};
 
-/// How often the keeper looks at the length of the tail.
+/// How often the keeper looks at the length of the tail, at least.
 const TICK: Duration = Duration::from_millis(200);
 /// Cuts in progress at once: bounds the pages in memory.
 const CUTS_MAX: usize = 16;
@@ -134,10 +134,11 @@ impl Work {
 
     #[expect(clippy::disallowed_methods, reason = "pacing is real time, not engine time")]
     fn run(mut self, received: &Receiver<KeeperMessage>) {
+        let tick = TICK.min(self.parts.config.interval);
         let mut scheduled = Instant::now();
         loop {
             let message = if self.finished.is_empty() {
-                match TICK.saturating_sub(scheduled.elapsed()) {
+                match tick.saturating_sub(scheduled.elapsed()) {
                     // A steady stream of messages must not put the tail off.
                     Duration::ZERO => Err(RecvTimeoutError::Timeout),
                     left => received.recv_timeout(left),
@@ -188,9 +189,17 @@ impl Work {
         }
     }
 
+    fn show_timers(&self) {
+        let stats = self.parts.timers.stats();
+        metrics::counter!("sojourn_timer_chunks_written_total").absolute(stats.chunks_written);
+        metrics::counter!("sojourn_timer_chunks_read_total").absolute(stats.chunks_read);
+        metrics::counter!("sojourn_timer_chunks_dropped_total").absolute(stats.chunks_dropped);
+    }
+
     /// Asks for cuts: where the tail is too long, of those who hold its oldest segment; else of everyone, at intervals.
     #[expect(clippy::disallowed_methods, reason = "pacing is real time, not engine time")]
     fn schedule(&mut self) {
+        self.show_timers();
         self.pass();
         let now = Instant::now();
         if self.parts.journal.tail_bytes() > self.parts.config.tail_bytes {

@@ -11,6 +11,7 @@ pub mod handle;
 pub mod horizon;
 pub mod ingest;
 pub mod keeper;
+pub mod latency;
 pub mod opener;
 pub mod partition;
 pub mod ports;

@@ -61,8 +61,16 @@ impl Upkeep {
             if let Ok(report) = self.engine.report(None).await {
                 show_report(&report);
             }
+            self.show_latency();
             self.show_archive();
             self.metrics.run_upkeep();
+        }
+    }
+
+    fn show_latency(&self) {
+        let acks = self.engine.ack_latency();
+        for (quantile, seconds) in [("0.5", acks.p50), ("0.99", acks.p99), ("0.999", acks.p999), ("1", acks.max)] {
+            gauge!("sojourn_ack_seconds", "quantile" => quantile).set(seconds);
         }
     }
 

@@ -127,11 +127,11 @@ impl Ingest for FakeEngine {
 }
 
 /// An event with few properties.
-pub(crate) fn event(id: impl ToString, kind: &str, time: Option<i64>) -> Event {
+pub(crate) fn event(id: u64, kind: &str, time: Option<i64>) -> Event {
     Event {
         id: id.to_string().into(),
         kind: kind.into(),
-        profile: format!("crm:{}", id.to_string()).into(),
+        profile: format!("crm:{id}").into(),
         time: time.map(Millis),
         properties: Bytes::from_static(b"\x81\xa5total\x07"),
     }

@@ -177,41 +177,41 @@ mod tests {
         }
     }
 
-    fn check(bytes: &'static [u8], expected: Result<Event, &str>) {
+    fn check(bytes: &'static [u8], expected: &Result<Event, &str>) {
         let decoded = decode_rmp_event(&Bytes::from_static(bytes)).map_err(|error| error.code);
-        assert_eq!(decoded, expected, "{bytes:x?}");
+        assert_eq!(&decoded, expected, "{bytes:x?}");
     }
 
     #[test]
     fn both_forms_decode() {
         check(
             b"\x95\xa3e-1\xa8purchase\xa8crm:4711\xd3\x00\x00\x01\x6e\x28\x14\x7d\xd9\x81\xa5total\x3c",
-            Ok(event("e-1", Some(0x016e_2814_7dd9), b"\x81\xa5total\x3c")),
+            &Ok(event("e-1", Some(0x016e_2814_7dd9), b"\x81\xa5total\x3c")),
         );
-        check(b"\x95\xa1e\xa8purchase\xa8crm:4711\xc0\xc0", Ok(event("e", None, EMPTY_MAP)));
+        check(b"\x95\xa1e\xa8purchase\xa8crm:4711\xc0\xc0", &Ok(event("e", None, EMPTY_MAP)));
         check(
             b"\x84\xa7profile\xa8crm:4711\xa2id\xa1e\xa4type\xa8purchase\xa4time\xb41970-01-01T00:00:01Z",
-            Ok(event("e", Some(1_000), EMPTY_MAP)),
+            &Ok(event("e", Some(1_000), EMPTY_MAP)),
         );
-        check(b"\x95\xa1e\xa8purchase\xa8crm:4711\xd6\xff\0\0\0\x01\x80", Ok(event("e", Some(1_000), EMPTY_MAP)));
+        check(b"\x95\xa1e\xa8purchase\xa8crm:4711\xd6\xff\0\0\0\x01\x80", &Ok(event("e", Some(1_000), EMPTY_MAP)));
     }
 
     #[test]
     fn refusals_name_what_is_wrong() {
-        check(b"\x01", Err("bad_event"));
-        check(b"\x94\xa1e\xa8purchase\xa8crm:4711\xc0", Err("bad_event"));
-        check(b"\x95\x01\xa8purchase\xa8crm:4711\xc0\xc0", Err("bad_id"));
-        check(b"\x95\xa1e\xa8purchase\xa3crm\xc0\xc0", Err("bad_profile"));
-        check(b"\x95\xa1e\xa9journey.x\xa3c:1\xc0\xc0", Err("reserved_type"));
-        check(b"\x95\xa1e\xa1x\xa3c:1\xcb\0\0\0\0\0\0\0\0\xc0", Err("bad_time"));
-        check(b"\x95\xa1e\xa1x\xa3c:1\xa31pm\xc0", Err("bad_time"));
-        check(b"\x95\xa1e\xa1x\xa3c:1\xd3\x7f\0\0\0\0\0\0\0\xc0", Err("bad_time"));
-        check(b"\x95\xa1e\xa1x\xa3c:1\xc0\x90", Err("bad_properties"));
-        check(b"\x95\xa1e\xa1x\xa3c:1\xc0\xc0\xc0", Err("bad_msgpack"));
-        check(b"\x82\xa2id\xa1e\xa2id\xa1e", Err("duplicate_field"));
-        check(b"\x82\xa2id\xa1e\xa2ix\xa1e", Err("unknown_field"));
-        check(b"\x81\xa2id\xa1e", Err("missing_field"));
-        check(b"\xdf\xff\xff\xff\xff", Err("bad_msgpack"));
+        check(b"\x01", &Err("bad_event"));
+        check(b"\x94\xa1e\xa8purchase\xa8crm:4711\xc0", &Err("bad_event"));
+        check(b"\x95\x01\xa8purchase\xa8crm:4711\xc0\xc0", &Err("bad_id"));
+        check(b"\x95\xa1e\xa8purchase\xa3crm\xc0\xc0", &Err("bad_profile"));
+        check(b"\x95\xa1e\xa9journey.x\xa3c:1\xc0\xc0", &Err("reserved_type"));
+        check(b"\x95\xa1e\xa1x\xa3c:1\xcb\0\0\0\0\0\0\0\0\xc0", &Err("bad_time"));
+        check(b"\x95\xa1e\xa1x\xa3c:1\xa31pm\xc0", &Err("bad_time"));
+        check(b"\x95\xa1e\xa1x\xa3c:1\xd3\x7f\0\0\0\0\0\0\0\xc0", &Err("bad_time"));
+        check(b"\x95\xa1e\xa1x\xa3c:1\xc0\x90", &Err("bad_properties"));
+        check(b"\x95\xa1e\xa1x\xa3c:1\xc0\xc0\xc0", &Err("bad_msgpack"));
+        check(b"\x82\xa2id\xa1e\xa2id\xa1e", &Err("duplicate_field"));
+        check(b"\x82\xa2id\xa1e\xa2ix\xa1e", &Err("unknown_field"));
+        check(b"\x81\xa2id\xa1e", &Err("missing_field"));
+        check(b"\xdf\xff\xff\xff\xff", &Err("bad_msgpack"));
     }
 
     proptest! {

@@ -60,9 +60,9 @@ impl Shared {
     }
 
     /// Takes it in. The same key must always say the same.
-    fn take(&self, key: String, content: String) {
+    fn take(&self, key: String, content: &str) {
         let mut taken = self.taken.lock();
-        let entry = taken.entry(key).or_insert_with(|| Taken { content: content.clone(), times: 0 });
+        let entry = taken.entry(key).or_insert_with(|| Taken { content: content.to_owned(), times: 0 });
         assert_eq!(entry.content, content, "one key, one content");
         entry.times += 1;
     }
@@ -71,26 +71,26 @@ impl Shared {
     async fn receive(&self, key: String, content: String) -> Option<bool> {
         let request = self.requests.fetch_add(1, Ordering::Relaxed);
         match self.mood() {
-            Mood::Healthy => self.take(key, content),
+            Mood::Healthy => self.take(key, &content),
             Mood::Down => return None,
             Mood::Slow => {
                 let pause = Duration::from_millis(request * 7 % SLOW_MS_MAX);
-                if request % 2 == 0 {
-                    self.take(key, content);
+                if request.is_multiple_of(2) {
+                    self.take(key, &content);
                     tokio::time::sleep(pause).await;
                 } else {
                     tokio::time::sleep(pause).await;
-                    self.take(key, content);
+                    self.take(key, &content);
                 }
             }
             Mood::Hanging => {
-                self.take(key, content);
+                self.take(key, &content);
                 // Until the mood changes: then the connection ends without a word.
                 let _ = self.mood.subscribe().wait_for(|mood| *mood != Mood::Hanging).await;
                 return None;
             }
-            Mood::Failing if request % 3 == 0 => return Some(false),
-            Mood::Failing => self.take(key, content),
+            Mood::Failing if request.is_multiple_of(3) => return Some(false),
+            Mood::Failing => self.take(key, &content),
         }
         Some(true)
     }

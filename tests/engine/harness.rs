@@ -1,5 +1,6 @@
 //! An engine on a memory disk, with a sink that remembers what it was given.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use sojourn::runtime::delivery::{DeliverySink, Job, ReportSink};
 use sojourn::runtime::engine::start::{EngineConfig, EngineParts};
 use sojourn::runtime::engine::{ClockMode, Engine};
 use sojourn::runtime::keeper::KeeperConfig;
-use sojourn::runtime::projection::NoProjection;
+use sojourn::runtime::projection::{NoProjection, Projection};
 use sojourn::store::disk::Disk;
 use sojourn::store::journal::JournalConfig;
 use sojourn::store::timers::MemoryTimers;
@@ -25,12 +26,16 @@ use sojourn::wire::value::put_map;
 pub struct Sink {
     engine: OnceLock<Engine>,
     pub sent: Mutex<Vec<String>>,
+    /// Keeps what it is offered and reports nothing.
+    pub silent: AtomicBool,
 }
 
 impl DeliverySink for Sink {
     fn offer(&self, job: Job) -> Result<(), Job> {
         self.sent.lock().push(job.row.id.to_string());
-        if let Some(engine) = self.engine.get() {
+        if !self.silent.load(Ordering::Acquire)
+            && let Some(engine) = self.engine.get()
+        {
             // The report counts as submitted when the call returns.
             drop(ReportSink::report(engine, DeliveryReport { id: job.row.id, outcome: DeliveryOutcome::Sent }));
         }
@@ -59,12 +64,16 @@ pub fn config(shards: u16) -> EngineConfig {
 }
 
 pub fn start(config: &EngineConfig, disk: Arc<dyn Disk>) -> (Engine, Arc<Sink>) {
+    start_with(config, disk, Arc::new(NoProjection))
+}
+
+pub fn start_with(config: &EngineConfig, disk: Arc<dyn Disk>, projection: Arc<dyn Projection>) -> (Engine, Arc<Sink>) {
     let sink = Arc::new(Sink::default());
     let parts = EngineParts {
         disk,
         timers: Box::new(MemoryTimers::default()),
         sink: sink.clone(),
-        projection: Arc::new(NoProjection),
+        projection,
         history: Arc::new(NoProjection),
     };
     let engine = Engine::start(config, parts).expect("starts");

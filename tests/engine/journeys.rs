@@ -9,7 +9,7 @@ use sojourn::store::memory::MemoryDisk;
 
 use crate::harness::{config, event, start, submit};
 
-const CART: &str = r#"
+pub const CART: &str = r#"
 kind: event
 name: cart_add
 schema: { total: number }
@@ -38,7 +38,7 @@ nodes:
   done: { end: true }
 "#;
 
-fn cart_add(id: &str, profile: &str, time: &str, total: f64) -> sojourn::domain::event::Event {
+pub fn cart_add(id: &str, profile: &str, time: &str, total: f64) -> sojourn::domain::event::Event {
     event(id, "cart_add", profile, time, &[("total", Value::Float(total))])
 }
 

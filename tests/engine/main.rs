@@ -1,5 +1,8 @@
 //! The engine as a whole, in process: publishing, events, timers, messages, restarts, moves.
 
+mod crashes;
 mod feeds;
 mod harness;
 mod journeys;
+mod space;
+mod traffic;

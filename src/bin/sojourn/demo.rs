@@ -19,6 +19,7 @@ use crate::output::{Output, table};
 use crate::{logging, report};
 
 /// Runs it.
+#[expect(clippy::disallowed_methods, reason = "how long it took is real time, not engine time")]
 pub fn run(args: &DemoArgs, output: &Output) -> Result<(), Failure> {
     let data = directory(args)?;
     let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));

@@ -22,6 +22,7 @@ use crate::{files, report};
 const ABANDON_AFTER: Duration = Duration::from_millis(100);
 
 /// Runs them.
+#[expect(clippy::disallowed_methods, reason = "how long it took is real time, not engine time")]
 pub fn run(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
     let options = options(args)?;
     let resources = files::read(&args.journeys)?;

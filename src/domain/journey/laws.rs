@@ -41,7 +41,7 @@ fn node(count: usize) -> impl Strategy<Value = String> {
 }
 
 /// Mostly whole journeys, so that many compile.
-fn journey() -> impl Strategy<Value = String> {
+pub(crate) fn journey() -> impl Strategy<Value = String> {
     (1..8usize).prop_flat_map(|count| {
         prop::collection::vec(node(count), count).prop_map(|nodes| {
             let mut text = PRELUDE.to_owned();

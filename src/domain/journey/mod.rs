@@ -11,6 +11,6 @@ pub mod program;
 pub mod source;
 
 #[cfg(test)]
-mod laws;
+pub(crate) mod laws;
 #[cfg(test)]
 mod tests;

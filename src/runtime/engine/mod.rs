@@ -22,6 +22,7 @@ use crate::runtime::api::{EventStatus, Patience, Refusal, Submission};
 use crate::runtime::clock::Clock;
 use crate::runtime::delivery::{Recorded, ReportSink, Stopped};
 use crate::runtime::failure::Failure;
+use crate::runtime::latency::{Latency, LatencySummary};
 use crate::runtime::projection::History;
 use crate::runtime::router::{Room, Router};
 use crate::runtime::shard::input::ShardInput;
@@ -60,6 +61,8 @@ struct Core {
     mode: ClockMode,
     history: Arc<dyn History>,
     failure: Failure,
+    /// From a submission to its acknowledgement.
+    ack_latency: Arc<Latency>,
     stopping: AtomicBool,
     all_open: watch::Receiver<bool>,
     machinery: Mutex<Option<start::Machinery>>,
@@ -104,14 +107,26 @@ impl Engine {
     ///
     /// # Errors
     /// Nothing was taken: over the rate, no room, no space, or stopping.
+    #[expect(clippy::disallowed_methods, reason = "a latency is real time, not engine time")]
     pub async fn submit(&self, submission: Submission) -> Result<Receipt, Refusal> {
         let core = &self.core;
+        let submitted_at = std::time::Instant::now();
         core.check_open()?;
         let metered = submission.events.iter().filter(|e| e.kind != crate::domain::event::PROFILE_UPDATE).count();
         core.admission.admit(metered as u64, submission.patience).await?;
         let patience = submission.patience;
         let receiver = core.router.submit(submission, || core.check_room(patience)).await?;
-        Ok(Box::pin(async move { receiver.await.unwrap_or(Err(Refusal::Stopping)) }))
+        let latency = Arc::clone(&core.ack_latency);
+        Ok(Box::pin(async move {
+            let verdict = receiver.await.unwrap_or(Err(Refusal::Stopping));
+            latency.record(submitted_at.elapsed());
+            verdict
+        }))
+    }
+
+    /// How long acknowledgements took, from submission (waiting for room and rate included) to durability.
+    pub fn ack_latency(&self) -> LatencySummary {
+        self.core.ack_latency.summary()
     }
 
     /// The catalog in force.

@@ -284,7 +284,7 @@ impl Engine {
             for partition in partitions.filter(|p| p.id != PartitionId::SYSTEM) {
                 count += 1;
                 profiles += partition.table.len() as u64;
-                timers += partition.table.timers().count() as u64;
+                timers += partition.table.timer_count() as u64;
             }
             (count, profiles, timers)
         });

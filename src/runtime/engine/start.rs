@@ -197,6 +197,7 @@ impl Engine {
             mode: config.clock,
             history,
             failure,
+            ack_latency: Arc::default(),
             stopping: AtomicBool::new(false),
             all_open: opener.complete(),
             machinery: Mutex::new(Some(Machinery { lane, keeper, opener, hatchery })),

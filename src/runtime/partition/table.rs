@@ -80,6 +80,7 @@ pub struct Table {
     rows: Vec<Row>,
     dirty: Vec<bool>,
     capture: Option<Capture>,
+    timer_count: usize,
     scratch: Vec<u8>,
 }
 
@@ -97,6 +98,11 @@ impl Table {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// Timers of all rows: one for each instance.
+    pub fn timer_count(&self) -> usize {
+        self.timer_count
     }
 
     fn slot(&self, key: ProfileKey) -> Option<u32> {
@@ -136,11 +142,13 @@ impl Table {
     pub fn store(&mut self, profile: &Profile) {
         self.scratch.clear();
         put_cold(&mut self.scratch, profile);
-        let positions = profile.instances.iter().map(Position::of).collect();
+        let positions: SmallVec<[Position; 1]> = profile.instances.iter().map(Position::of).collect();
+        self.timer_count += positions.len();
         match self.slot(profile.key) {
             Some(slot) => {
                 self.touch(slot);
                 let row = &mut self.rows[slot as usize];
+                self.timer_count -= row.positions.len();
                 row.positions = positions;
                 if *row.cold != *self.scratch {
                     row.cold = self.scratch.as_slice().into();

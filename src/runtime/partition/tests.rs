@@ -91,7 +91,7 @@ fn a_message_decided_and_taken_back_in_one_input_does_not_leave() {
     assert!(bench.partition.outbox.is_empty());
     assert!(bench.draught.sends.is_empty());
     let tally = Tally { counts: bench.partition.counts.clone(), events: 2, hash_sum: 0 };
-    let message = report(&tally, &bench.catalog, None).journeys["j"].messages["hello"].clone();
+    let message = report(&tally, &bench.catalog, None).journeys["j"].messages["hello"];
     assert_eq!((message.cancelled, message.pending, message.sent), (1, 0, 0));
 
     let mut recovered = Partition::new(PartitionId(0));

@@ -325,9 +325,9 @@ fn a_failed_journal_acknowledges_nothing_more() {
     bench.shard.take(ShardInput::Failed);
     bench.shard.take(ShardInput::Durable(1));
     bench.turn();
-    assert!(matches!(receiver.try_recv().expect("told"), Err(_)));
+    assert!(receiver.try_recv().expect("told").is_err());
     let mut later = bench.send("go", "crm:2");
-    assert!(matches!(later.try_recv().expect("told"), Err(_)));
+    assert!(later.try_recv().expect("told").is_err());
 }
 
 #[test]

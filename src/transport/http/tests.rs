@@ -107,6 +107,8 @@ async fn refusals_have_one_shape() {
     check(post("/v1/events", "text/csv", "a"), 415, "unsupported_media_type").await;
     check(post("/v1/events", json, r#"{"id":"e","type":"t","profile":"n:v","x":1}"#), 400, "all_rejected").await;
     check(post("/v1/resources/apply", json, r#"{"file":[]}"#), 400, "bad_json").await;
+    check(post("/v1/clock/advance", json, "{}"), 409, "conflict").await;
+    check(post("/v1/clock/advance", json, r#"{"to":"tomorrow"}"#), 400, "malformed").await;
     check(post("/v1/resources/apply", "text/plain", "{}"), 415, "unsupported_media_type").await;
     check(post("/v1/deliveries/x/resolve", json, r#"{"resolution":"sent"}"#), 400, "bad_delivery").await;
     check(Request::get("/v1/profiles/nocolon").body(Body::empty()).expect("valid"), 400, "bad_profile").await;

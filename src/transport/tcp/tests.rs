@@ -424,7 +424,8 @@ async fn shutdown_acknowledges_what_was_accepted_and_says_goodbye() {
 
 #[tokio::test]
 async fn refusals_of_the_engine_end_the_connection_unacknowledged() {
-    let failing: [(fn(&FakeEngine), Code); 3] = [
+    type Failing = fn(&FakeEngine);
+    let failing: [(Failing, Code); 3] = [
         (|engine| engine.refuse(Refusal::DiskFull), Code::DiskFull),
         (|engine| engine.fail_commits(Refusal::Stopping), Code::Stopping),
         (|_| {}, Code::Overloaded),
@@ -446,7 +447,7 @@ async fn refusals_of_the_engine_end_the_connection_unacknowledged() {
 #[tokio::test]
 async fn on_the_events_clock_stamps_go_on_after_a_reconnect() {
     let server = server(TcpOptions { clock: EventClock::Events, ..options() }).await;
-    let timed = |ids: &[(u64, Option<i64>)]| ids.iter().map(|(id, t)| event(id, "x", *t)).collect::<Vec<_>>();
+    let timed = |ids: &[(u64, Option<i64>)]| ids.iter().map(|(id, t)| event(*id, "x", *t)).collect::<Vec<_>>();
     let all = timed(&[(1, Some(50)), (2, Some(40)), (3, None), (4, Some(60)), (5, Some(10)), (6, None)]);
     let config = ClientConfig { engine_time: Some(Millis(45)), ..ClientConfig::new("a", 1) };
     let mut client = server.client(config.clone()).await.expect("welcome");

@@ -11,6 +11,8 @@ mod exits;
 mod laws;
 mod messages;
 mod nodes;
+mod random;
+mod reference;
 mod time;
 mod versions;
 
