@@ -147,12 +147,15 @@ async fn perform(run: &Run) -> anyhow::Result<summary::Figures> {
     let mut child = server::Child::start(&directory.path().join("data"), run).await?;
     child.publish(&run.scenario.resources(&run.wait)).await?;
     let before = machine::Usage::of(child.id())?;
+    let written_before = machine::device_written_bytes(directory.path())?;
     let fed = feed::feed(&child, run).await?;
     let after = machine::Usage::of(child.id())?;
+    let written_after = machine::device_written_bytes(directory.path())?;
+    let written_bytes = written_before.zip(written_after).map(|(before, after)| after.saturating_sub(before));
     let waiting = verify::active(&child.report().await?);
     let verdict = verify::verify(&child, directory.path(), run.scenario, &fed).await?;
     child.stop()?;
-    Ok(summary::Figures { run: run.clone(), fed, disk_sync, before, after, waiting, verdict })
+    Ok(summary::Figures { run: run.clone(), fed, disk_sync, before, after, written_bytes, waiting, verdict })
 }
 
 impl Run {

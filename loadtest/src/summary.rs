@@ -23,6 +23,8 @@ pub struct Figures {
     pub before: Usage,
     /// The server, after the last acknowledgement.
     pub after: Usage,
+    /// What the disk wrote meanwhile, whoever caused it; none where the system does not say.
+    pub written_bytes: Option<u64>,
     /// Instances running after the last acknowledgement.
     pub waiting: u64,
     /// What verifying came to.
@@ -58,8 +60,8 @@ impl Figures {
         (self.waiting > 0).then(|| (growth as f64 / self.waiting as f64).round())
     }
 
-    fn disk_bytes_per_event(&self) -> f64 {
-        round((self.after.written_bytes - self.before.written_bytes) as f64 / self.fed.events.max(1) as f64)
+    fn disk_bytes_per_event(&self) -> Option<f64> {
+        self.written_bytes.map(|bytes| round(bytes as f64 / self.fed.events.max(1) as f64))
     }
 
     fn feed(&self) -> &'static str {
@@ -119,7 +121,8 @@ impl Figures {
         row("memory of the server", format!("{} MiB", self.after.rss_bytes >> 20));
         let each = self.bytes_per_waiting().map_or("-".to_owned(), |bytes| format!("{bytes} bytes each"));
         row("waiting at the end", format!("{} profiles, {each}", self.waiting));
-        row("written to disk", format!("{} bytes per event", self.disk_bytes_per_event()));
+        let bytes = self.disk_bytes_per_event().map_or("-".to_owned(), |bytes| format!("{bytes} bytes per event"));
+        row("written by the disk", bytes);
         row("entered, messages", format!("{}, {}", self.verdict.entered, self.verdict.messages));
         row("quiet after", format!("{:.2} s", self.verdict.quiet_after.as_secs_f64()));
         row("lost, duplicated", format!("{}, {}", self.verdict.lost, self.verdict.duplicated));
