@@ -8,6 +8,7 @@ pub mod checkpoints;
 pub mod input;
 pub mod moves;
 pub mod releases;
+mod sweep;
 #[cfg(test)]
 mod tests;
 pub mod timers;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 use crate::domain::apply::Firing;
 use crate::domain::catalog::{Catalog, VersionStatus};
-use crate::domain::ids::{Millis, PartitionId, ProfileKey, Pseq, ShardId, VersionId};
+use crate::domain::ids::{Millis, PartitionId, Pseq, ShardId, VersionId};
 use crate::domain::limits;
 use crate::domain::wheel::{Wheel, WheelEntry};
 use crate::runtime::api::EventStatus;
@@ -106,8 +107,6 @@ pub struct Shard {
     ports: Box<dyn Ports>,
 }
 
-/// Rows looked at in one turn for instances of stopped versions: about 100 µs.
-const SWEEP_ROWS: usize = 4_096;
 /// Due timers handled in one turn before inputs get theirs again.
 const TIMERS_PER_TURN: usize = 4_096;
 /// Pages copied in one turn for cuts in progress: about 100 µs.
@@ -459,41 +458,6 @@ impl Shard {
         self.release_when_durable(Release::Answer(Box::new(move || {
             let _ = told.send(());
         })));
-    }
-
-    /// Ends instances of stopped versions, some rows a turn.
-    fn sweep_some(&mut self) {
-        let Some((versions, index, from)) = self.sweep.take() else { return };
-        if !self.has_room() {
-            self.sweep = Some((versions, index, from));
-            return;
-        }
-        let Some(seat) = self.seats.get(usize::from(index)) else { return };
-        let mut keys = Vec::new();
-        let next = match seat.open() {
-            Some(partition) => partition.table.inside(&versions, from, SWEEP_ROWS, &mut keys),
-            None => None,
-        };
-        for key in keys {
-            self.decide_due(PartitionId(index), key);
-        }
-        self.sweep = Some(match next {
-            Some(slot) => (versions, index, slot),
-            None => (versions, index + 1, 0),
-        });
-    }
-
-    /// Fires what is due of a profile.
-    fn decide_due(&mut self, id: PartitionId, key: ProfileKey) {
-        let now = self.now;
-        let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(id.0)) else { return };
-        let about = Circumstances { config: &self.config.decide, catalog: &self.catalog, now };
-        let decided = partition.decide_due(key, about, &mut self.draught);
-        if let Err(error) = decided {
-            self.corrupt(id, &error);
-        }
-        self.take_draught();
-        self.lower_next_slot(id);
     }
 
     fn corrupt(&mut self, partition: PartitionId, error: &WireError) {
