@@ -19,6 +19,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use scenario::Scenario;
+use sojourn::config::{Setting as _, Span};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -83,8 +84,8 @@ struct Run {
     /// Events per second at fixed times (latency counts from those), or `max`: as fast as they are acknowledged
     #[arg(long, value_name = "max|N", default_value = "max", value_parser = pace)]
     rate: Pace,
-    /// Profiles; when all have come, they come again
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Profiles; when all have come they come again, and are refused entry: less work than the first time
+    #[arg(long, value_name = "N", default_value_t = 100_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     profiles: u64,
     /// Seconds of feeding
     #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
@@ -101,9 +102,9 @@ struct Run {
     /// Events unacknowledged at most, per connection
     #[arg(long, value_name = "N", default_value_t = 32_768, value_parser = clap::value_parser!(u64).range(1..))]
     in_flight: u64,
-    /// How long profiles wait in the journey before it looks for the purchase, and then for the purchase
-    #[arg(long, value_name = "DURATION", default_value = "1s")]
-    wait: String,
+    /// How long profiles wait before the journey looks for the purchase, and then for it; above 30s they are left waiting
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = wait)]
+    wait: Wait,
     /// Where the temporary data directory is made; must be on a disk (default: the system's place for those)
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -113,6 +114,20 @@ struct Run {
     /// Print one JSON object as the last line of stdout
     #[arg(long)]
     json: bool,
+}
+
+/// How long profiles wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wait {
+    /// As the language writes it.
+    text: String,
+    /// The same.
+    span: Duration,
+}
+
+fn wait(text: &str) -> Result<Wait, String> {
+    let span = Span::parse(text).ok_or_else(|| format!("it takes {}", Span::EXPECTS))?;
+    Ok(Wait { text: text.to_owned(), span: span.0 })
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
@@ -145,7 +160,7 @@ async fn perform(run: &Run) -> anyhow::Result<summary::Figures> {
     machine::check_disk(directory.path())?;
     let disk_sync = machine::probe_sync(directory.path())?;
     let mut child = server::Child::start(&directory.path().join("data"), run).await?;
-    child.publish(&run.scenario.resources(&run.wait)).await?;
+    child.publish(&run.scenario.resources(&run.wait.text)).await?;
     let before = machine::Usage::of(child.id())?;
     let written_before = machine::device_written_bytes(directory.path())?;
     let fed = feed::feed(&child, run).await?;
@@ -153,7 +168,7 @@ async fn perform(run: &Run) -> anyhow::Result<summary::Figures> {
     let written_after = machine::device_written_bytes(directory.path())?;
     let written_bytes = written_before.zip(written_after).map(|(before, after)| after.saturating_sub(before));
     let waiting = verify::active(&child.report().await?);
-    let verdict = verify::verify(&child, directory.path(), run.scenario, &fed).await?;
+    let verdict = verify::verify(&child, directory.path(), run, &fed).await?;
     child.stop()?;
     Ok(summary::Figures { run: run.clone(), fed, disk_sync, before, after, written_bytes, waiting, verdict })
 }

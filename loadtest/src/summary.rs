@@ -90,6 +90,7 @@ impl Figures {
             "disk_bytes_per_event": self.disk_bytes_per_event(),
             "disk_sync_p99_ms": ms(self.disk_sync.value_at_quantile(0.99)),
             "entered": self.verdict.entered,
+            "discarded": self.verdict.discarded,
             "messages": self.verdict.messages,
             "quiet_after_s": round(self.verdict.quiet_after.as_secs_f64()),
             "lost": self.verdict.lost,
@@ -123,7 +124,8 @@ impl Figures {
         row("waiting at the end", format!("{} profiles, {each}", self.waiting));
         let bytes = self.disk_bytes_per_event().map_or("-".to_owned(), |bytes| format!("{bytes} bytes per event"));
         row("written by the disk", bytes);
-        row("entered, messages", format!("{}, {}", self.verdict.entered, self.verdict.messages));
+        let verdict = &self.verdict;
+        row("entered, refused, messages", format!("{}, {}, {}", verdict.entered, verdict.discarded, verdict.messages));
         row("quiet after", format!("{:.2} s", self.verdict.quiet_after.as_secs_f64()));
         row("lost, duplicated", format!("{}, {}", self.verdict.lost, self.verdict.duplicated));
         for flaw in &self.verdict.flaws {

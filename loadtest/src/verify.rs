@@ -12,12 +12,15 @@ use serde_json::Value;
 use sojourn::runtime::view::{JourneyReport, Report};
 use tokio::time::Instant;
 
+use crate::Run;
 use crate::feed::Fed;
 use crate::scenario::Scenario;
 use crate::server::Child;
 
 /// Longest time until all instances have ended and all messages are out.
 const QUIET_PATIENCE: Duration = Duration::from_secs(600);
+/// A longer wait than this is not waited for: its instances must be there at the end.
+const WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often the report is looked at.
 const POLL: Duration = Duration::from_millis(250);
 
@@ -34,6 +37,8 @@ pub struct Verdict {
     pub messages: u64,
     /// Instances begun.
     pub entered: u64,
+    /// Entries refused: profiles that came again.
+    pub discarded: u64,
     /// From the last acknowledgement until all was quiet.
     pub quiet_after: Duration,
 }
@@ -55,13 +60,13 @@ fn pending(report: &Report) -> u64 {
 }
 
 /// Waits until all is quiet, and checks.
-pub async fn verify(child: &Child, directory: &Path, scenario: Scenario, fed: &Fed) -> anyhow::Result<Verdict> {
+pub async fn verify(child: &Child, directory: &Path, run: &Run, fed: &Fed) -> anyhow::Result<Verdict> {
     let started = Instant::now();
     let mut told = started;
     let report = loop {
         let report = child.report().await?;
         let (active, pending) = (active(&report), pending(&report));
-        if active == 0 && pending == 0 {
+        if (active == 0 || run.wait.span > WAIT_MAX) && pending == 0 {
             break report;
         }
         ensure!(started.elapsed() < QUIET_PATIENCE, "{active} instances and {pending} messages are still under way");
@@ -76,6 +81,7 @@ pub async fn verify(child: &Child, directory: &Path, scenario: Scenario, fed: &F
     for (name, journey) in &report.journeys {
         adds_up(&mut verdict, name, journey);
         verdict.entered += journey.entered;
+        verdict.discarded += journey.discarded.values().sum::<u64>();
     }
     let decided =
         report.journeys.values().filter_map(|journey| journey.nodes.get("remind")).map(|node| node.left).sum();
@@ -87,7 +93,7 @@ pub async fn verify(child: &Child, directory: &Path, scenario: Scenario, fed: &F
     if sent != ids {
         verdict.flaws.push(format!("{sent} messages reported as sent, {ids} in the log"));
     }
-    if scenario == Scenario::CartAbandonment && verdict.entered == 0 {
+    if run.scenario == Scenario::CartAbandonment && verdict.entered == 0 {
         verdict.flaws.push("nobody entered the journey".to_owned());
     }
     Ok(verdict)
