@@ -20,7 +20,7 @@ const TMPFS: i64 = 0x0102_1994;
 
 /// Refuses a directory in memory: nothing written there is durable.
 pub fn check_disk(directory: &Path) -> anyhow::Result<()> {
-    let kind = i64::from(rustix::fs::statfs(directory)?.f_type);
+    let kind = rustix::fs::statfs(directory)?.f_type;
     ensure!(kind != TMPFS, "{} is in memory, where nothing is durable: give --data DIR on a disk", directory.display());
     Ok(())
 }
