@@ -60,16 +60,6 @@ pub enum ArchiveError {
         #[source]
         cause: io::Error,
     },
-    /// Entries are missing between two that were fed: feed again from the watermark.
-    #[error("archive of partition {partition} expects record {expected} and was fed {found}")]
-    Gap {
-        /// Whose.
-        partition: PartitionId,
-        /// What should have come.
-        expected: Pseq,
-        /// What came.
-        found: Pseq,
-    },
     /// A write failed; it is tried again until it succeeds, and feeding blocks meanwhile.
     #[error("archive can't be written: {0}")]
     WriteFailed(String),
@@ -111,15 +101,15 @@ impl Archive {
     }
 
     /// Takes entries of durable records, each partition's in order and without gaps. Those known already are
-    /// passed over; the first feed of a partition after the opening may begin anywhere. Entries without
-    /// anything to show only move the watermark. Blocks while the writer is behind. After an error the entries
-    /// before the bad one are taken.
+    /// passed over; the first feed of a partition after the opening may begin anywhere. A gap later on is a hole in
+    /// history: logged, counted as damage, and passed. Entries without anything to show only move the watermark.
+    /// Blocks while the writer is behind.
     pub fn append(&self, entries: &[Entry]) -> Result<(), ArchiveError> {
         let _feeding = self.shared.feeding.lock();
         let mut scratch = Vec::new();
         let mut rest = entries;
         while !rest.is_empty() {
-            let (taken, sealed) = self.take(rest, &mut scratch)?;
+            let (taken, sealed) = self.take(rest, &mut scratch);
             rest = &rest[taken..];
             self.send(sealed)?;
         }
@@ -177,17 +167,17 @@ impl Archive {
     }
 
     /// Takes entries until all are in or a seal is due; how many, and the seal.
-    fn take(&self, entries: &[Entry], scratch: &mut Vec<u8>) -> Result<(usize, Option<Arc<Sealed>>), ArchiveError> {
+    fn take(&self, entries: &[Entry], scratch: &mut Vec<u8>) -> (usize, Option<Arc<Sealed>>) {
         let config = &self.shared.config;
         let mut state = self.shared.state.lock();
         for (index, entry) in entries.iter().enumerate() {
-            take_one(&mut state, entry, scratch)?;
+            take_one(&mut state, entry, scratch);
             if state.open_bytes >= config.flush_bytes {
-                return Ok((index + 1, state.seal()));
+                return (index + 1, state.seal());
             }
         }
         let is_aged = state.open_since.is_some_and(|since| since.elapsed() >= config.flush_age);
-        Ok((entries.len(), if is_aged { state.seal() } else { None }))
+        (entries.len(), if is_aged { state.seal() } else { None })
     }
 
     fn send(&self, sealed: Option<Arc<Sealed>>) -> Result<(), ArchiveError> {
@@ -198,16 +188,18 @@ impl Archive {
 }
 
 #[expect(clippy::disallowed_methods, reason = "pacing is real time, not engine time")]
-fn take_one(state: &mut State, entry: &Entry, scratch: &mut Vec<u8>) -> Result<(), ArchiveError> {
+fn take_one(state: &mut State, entry: &Entry, scratch: &mut Vec<u8>) {
     let partition = entry.partition;
     let taken = state.taken.get(&partition).copied().unwrap_or_default();
     let is_first_feed = state.fed.insert(partition, ()).is_none();
     if entry.pseq <= taken {
-        return Ok(());
+        return;
     }
     let expected = Pseq(taken.0 + 1);
     if entry.pseq != expected && !is_first_feed {
-        return Err(ArchiveError::Gap { partition, expected, found: entry.pseq });
+        // A hole in history is not worth a stop: an archive that took no more would keep the journal from forgetting.
+        tracing::error!(%partition, %expected, found = %entry.pseq, "records are missing: timelines have a hole");
+        state.damage_count += 1;
     }
     state.taken.insert(partition, entry.pseq);
     state.now = state.now.max(Some(entry.at));
@@ -215,7 +207,6 @@ fn take_one(state: &mut State, entry: &Entry, scratch: &mut Vec<u8>) -> Result<(
     if !entry.is_empty() {
         state.push(entry, scratch);
     }
-    Ok(())
 }
 
 /// Finds the files and watermarks of a directory, and deletes what was never finished.
