@@ -205,7 +205,7 @@ pub struct Server {
 pub struct Parts {
     /// The running engine.
     pub engine: Engine,
-    /// Who may speak; see [`api_keys`].
+    /// Who may speak; see [`api_keys()`].
     pub keys: Arc<ApiKeys>,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,

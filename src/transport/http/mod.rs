@@ -1,7 +1,7 @@
 //! HTTP: the REST API, health, metrics and the API's own description. Translates requests for the
 //! [`Engine`](crate::runtime::engine::Engine) and its answers back; decides nothing and keeps no state of its own.
 //!
-//! One file per resource; [`router`] joins them, [`body`] bounds what is read, [`error`] is the one shape of every
+//! One file per resource; [`router()`] joins them, [`body`] bounds what is read, [`error`] is the one shape of every
 //! refusal, [`listener`] owns sockets. gRPC routes are handed in by `server`, which is how both share one port.
 
 pub mod body;
