@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::domain::catalog::Catalog;
 use crate::domain::event::Event;
 use crate::domain::finding::Finding;
 use crate::domain::ids::{HashKey, Millis};
@@ -363,13 +362,4 @@ impl Feed<'_> {
 
 fn stopped(refusal: &Refusal) -> ReplayError {
     ReplayError::Stopped(refusal.to_string())
-}
-
-/// Findings of resource files, errors and warnings, without an engine.
-pub fn findings(resources: &[(String, String)]) -> Vec<Finding> {
-    let sources: Vec<_> = resources
-        .iter()
-        .map(|(name, text)| crate::domain::catalog::SourceFile { name: name.clone(), text: text.clone() })
-        .collect();
-    Catalog::check(&sources)
 }
