@@ -39,15 +39,18 @@ impl Upkeep {
     }
 
     async fn look_after(&self) {
-        // Every row that was in the outbox has been offered once all partitions are open, which this waits for.
-        if self.engine.shards().await.is_ok() {
-            self.dispatcher.log().recovered_rows_offered();
-        }
+        let mut log_is_complete = false;
         let mut catalog = None;
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            // ORDER: until the log has taken every row that was in the outbox at the start it must know the lines it
+            // found in its file, or it would write them again. Rows are offered some at a time, after all are open.
+            if !log_is_complete && self.engine.log_has_its_rows().await.is_ok_and(|complete| complete) {
+                self.dispatcher.log().recovered_rows_offered();
+                log_is_complete = true;
+            }
             let current = self.engine.catalog();
             if catalog != Some(current.version) {
                 catalog = Some(current.version);

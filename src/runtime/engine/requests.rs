@@ -233,6 +233,15 @@ impl Engine {
         Ok(rows.iter().map(|row| delivery_view(row, &catalog)).collect())
     }
 
+    /// Whether the log channel has taken every row that it was owed when the engine started.
+    ///
+    /// # Errors
+    /// The engine is stopping.
+    pub async fn log_has_its_rows(&self) -> Result<bool, RequestError> {
+        let owing = self.ask_all(|partitions| partitions.filter(|p| p.outbox.has_returned_log_rows()).count());
+        Ok(owing.await?.into_iter().all(|count| count == 0))
+    }
+
     /// Decides about a delivery in doubt.
     ///
     /// # Errors

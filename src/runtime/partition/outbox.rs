@@ -119,6 +119,11 @@ impl Outbox {
         }
     }
 
+    /// Whether a row of the log channel waits to be offered (again): after a start, or for want of room.
+    pub fn has_returned_log_rows(&self) -> bool {
+        self.returned.iter().filter_map(|id| self.rows.get(id)).any(|e| e.row.channel == Channel::Log)
+    }
+
     /// Whether a row waits to be offered again.
     pub fn has_returned(&self) -> bool {
         !self.returned.is_empty()
