@@ -4,5 +4,6 @@ mod crashes;
 mod feeds;
 mod harness;
 mod journeys;
+mod log;
 mod space;
 mod traffic;
