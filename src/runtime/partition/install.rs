@@ -16,6 +16,7 @@ use crate::runtime::partition::counts::Counts;
 use crate::runtime::partition::decide::surface_of;
 use crate::runtime::partition::dedup::Dedup;
 use crate::runtime::partition::outbox::Outbox;
+use crate::runtime::partition::table::Rewrite;
 use crate::runtime::partition::{Partition, chain_share};
 use crate::store::timers::TimerEntry;
 use crate::wire::component;
@@ -111,13 +112,17 @@ impl Partition {
             return Ok(());
         }
         let key = record.head.key;
-        let mut profile = self.table.wake(key)?.unwrap_or_else(|| component::blank_profile(key));
-        let before = chain_share(&profile.identity, profile.chain);
+        let slot = self.table.find(key);
+        let mut profile = component::blank_profile(key);
+        if let Some(slot) = slot {
+            self.table.wake_into(slot, &mut profile)?;
+        }
+        let before = chain_share(profile.chain);
         let stood = timers_of(&profile);
         component::install(&mut profile, payload.components)?;
-        let after = chain_share(&profile.identity, profile.chain);
+        let after = chain_share(profile.chain);
         self.hash_sum = self.hash_sum.wrapping_sub(before).wrapping_add(after);
-        self.table.store(&profile);
+        self.table.store(slot, &profile, Rewrite::Whole);
         let stands = timers_of(&profile);
         // What falls into an opened slot is found again when the rows are scanned after the replay.
         self.reschedule(&stood, &stands, |_| {});

@@ -123,9 +123,8 @@ impl Shard {
     fn holds_stopped(&self, partition: &Partition) -> bool {
         partition
             .counts
-            .versions
             .iter()
-            .any(|(version, counts)| counts.active() > 0 && self.catalog.get(*version).status == VersionStatus::Stopped)
+            .any(|(version, counts)| counts.active() > 0 && self.catalog.get(version).status == VersionStatus::Stopped)
     }
 
     fn sweep_again(&mut self) {

@@ -399,7 +399,7 @@ fn inputs_of_a_partition_on_its_way_wait_for_it_in_order() {
     bench.sync();
     assert!(first.try_recv().is_ok() && second.try_recv().is_ok());
     let counts = &bench.shard.partition(ONLY).expect("is here").counts;
-    assert!(counts.versions.values().all(|v| v.entered == 1 && v.active() == 0));
+    assert!(counts.iter().all(|(_, v)| v.entered == 1 && v.active() == 0));
 }
 
 #[test]
@@ -434,7 +434,7 @@ fn a_slot_that_opens_during_its_checkpoint_fires_each_timer_once() {
     bench.pass(2 * SLOT_MS);
     bench.sync();
     let partition = bench.shard.partition(ONLY).expect("is here");
-    for version in partition.counts.versions.values() {
+    for (_, version) in partition.counts.iter() {
         assert_eq!((version.entered, version.active(), version.exited[0]), (2, 0, 2));
     }
 }

@@ -25,10 +25,15 @@ impl Shard {
             self.wheel.advance(self.now, &mut popped);
             self.due.extend(popped);
         }
+        let mut near = 0;
         for _ in 0..TIMERS_PER_TURN {
             if self.due.is_empty() || !self.has_room() {
                 return;
             }
+            if near == 0 {
+                near = self.approach(self.due.iter().map(|entry| (entry.partition, entry.key())));
+            }
+            near -= 1;
             let entry = self.due.pop_front().expect("not empty");
             self.fire(&entry, self.now);
         }

@@ -26,7 +26,7 @@ fn timers_fire_though_every_block_fills_with_inputs() {
     }
     let hello_done = |bench: &Bench| {
         let counts = &bench.shard.partition(ONLY).expect("is here").counts;
-        counts.versions.values().any(|version| version.exited[0] == 100)
+        counts.iter().any(|(_, version)| version.exited[0] == 100)
     };
     bench.turn();
     while bench.shard.backlog() > 0 && !hello_done(&bench) {
@@ -75,7 +75,7 @@ impl EventsBench {
     fn done(&self, partition: u16) -> u64 {
         let counts = &self.bench.shard.partition(PartitionId(partition)).expect("is here").counts;
         let hello = self.bench.shard.catalog.journey_id("hello").expect("is published");
-        let of_hello = counts.versions.iter().filter(|(v, _)| self.bench.shard.catalog.program(**v).journey == hello);
+        let of_hello = counts.iter().filter(|(v, _)| self.bench.shard.catalog.program(*v).journey == hello);
         of_hello.map(|(_, version)| version.exited[0]).sum()
     }
 }
