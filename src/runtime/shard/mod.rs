@@ -106,8 +106,8 @@ pub struct Shard {
     ports: Box<dyn Ports>,
 }
 
-/// Due timers handled in one turn before inputs get theirs again.
-const TIMERS_PER_TURN: usize = 4_096;
+/// Due timers handled in one turn before inputs get theirs again: 2 or 3 ms of work.
+const TIMERS_PER_TURN: usize = 1_024;
 /// Pages copied in one turn for cuts in progress: about 100 µs.
 const PAGES_PER_TURN: usize = 8;
 

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::domain::apply::Firing;
 use crate::domain::ids::{Millis, PartitionId};
+use crate::domain::limits;
 use crate::domain::wheel::WheelEntry;
 use crate::runtime::horizon::{Verdict, open_until};
 use crate::runtime::partition::decide::Circumstances;
@@ -39,9 +40,10 @@ impl Shard {
         }
     }
 
-    /// Whether due timers wait for their turn.
-    pub fn has_due(&self) -> bool {
-        !self.due.is_empty()
+    /// Whether due timers wait for their turn, and the journal takes what they decide: on the wall clock, where a turn
+    /// fires some of them only.
+    pub fn wants_another_turn(&self) -> bool {
+        !self.due.is_empty() && !self.failed && self.releases.in_flight() < limits::BLOCKS_IN_FLIGHT_MAX
     }
 
     /// Timers in the wheel.
