@@ -61,6 +61,8 @@ pub struct Draught {
     pub spans: Vec<(PartitionId, Pseq)>,
     /// Timers set that the wheel takes, by partition. Those due later are with the partition's horizon.
     pub timers: Vec<(PartitionId, TimerEntry)>,
+    /// How many timers of the wheel no longer count.
+    pub stale_timers: usize,
     /// Outbox rows decided.
     pub sends: Vec<DeliveryId>,
     outcome: Outcome,
@@ -398,7 +400,8 @@ impl Partition {
             put_changes(&mut draught.components, &profile, changes);
             self.table.store(slot, &profile, Rewrite::Changed(changes));
             let id = self.id;
-            self.reschedule(&stood, &timers_of(&profile), |timer| draught.timers.push((id, timer)));
+            draught.stale_timers +=
+                self.reschedule(&stood, &timers_of(&profile), |timer| draught.timers.push((id, timer)));
         }
         draught.bed = Some(profile);
     }

@@ -129,16 +129,24 @@ impl Partition {
         Ok(())
     }
 
-    /// Tells the horizon which timers went and which came; `near` gets those for the wheel.
-    pub fn reschedule(&mut self, stood: &[TimerEntry], stands: &[TimerEntry], mut near: impl FnMut(TimerEntry)) {
+    /// Tells the horizon which timers went and which came; `near` gets those for the wheel. Answers how many of the
+    /// wheel's went.
+    pub fn reschedule(
+        &mut self,
+        stood: &[TimerEntry],
+        stands: &[TimerEntry],
+        mut near: impl FnMut(TimerEntry),
+    ) -> usize {
+        let mut gone_near = 0;
         for timer in stood.iter().filter(|t| !stands.contains(t)) {
-            self.horizon.cancel(timer);
+            gone_near += usize::from(self.horizon.cancel(timer) == Placement::Wheel);
         }
         for timer in stands.iter().filter(|t| !stood.contains(t)) {
             if self.horizon.set(*timer) == Placement::Wheel {
                 near(*timer);
             }
         }
+        gone_near
     }
 }
 

@@ -147,6 +147,7 @@ impl Shard {
             }
         };
         let partition = partition.expect("the router releases only what is here");
+        self.wheel.suspect_stale();
         let covered_by = self.covering_block();
         self.leaving.push(Leaving { partition, to, covered_by });
     }
