@@ -10,7 +10,7 @@ use sojourn::domain::event::Event;
 use sojourn::domain::ids::{HashKey, Millis};
 use sojourn::domain::value::{Map, Value};
 use sojourn::runtime::admission::Rate;
-use sojourn::runtime::api::{EventStatus, Origin, Patience, Submission};
+use sojourn::runtime::api::{Deferral, EventStatus, Origin, Patience, Submission};
 use sojourn::runtime::delivery::{DeliverySink, Job, ReportSink};
 use sojourn::runtime::engine::start::{EngineConfig, EngineParts};
 use sojourn::runtime::engine::{ClockMode, Engine};
@@ -103,6 +103,12 @@ pub async fn submit(engine: &Engine, events: Vec<Event>) -> Vec<EventStatus> {
             latest
         })
         .collect();
-    let submission = Submission { events, origin: Origin::Unsequenced, engine_times, patience: Patience::Unbounded };
+    let submission = Submission {
+        events,
+        origin: Origin::Unsequenced,
+        engine_times,
+        patience: Patience::Unbounded,
+        deferral: Deferral::default(),
+    };
     engine.submit(submission).await.expect("taken").await.expect("durable")
 }

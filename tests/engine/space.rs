@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sojourn::domain::ids::{Millis, PartitionId, Pseq};
-use sojourn::runtime::api::{EventStatus, Origin, Patience, Refusal, Submission};
+use sojourn::runtime::api::{Deferral, EventStatus, Origin, Patience, Refusal, Submission};
 use sojourn::runtime::engine::start::EngineConfig;
 use sojourn::runtime::keeper::KeeperConfig;
 use sojourn::runtime::projection::Projection;
@@ -41,6 +41,7 @@ async fn a_full_disk_refuses_and_service_resumes_by_itself() {
             origin: Origin::Unsequenced,
             engine_times: vec![Millis::MIN],
             patience: Patience::UpTo(Duration::ZERO),
+            deferral: Deferral::default(),
         };
         match engine.submit(submission).await {
             Ok(receipt) => receipts.push(receipt),
@@ -131,6 +132,7 @@ async fn ingest_waits_for_a_projection_that_does_not_pass() {
             origin: Origin::Unsequenced,
             engine_times: vec![Millis::MIN],
             patience: Patience::UpTo(Duration::ZERO),
+            deferral: Deferral::default(),
         };
         match engine.submit(submission).await {
             Ok(receipt) => drop(receipt.await.expect("durable")),

@@ -349,7 +349,7 @@ impl Partition {
             self.outbox.install(&change, |row| surface_of(about.catalog, row));
         }
         if let Some(mark) = mark {
-            self.dedup.remember(&mark);
+            self.dedup.remember(&mark, self.engine_time);
         }
         self.events += u64::from(event.is_some());
         draught.outcome.clear();
