@@ -18,7 +18,7 @@ use sojourn::runtime::keeper::KeeperConfig;
 use sojourn::runtime::projection::{NoProjection, Projection};
 use sojourn::store::disk::Disk;
 use sojourn::store::journal::JournalConfig;
-use sojourn::store::timers::MemoryTimers;
+use sojourn::store::timers::{MemoryTimers, TimerIndex};
 use sojourn::wire::value::put_map;
 
 /// Accepts every message and reports it sent.
@@ -28,10 +28,15 @@ pub struct Sink {
     pub sent: Mutex<Vec<String>>,
     /// Keeps what it is offered and reports nothing.
     pub silent: AtomicBool,
+    /// Has no room.
+    pub full: AtomicBool,
 }
 
 impl DeliverySink for Sink {
     fn offer(&self, job: Job) -> Result<(), Job> {
+        if self.full.load(Ordering::Acquire) {
+            return Err(job);
+        }
         self.sent.lock().push(job.row.id.to_string());
         if !self.silent.load(Ordering::Acquire)
             && let Some(engine) = self.engine.get()
@@ -68,17 +73,20 @@ pub fn start(config: &EngineConfig, disk: Arc<dyn Disk>) -> (Engine, Arc<Sink>) 
 }
 
 pub fn start_with(config: &EngineConfig, disk: Arc<dyn Disk>, projection: Arc<dyn Projection>) -> (Engine, Arc<Sink>) {
-    let sink = Arc::new(Sink::default());
-    let parts = EngineParts {
-        disk,
-        timers: Box::new(MemoryTimers::default()),
-        sink: sink.clone(),
-        projection,
-        history: Arc::new(NoProjection),
-    };
+    let (sink, parts) = parts(disk, projection, Box::new(MemoryTimers::default()));
     let engine = Engine::start(config, parts).expect("starts");
     let _ = sink.engine.set(engine.clone());
     (engine, sink)
+}
+
+fn parts(
+    disk: Arc<dyn Disk>,
+    projection: Arc<dyn Projection>,
+    timers: Box<dyn TimerIndex>,
+) -> (Arc<Sink>, EngineParts) {
+    let sink = Arc::new(Sink::default());
+    let parts = EngineParts { disk, timers, sink: sink.clone(), projection, history: Arc::new(NoProjection) };
+    (sink, parts)
 }
 
 pub fn event(id: &str, kind: &str, profile: &str, time: &str, properties: &[(&str, Value)]) -> Event {

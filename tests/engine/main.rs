@@ -5,5 +5,6 @@ mod feeds;
 mod harness;
 mod journeys;
 mod log;
+mod outbox;
 mod space;
 mod traffic;

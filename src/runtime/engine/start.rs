@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize};
 use std::thread::JoinHandle;
 
 use actix::prelude::{Arbiter, Supervisor, System};
@@ -59,7 +59,7 @@ pub struct EngineConfig {
     pub id_window_ms: i64,
     /// Ids kept at most, over all partitions.
     pub ids_max: usize,
-    /// Outbox rows of one surface at most, over all partitions.
+    /// Outbox rows of one surface at most, over all partitions; on the events' clock, rows with which the feed waits.
     pub outbox_rows_max: usize,
     /// The journal.
     pub journal: JournalConfig,
@@ -147,6 +147,7 @@ impl Engine {
         let lane = LaneThread::start(lane, usize::from(SHARDS_MAX) * BLOCKS_IN_FLIGHT_MAX, listener)?;
         let (keeper_messages, keeper_received) = unbounded();
         let (wanted, wanted_received) = unbounded();
+        let outbox_rows = Arc::new(AtomicIsize::new(0));
         let hatchery = Hatchery::start(Egg {
             decide: decide_config(config),
             partitions: config.partitions,
@@ -157,6 +158,7 @@ impl Engine {
             router: Arc::clone(&router),
             wanted,
             clock: Arc::clone(&clock),
+            outbox_rows: Arc::clone(&outbox_rows),
             failure: failure.clone(),
         })?;
         let handles = (0..config.shards).map(|id| hatchery.hatch(ShardId(id), &catalog)).collect::<Result<_, _>>()?;
@@ -198,6 +200,8 @@ impl Engine {
             history,
             failure,
             ack_latency: Arc::default(),
+            outbox_rows,
+            outbox_rows_max: config.outbox_rows_max,
             stopping: AtomicBool::new(false),
             all_open: opener.complete(),
             machinery: Mutex::new(Some(Machinery { lane, keeper, opener, hatchery })),
@@ -213,7 +217,7 @@ fn decide_config(config: &EngineConfig) -> DecideConfig {
         ids_max: config.ids_max.div_ceil(partitions),
         outbox_rows_max: match config.clock {
             ClockMode::Wall => config.outbox_rows_max.div_ceil(partitions),
-            // Parking would make decisions depend on how fast channels are; here the feed waits instead.
+            // Parking would make decisions depend on how fast channels are; here the feed waits instead (`feed_waits`).
             ClockMode::Events => usize::MAX,
         },
         firing: match config.clock {
@@ -256,6 +260,7 @@ struct Egg {
     router: Arc<Router>,
     wanted: Sender<PartitionId>,
     clock: Arc<dyn Clock>,
+    outbox_rows: Arc<AtomicIsize>,
     failure: Failure,
 }
 
@@ -359,6 +364,7 @@ fn hatch(egg: &Egg, id: ShardId, catalog: Arc<Catalog>) -> (Arbiter, ShardHandle
         router: Arc::downgrade(&egg.router),
         wanted: egg.wanted.clone(),
         queued: Arc::clone(&queued),
+        outbox_rows: Arc::clone(&egg.outbox_rows),
         failure: egg.failure.clone(),
     };
     let (clock, failure) = (Arc::clone(&egg.clock), egg.failure.clone());

@@ -65,6 +65,8 @@ pub struct Draught {
     pub stale_timers: usize,
     /// Outbox rows decided.
     pub sends: Vec<DeliveryId>,
+    /// How many more rows the outbox has than before.
+    pub rows_added: isize,
     outcome: Outcome,
     components: Vec<u8>,
     outbox: Vec<OutboxChange>,
@@ -345,9 +347,11 @@ impl Partition {
         for step in &draught.outcome.steps {
             self.counts.count(step);
         }
+        let rows_before = self.outbox.len();
         for change in draught.outbox.drain(..) {
             self.outbox.install(&change, |row| surface_of(about.catalog, row));
         }
+        draught.rows_added += self.outbox.len() as isize - rows_before as isize;
         if let Some(mark) = mark {
             self.dedup.remember(&mark, self.engine_time);
         }

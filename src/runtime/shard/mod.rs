@@ -332,6 +332,10 @@ impl Shard {
             self.wheel.insert(timer.in_wheel(partition));
         }
         self.wheel.note_stale(std::mem::take(&mut self.draught.stale_timers));
+        match std::mem::take(&mut self.draught.rows_added) {
+            0 => {}
+            added => self.ports.rows_added(added),
+        }
         for id in self.draught.sends.drain(..) {
             self.releases.push(Release::Offer(id), false);
         }

@@ -69,7 +69,10 @@ impl Shard {
         }
         self.open_near(&mut partition);
         match origin {
-            Origin::Opened => partition.outbox.take_all_back(),
+            Origin::Opened => {
+                partition.outbox.take_all_back();
+                self.ports.rows_added(partition.outbox.len() as isize);
+            }
             Origin::Moved => partition.outbox.take_ours_back(),
         }
         self.offer_again = true;
