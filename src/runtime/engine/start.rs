@@ -24,6 +24,7 @@ use crate::runtime::failure::Failure;
 use crate::runtime::handle::ShardHandle;
 use crate::runtime::keeper::{Keeper, KeeperConfig, KeeperMessage, KeeperParts};
 use crate::runtime::opener::{OpenError, Opener, OpenerSource, TailIndex, open_partition};
+use crate::runtime::partition::Partition;
 use crate::runtime::partition::decide::DecideConfig;
 use crate::runtime::ports::{BufferPool, DurableListener, POOLED_BUFFERS, ThreadPorts};
 use crate::runtime::projection::{History, Projection};
@@ -119,32 +120,16 @@ impl Engine {
     pub fn start(config: &EngineConfig, parts: EngineParts) -> Result<Self, StartError> {
         assert!((1..=SHARDS_MAX).contains(&config.shards), "the configuration checks the count of shards");
         let EngineParts { disk, mut timers, sink, projection, history } = parts;
-        let snapshots = Arc::new(SnapshotStore::open(Arc::clone(&disk))?);
-        let (journal, tail) = Journal::open(disk, config.directory_id, config.journal.clone(), record::spans)?;
-        let tail = TailIndex::build(&tail, |block| projection.follow(block))?;
-        let system = open_partition(PartitionId::SYSTEM, &snapshots, &tail, &Catalog::default())?;
-        let catalog = if system.catalog_record.is_empty() {
-            Arc::new(Catalog::default())
-        } else {
-            Arc::new(Catalog::from_record(&system.catalog_record)?)
-        };
-        let timer_epochs = timer_epochs(timers.as_mut(), config.partitions)?;
-
+        let found = Found::read(config, disk, timers.as_mut(), projection.as_ref())?;
+        let Found { snapshots, journal, tail, system, catalog, timer_epochs } = found;
         let failure = Failure::default();
         let router = Arc::new(Router::new(config.hash_key, config.partitions));
+        let buffers: Arc<BufferPool> = Arc::new(BufferPool::new(POOLED_BUFFERS));
+        let lane = start_lane(&journal, &router, &projection, &buffers, &failure)?;
         let clock: Arc<dyn Clock> = match config.clock {
             ClockMode::Wall => Arc::new(WallClock::default()),
             ClockMode::Events => Arc::new(EventsClock),
         };
-        let buffers: Arc<BufferPool> = Arc::new(BufferPool::new(POOLED_BUFFERS));
-        let listener = DurableListener {
-            router: Arc::downgrade(&router),
-            projection: Arc::clone(&projection),
-            buffers: Arc::clone(&buffers),
-            failure: failure.clone(),
-        };
-        let lane = journal.take_lane(crate::runtime::ports::LANE).expect("a journal opened just now has its lane");
-        let lane = LaneThread::start(lane, usize::from(SHARDS_MAX) * BLOCKS_IN_FLIGHT_MAX, listener)?;
         let (keeper_messages, keeper_received) = unbounded();
         let (wanted, wanted_received) = unbounded();
         let outbox_rows = Arc::new(AtomicIsize::new(0));
@@ -161,12 +146,7 @@ impl Engine {
             outbox_rows: Arc::clone(&outbox_rows),
             failure: failure.clone(),
         })?;
-        let handles = (0..config.shards).map(|id| hatchery.hatch(ShardId(id), &catalog)).collect::<Result<_, _>>()?;
-        router.start(handles);
-        router.send_to(ShardId(0), ShardInput::Arrive(Box::new(system), Origin::Opened));
-        for index in 0..config.partitions {
-            router.send(PartitionId(index), ShardInput::Expect(PartitionId(index)));
-        }
+        start_shards(config, &hatchery, &router, &catalog, system)?;
         let source = OpenerSource {
             snapshots: Arc::clone(&snapshots),
             tail,
@@ -176,10 +156,8 @@ impl Engine {
             timer_epochs,
         };
         let opener = Opener::start(source, wanted_received)?;
-        // ORDER: the tail is shortened before it is so long that ingest waits for that.
-        let tail_bytes = config.keeper.tail_bytes.min(journal.tail_bytes_max() / 2);
         let keeper_parts = KeeperParts {
-            config: KeeperConfig { tail_bytes, ..config.keeper },
+            config: keeper_config(config, &journal),
             router: Arc::clone(&router),
             journal: journal.clone(),
             snapshots,
@@ -208,6 +186,76 @@ impl Engine {
         };
         Ok(Self { core: Arc::new(core) })
     }
+}
+
+/// What is on disk, as far as it is read before anything runs.
+struct Found {
+    snapshots: Arc<SnapshotStore>,
+    journal: Journal,
+    tail: TailIndex,
+    system: Partition,
+    catalog: Arc<Catalog>,
+    timer_epochs: HashMap<PartitionId, u64>,
+}
+
+impl Found {
+    fn read(
+        config: &EngineConfig,
+        disk: Arc<dyn Disk>,
+        timers: &mut dyn TimerIndex,
+        projection: &dyn Projection,
+    ) -> Result<Self, StartError> {
+        let snapshots = Arc::new(SnapshotStore::open(Arc::clone(&disk))?);
+        let (journal, tail) = Journal::open(disk, config.directory_id, config.journal.clone(), record::spans)?;
+        let tail = TailIndex::build(&tail, |block| projection.follow(block))?;
+        let system = open_partition(PartitionId::SYSTEM, &snapshots, &tail, &Catalog::default())?;
+        let catalog = match system.catalog_record.as_slice() {
+            [] => Arc::default(),
+            record => Arc::new(Catalog::from_record(record)?),
+        };
+        let timer_epochs = timer_epochs(timers, config.partitions)?;
+        Ok(Self { snapshots, journal, tail, system, catalog, timer_epochs })
+    }
+}
+
+/// Starts the journal's writer, which tells shards and projection what is durable.
+fn start_lane(
+    journal: &Journal,
+    router: &Arc<Router>,
+    projection: &Arc<dyn Projection>,
+    buffers: &Arc<BufferPool>,
+    failure: &Failure,
+) -> std::io::Result<LaneThread> {
+    let listener = DurableListener {
+        router: Arc::downgrade(router),
+        projection: Arc::clone(projection),
+        buffers: Arc::clone(buffers),
+        failure: failure.clone(),
+    };
+    let lane = journal.take_lane(crate::runtime::ports::LANE).expect("a journal opened just now has its lane");
+    LaneThread::start(lane, usize::from(SHARDS_MAX) * BLOCKS_IN_FLIGHT_MAX, listener)
+}
+
+/// Starts the shards. Each expects its partitions; the first has the system partition at once.
+fn start_shards(
+    config: &EngineConfig,
+    hatchery: &Hatchery,
+    router: &Router,
+    catalog: &Arc<Catalog>,
+    system: Partition,
+) -> std::io::Result<()> {
+    let handles = (0..config.shards).map(|id| hatchery.hatch(ShardId(id), catalog)).collect::<Result<_, _>>()?;
+    router.start(handles);
+    router.send_to(ShardId(0), ShardInput::Arrive(Box::new(system), Origin::Opened));
+    for index in 0..config.partitions {
+        router.send(PartitionId(index), ShardInput::Expect(PartitionId(index)));
+    }
+    Ok(())
+}
+
+/// ORDER: the tail is shortened before it is so long that ingest waits for that.
+fn keeper_config(config: &EngineConfig, journal: &Journal) -> KeeperConfig {
+    KeeperConfig { tail_bytes: config.keeper.tail_bytes.min(journal.tail_bytes_max() / 2), ..config.keeper }
 }
 
 fn decide_config(config: &EngineConfig) -> DecideConfig {
