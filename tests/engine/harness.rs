@@ -11,6 +11,7 @@ use sojourn::domain::ids::{HashKey, Millis};
 use sojourn::domain::value::{Map, Value};
 use sojourn::runtime::admission::Rate;
 use sojourn::runtime::api::{Deferral, EventStatus, Origin, Patience, Submission};
+use sojourn::runtime::clock::Clock;
 use sojourn::runtime::delivery::{DeliverySink, Job, ReportSink};
 use sojourn::runtime::engine::start::{EngineConfig, EngineParts};
 use sojourn::runtime::engine::{ClockMode, Engine};
@@ -75,6 +76,19 @@ pub fn start(config: &EngineConfig, disk: Arc<dyn Disk>) -> (Engine, Arc<Sink>) 
 pub fn start_with(config: &EngineConfig, disk: Arc<dyn Disk>, projection: Arc<dyn Projection>) -> (Engine, Arc<Sink>) {
     let (sink, parts) = parts(disk, projection, Box::new(MemoryTimers::default()));
     let engine = Engine::start(config, parts).expect("starts");
+    let _ = sink.engine.set(engine.clone());
+    (engine, sink)
+}
+
+/// On a clock and with a timer index of the test's.
+pub fn start_on(
+    clock: Arc<dyn Clock>,
+    config: &EngineConfig,
+    disk: Arc<dyn Disk>,
+    timers: Box<dyn TimerIndex>,
+) -> (Engine, Arc<Sink>) {
+    let (sink, parts) = parts(disk, Arc::new(NoProjection), timers);
+    let engine = Engine::start_on(clock, config, parts).expect("starts");
     let _ = sink.engine.set(engine.clone());
     (engine, sink)
 }

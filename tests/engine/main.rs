@@ -7,4 +7,5 @@ mod journeys;
 mod log;
 mod outbox;
 mod space;
+mod timers;
 mod traffic;

@@ -113,11 +113,23 @@ pub(super) struct Machinery {
 }
 
 impl Engine {
-    /// Opens what is on disk and starts serving. Partitions go on being opened behind it.
+    /// Opens what is on disk and starts serving, on the clock that `config` names. Partitions go on being opened behind it.
     ///
     /// # Errors
     /// Nothing runs then, and nothing on disk was lost.
     pub fn start(config: &EngineConfig, parts: EngineParts) -> Result<Self, StartError> {
+        let clock: Arc<dyn Clock> = match config.clock {
+            ClockMode::Wall => Arc::new(WallClock::default()),
+            ClockMode::Events => Arc::new(EventsClock),
+        };
+        Self::start_on(clock, config, parts)
+    }
+
+    /// As [`start`](Self::start), with a clock of the caller's in the place of the system's.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_on(clock: Arc<dyn Clock>, config: &EngineConfig, parts: EngineParts) -> Result<Self, StartError> {
         assert!((1..=SHARDS_MAX).contains(&config.shards), "the configuration checks the count of shards");
         let EngineParts { disk, mut timers, sink, projection, history } = parts;
         let found = Found::read(config, disk, timers.as_mut(), projection.as_ref())?;
@@ -126,10 +138,6 @@ impl Engine {
         let router = Arc::new(Router::new(config.hash_key, config.partitions));
         let buffers: Arc<BufferPool> = Arc::new(BufferPool::new(POOLED_BUFFERS));
         let lane = start_lane(&journal, &router, &projection, &buffers, &failure)?;
-        let clock: Arc<dyn Clock> = match config.clock {
-            ClockMode::Wall => Arc::new(WallClock::default()),
-            ClockMode::Events => Arc::new(EventsClock),
-        };
         let (keeper_messages, keeper_received) = unbounded();
         let (wanted, wanted_received) = unbounded();
         let outbox_rows = Arc::new(AtomicIsize::new(0));
