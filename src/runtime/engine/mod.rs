@@ -23,7 +23,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::delivery::{Recorded, ReportSink, Stopped};
 use crate::runtime::failure::Failure;
 use crate::runtime::latency::{Latency, LatencySummary};
-use crate::runtime::projection::History;
+use crate::runtime::projection::{History, Projection};
 use crate::runtime::router::{Room, Router};
 use crate::runtime::shard::input::ShardInput;
 use crate::runtime::view::Health;
@@ -60,6 +60,7 @@ struct Core {
     clock: Arc<dyn Clock>,
     mode: ClockMode,
     history: Arc<dyn History>,
+    projection: Arc<dyn Projection>,
     failure: Failure,
     /// From a submission to its acknowledgement.
     ack_latency: Arc<Latency>,

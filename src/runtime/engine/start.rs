@@ -170,7 +170,7 @@ impl Engine {
             journal: journal.clone(),
             snapshots,
             timers,
-            projection,
+            projection: Arc::clone(&projection),
             failure: failure.clone(),
         };
         let keeper = Keeper::start(keeper_parts, keeper_messages, keeper_received)?;
@@ -184,6 +184,7 @@ impl Engine {
             clock,
             mode: config.clock,
             history,
+            projection,
             failure,
             ack_latency: Arc::default(),
             outbox_rows,
