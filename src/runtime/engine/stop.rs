@@ -19,6 +19,8 @@ impl Engine {
     /// Takes nothing more in from now on.
     pub fn close(&self) {
         self.core.stopping.store(true, Ordering::Release);
+        // The journal's thread may be waiting there for a full disk, and all that drains waits for the journal.
+        self.core.projection.stopping();
     }
 
     /// Waits until everything taken in is durable and answered.
@@ -40,8 +42,6 @@ impl Engine {
     /// Closes, drains within `deadline`, ends all threads, writes the journal's end mark. Blocks; a second call does nothing.
     pub async fn stop(&self, deadline: Duration) -> Ended {
         self.close();
-        // The journal's thread may be waiting there for a full disk, and all that drains waits for the journal.
-        self.core.projection.stopping();
         let drained = tokio::time::timeout(deadline, self.drain()).await.is_ok();
         let Some(mut machinery) = self.core.machinery.lock().take() else { return Ended::Short };
         let failed = self.core.failure.is_raised();
