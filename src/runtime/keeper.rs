@@ -345,3 +345,81 @@ impl Work {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{HashKey, Millis};
+    use crate::runtime::projection::NoProjection;
+    use crate::store::journal::JournalConfig;
+    use crate::store::memory::MemoryDisk;
+    use crate::store::timers::MemoryTimers;
+    use crate::wire::record::spans;
+
+    const ONLY: PartitionId = PartitionId(0);
+
+    fn work(disk: &MemoryDisk) -> Work {
+        let disk = Arc::new(disk.clone());
+        let config = JournalConfig { segment_bytes: 64 << 10, ..JournalConfig::default() };
+        let (journal, _) = Journal::open(disk.clone(), 1, config, spans).expect("opens");
+        Work::new(KeeperParts {
+            config: KeeperConfig { tail_bytes: 1 << 20, interval: Duration::from_secs(60) },
+            router: Arc::new(Router::new(HashKey::FIXED, 1)),
+            journal,
+            snapshots: Arc::new(SnapshotStore::open(disk).expect("opens")),
+            timers: Box::new(MemoryTimers::default()),
+            projection: Arc::new(NoProjection),
+            failure: Failure::default(),
+        })
+    }
+
+    impl Work {
+        fn begin(&mut self, number: u64, extent: Extent, pages: &[(u32, u8)]) {
+            let cut = Cut {
+                partition: ONLY,
+                generation: number,
+                pseq: Pseq(number),
+                extent,
+                parts: vec![number as u8],
+                timers: Arc::new([]),
+                rewritten: Vec::new(),
+                rebuild: Rebuild::No,
+                next_due: Millis::NEVER,
+            };
+            self.take(CheckpointMessage::Begin(Box::new(cut)));
+            let pages = pages.iter().map(|(page, byte)| (*page, vec![*byte; 9])).collect();
+            self.take(CheckpointMessage::Pages(ONLY, pages));
+        }
+
+        fn finish(&mut self) {
+            self.take(CheckpointMessage::Finish(ONLY));
+            self.publish();
+        }
+    }
+
+    #[test]
+    fn a_snapshot_found_damaged_while_a_cut_was_on_its_way_fails_that_cut_and_the_next_is_whole() {
+        let disk = MemoryDisk::tracked();
+        let mut work = work(&disk);
+        work.begin(1, Extent::Whole, &[(0, 1), (1, 1)]);
+        work.finish();
+        work.begin(2, Extent::Dirty, &[(1, 2)]);
+        work.finish();
+        let snapshots = Arc::clone(&work.parts.snapshots);
+        assert_eq!(snapshots.latest(ONLY).expect("published").cut, Pseq(2));
+        // Asked for as changes to the second, which turns out to be damaged before they are written.
+        work.begin(3, Extent::Dirty, &[(0, 3)]);
+        disk.corrupt("snapshots/p0000/2.snap", 100, 0x10);
+        let fallen_back = snapshots.load(ONLY).expect("loads").expect("there");
+        assert_eq!(fallen_back.cut, Pseq(1));
+        work.finish();
+        assert_eq!(snapshots.latest(ONLY).expect("there").cut, Pseq(2), "changes to nothing are not published");
+        assert_eq!(snapshots.kind_due(ONLY), SnapshotKind::Full);
+        work.begin(4, Extent::Whole, &[(0, 3), (1, 2)]);
+        work.finish();
+        let loaded = snapshots.load(ONLY).expect("loads").expect("there");
+        assert_eq!((loaded.cut, loaded.fell_back), (Pseq(4), None));
+        assert_eq!(loaded.pages.values().map(|page| page[0]).collect::<Vec<_>>(), [3, 2]);
+        assert_eq!(snapshots.recyclable_until(ONLY), Pseq(1), "the damaged one is no point to go back to");
+    }
+}

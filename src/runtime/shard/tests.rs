@@ -497,3 +497,33 @@ fn what_comes_behind_a_deferred_event_of_its_stream_is_deferred_until_the_stream
     assert_eq!(send(&mut bench, &first, &again), EventStatus::Accepted);
     assert_eq!(send(&mut bench, &second, &again), EventStatus::Accepted);
 }
+
+#[test]
+fn a_checkpoint_that_failed_is_cut_again_whole_even_if_nothing_changes() {
+    let mut bench = Bench::new();
+    for i in 0..50 {
+        bench.send("go", &format!("crm:{i}"));
+    }
+    bench.sync();
+    bench.checkpoint();
+    for _ in 0..3 {
+        bench.sync();
+    }
+    assert!(bench.finished());
+    let cuts = |bench: &Bench| {
+        let seen = bench.seen.0.lock();
+        seen.checkpoints.iter().filter(|m| matches!(m, CheckpointMessage::Begin(_))).count()
+    };
+    let take = |bench: &mut Bench, result| {
+        bench.shard.take(ShardInput::CheckpointDone(ONLY, 1, result));
+        bench.shard.take(ShardInput::Checkpoint(ONLY, Extent::Dirty, Need::IfChanged));
+        for _ in 0..3 {
+            bench.turn();
+        }
+    };
+    assert_eq!(cuts(&bench), 1);
+    take(&mut bench, CheckpointResult::Failed);
+    assert_eq!(cuts(&bench), 2);
+    let live = bench.shard.seats[0].open().expect("is here");
+    check_same(&bench.recovered(), live);
+}
