@@ -33,7 +33,8 @@ use crate::runtime::shard::input::{Origin, ShardInput};
 use crate::runtime::shard::{Shard, ShardConfig};
 use crate::store::disk::Disk;
 use crate::store::error::StoreError;
-use crate::store::journal::{Appender, Journal, JournalConfig, LaneThread};
+use crate::store::journal::{Appender, Journal, JournalConfig, LaneThread, SyncMode};
+use crate::store::reserve::Reserve;
 use crate::store::snapshot_store::SnapshotStore;
 use crate::store::timers::TimerIndex;
 use crate::wire::record;
@@ -132,6 +133,7 @@ impl Engine {
     pub fn start_on(clock: Arc<dyn Clock>, config: &EngineConfig, parts: EngineParts) -> Result<Self, StartError> {
         assert!((1..=SHARDS_MAX).contains(&config.shards), "the configuration checks the count of shards");
         let EngineParts { disk, mut timers, sink, projection, history } = parts;
+        let reserve = Reserve::new(Arc::clone(&disk), reserve_bytes(config));
         let found = Found::read(config, disk, timers.as_mut(), projection.as_ref())?;
         let Found { snapshots, journal, tail, system, catalog, timer_epochs } = found;
         let failure = Failure::default();
@@ -169,6 +171,7 @@ impl Engine {
             router: Arc::clone(&router),
             journal: journal.clone(),
             snapshots,
+            reserve,
             timers,
             projection: Arc::clone(&projection),
             failure: failure.clone(),
@@ -260,6 +263,15 @@ fn start_shards(
         router.send(PartitionId(index), ShardInput::Expect(PartitionId(index)));
     }
     Ok(())
+}
+
+/// Space set aside for a snapshot: far more than one partition's, and less than a segment, so that the journal can't take it
+/// for its next one when it is given back. A journal that is not synced is one of memory, which has nothing to reserve.
+fn reserve_bytes(config: &EngineConfig) -> u64 {
+    match config.journal.sync {
+        SyncMode::Always => config.journal.segment_bytes / 2,
+        SyncMode::Off => 0,
+    }
 }
 
 /// ORDER: the tail is shortened before it is so long that ingest waits for that.
