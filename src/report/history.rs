@@ -47,6 +47,10 @@ impl Projection for ArchivedHistory {
         self.archive.begin_flush();
     }
 
+    fn stopping(&self) {
+        self.archive.stop_waiting();
+    }
+
     fn finish(&self) {
         if let Err(error) = self.archive.flush() {
             tracing::warn!(%error, "the archive's last part is read from the journal again at the next start");

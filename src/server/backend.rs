@@ -101,6 +101,7 @@ impl Backend {
     pub async fn stop(&self, patience: Duration) -> Ended {
         let ends_at = Instant::now() + patience;
         let left = || ends_at.saturating_duration_since(Instant::now());
+        self.engine.close();
         if tokio::time::timeout(left().mul_f32(SHARDS_SHARE), self.engine.drain()).await.is_err() {
             tracing::warn!("shards did not finish in time");
         }

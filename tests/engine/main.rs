@@ -5,5 +5,7 @@ mod feeds;
 mod harness;
 mod journeys;
 mod log;
+mod outbox;
 mod space;
+mod timers;
 mod traffic;

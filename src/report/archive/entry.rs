@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! entry = length varint · key u128 · pseq varint · at i64 · event · steps · notes     length counts what follows it
+//! event · steps · notes as in `wire::record` (`put_happened`):
 //! event = 0 | 1 · id text · type text · (0 | 1 · time i64) · properties bytes
 //! steps = n varint · n × step                       step as in `wire::record`
 //! notes = n varint · n × (step index varint · text)
@@ -16,8 +17,8 @@ use smol_str::SmolStr;
 
 use crate::domain::ids::{Millis, PartitionId, ProfileKey, Pseq};
 use crate::domain::step::Step;
-use crate::wire::cursor::{Cursor, WireError, put_bytes, put_text, put_varint};
-use crate::wire::record::{Head, ProfileRecord, Record, RecordKind, put_step, read_step};
+use crate::wire::cursor::{Cursor, WireError, put_bytes, put_varint};
+use crate::wire::record::{EventView, Happened, Head, ProfileRecord, Record, RecordKind, put_happened};
 
 /// What one record did to one profile.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,12 +59,7 @@ impl Entry {
         let mut entry = Self { partition, pseq, at: engine_time, key, event: None, steps: vec![], notes: vec![] };
         if kind == RecordKind::Profile {
             let payload = ProfileRecord::read(&record.payload)?;
-            entry.event = payload.event.map(|event| ArchivedEvent {
-                id: SmolStr::new(event.id),
-                kind: SmolStr::new(event.kind),
-                time: event.time,
-                properties: event.properties_owned(),
-            });
+            entry.event = payload.event.map(ArchivedEvent::of);
             entry.steps = payload.steps;
             entry.notes = payload.notes.into_iter().map(|(index, text)| (index as u32, text)).collect();
         }
@@ -82,34 +78,25 @@ pub(super) fn put_entry(out: &mut Vec<u8>, scratch: &mut Vec<u8>, entry: &Entry)
     scratch.extend_from_slice(&entry.key.0.to_le_bytes());
     put_varint(scratch, entry.pseq.0);
     scratch.extend_from_slice(&entry.at.0.to_le_bytes());
-    match &entry.event {
-        None => scratch.push(0),
-        Some(event) => put_event(scratch, event),
-    }
-    put_varint(scratch, entry.steps.len() as u64);
-    for step in &entry.steps {
-        put_step(scratch, step);
-    }
-    put_varint(scratch, entry.notes.len() as u64);
-    for (index, text) in &entry.notes {
-        put_varint(scratch, u64::from(*index));
-        put_text(scratch, text);
-    }
+    let event = entry.event.as_ref().map(ArchivedEvent::view);
+    let notes = entry.notes.iter().map(|(index, text)| (*index as usize, text.as_str()));
+    put_happened(scratch, event, &entry.steps, notes);
     put_bytes(out, scratch);
 }
 
-fn put_event(out: &mut Vec<u8>, event: &ArchivedEvent) {
-    out.push(1);
-    put_text(out, &event.id);
-    put_text(out, &event.kind);
-    match event.time {
-        None => out.push(0),
-        Some(time) => {
-            out.push(1);
-            out.extend_from_slice(&time.0.to_le_bytes());
+impl ArchivedEvent {
+    fn of(event: EventView<'_>) -> Self {
+        Self {
+            id: SmolStr::new(event.id),
+            kind: SmolStr::new(event.kind),
+            time: event.time,
+            properties: event.properties_owned(),
         }
     }
-    put_bytes(out, &event.properties);
+
+    fn view(&self) -> EventView<'_> {
+        EventView { id: &self.id, kind: &self.kind, time: self.time, properties: &self.properties }
+    }
 }
 
 /// An entry of a chunk that is not decoded yet.
@@ -135,37 +122,13 @@ impl RawEntry<'_> {
         let mut cursor = Cursor::new(self.rest);
         let pseq = Pseq(cursor.varint("pseq")?);
         let at = Millis(cursor.i64("time")?);
-        let event = match cursor.u8("event")? {
-            0 => None,
-            1 => Some(read_event(&mut cursor)?),
-            other => return Err(WireError::invalid("event", other)),
-        };
-        let mut steps = Vec::new();
-        for _ in 0..cursor.varint("steps")? {
-            steps.push(read_step(&mut cursor)?);
-        }
-        let mut notes = Vec::new();
-        for _ in 0..cursor.varint("notes")? {
-            notes.push((cursor.varint_u32("note")?, SmolStr::new(cursor.text("note")?)));
-        }
+        let Happened { event, steps, notes } = Happened::read(&mut cursor)?;
         if !cursor.is_empty() {
             return Err(WireError::invalid("entry", "bytes behind its end"));
         }
-        Ok(Entry { partition, pseq, at, key: self.key, event, steps, notes })
+        let notes = notes.into_iter().map(|(index, text)| (index as u32, text)).collect();
+        Ok(Entry { partition, pseq, at, key: self.key, event: event.map(ArchivedEvent::of), steps, notes })
     }
-}
-
-fn read_event(cursor: &mut Cursor<'_>) -> Result<ArchivedEvent, WireError> {
-    Ok(ArchivedEvent {
-        id: SmolStr::new(cursor.text("event id")?),
-        kind: SmolStr::new(cursor.text("event type")?),
-        time: match cursor.u8("event time")? {
-            0 => None,
-            1 => Some(Millis(cursor.i64("event time")?)),
-            other => return Err(WireError::invalid("event time", other)),
-        },
-        properties: Bytes::copy_from_slice(cursor.bytes("properties")?),
-    })
 }
 
 #[cfg(test)]
@@ -175,7 +138,7 @@ mod tests {
     use super::*;
     use crate::domain::ids::{NodeNo, VersionId};
     use crate::domain::step::{Path, StepKind};
-    use crate::wire::record::{Draft, EventView, put_plain_record, put_profile_record, records};
+    use crate::wire::record::{Draft, put_plain_record, put_profile_record, records};
 
     fn sample() -> Entry {
         let step = |kind, due| Step { version: VersionId(300), node: NodeNo(2), ordinal: 1, kind, due };

@@ -58,6 +58,11 @@ pub(super) struct State {
     pub(super) fault: Option<String>,
     pub(super) damage_count: u64,
     pub(super) is_stopping: bool,
+    /// Feeders wait for no writer that fails.
+    pub(super) is_impatient: bool,
+    /// A feeder gave up with a seal that the writer never got: nothing is taken any more, or its watermarks would cover
+    /// what is missing.
+    pub(super) is_closed: bool,
 }
 
 /// Chunks on their way to a file.

@@ -61,8 +61,12 @@ pub struct Draught {
     pub spans: Vec<(PartitionId, Pseq)>,
     /// Timers set that the wheel takes, by partition. Those due later are with the partition's horizon.
     pub timers: Vec<(PartitionId, TimerEntry)>,
+    /// How many timers of the wheel no longer count.
+    pub stale_timers: usize,
     /// Outbox rows decided.
     pub sends: Vec<DeliveryId>,
+    /// How many more rows the outbox has than before.
+    pub rows_added: isize,
     outcome: Outcome,
     components: Vec<u8>,
     outbox: Vec<OutboxChange>,
@@ -343,11 +347,13 @@ impl Partition {
         for step in &draught.outcome.steps {
             self.counts.count(step);
         }
+        let rows_before = self.outbox.len();
         for change in draught.outbox.drain(..) {
             self.outbox.install(&change, |row| surface_of(about.catalog, row));
         }
+        draught.rows_added += self.outbox.len() as isize - rows_before as isize;
         if let Some(mark) = mark {
-            self.dedup.remember(&mark);
+            self.dedup.remember(&mark, self.engine_time);
         }
         self.events += u64::from(event.is_some());
         draught.outcome.clear();
@@ -398,7 +404,8 @@ impl Partition {
             put_changes(&mut draught.components, &profile, changes);
             self.table.store(slot, &profile, Rewrite::Changed(changes));
             let id = self.id;
-            self.reschedule(&stood, &timers_of(&profile), |timer| draught.timers.push((id, timer)));
+            draught.stale_timers +=
+                self.reschedule(&stood, &timers_of(&profile), |timer| draught.timers.push((id, timer)));
         }
         draught.bed = Some(profile);
     }

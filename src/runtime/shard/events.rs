@@ -82,10 +82,18 @@ impl Shard {
             stream => stream,
         };
         let room = crate::runtime::handle::weight(&routed.event);
-        let decided = partition.decide_event(&routed.event, routed.key, mark, about, &mut self.draught);
+        let decided = match ticket.deferral.has_begun() {
+            true => Ok(EventStatus::Deferred),
+            false => partition.decide_event(&routed.event, routed.key, mark, about, &mut self.draught),
+        };
         match decided {
             Ok(EventStatus::Accepted) => {}
-            Ok(other) => ticket.set(routed.index, other),
+            Ok(other) => {
+                if other == EventStatus::Deferred && matches!(mark, Mark::Stream { .. }) {
+                    ticket.deferral.begin();
+                }
+                ticket.set(routed.index, other);
+            }
             Err(error) => self.corrupt(routed.partition, &error),
         }
         self.take_draught();

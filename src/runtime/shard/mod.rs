@@ -187,6 +187,7 @@ impl Shard {
             // Under steady load every block fills with inputs: what time brings has the next one first.
             self.time_is_owed = true;
         }
+        self.drop_stale_timers();
         self.capture_some();
         self.offer_some();
         self.seal();
@@ -329,6 +330,11 @@ impl Shard {
     fn take_draught(&mut self) {
         for (partition, timer) in self.draught.timers.drain(..) {
             self.wheel.insert(timer.in_wheel(partition));
+        }
+        self.wheel.note_stale(std::mem::take(&mut self.draught.stale_timers));
+        match std::mem::take(&mut self.draught.rows_added) {
+            0 => {}
+            added => self.ports.rows_added(added),
         }
         for id in self.draught.sends.drain(..) {
             self.releases.push(Release::Offer(id), false);

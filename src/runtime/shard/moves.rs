@@ -69,7 +69,10 @@ impl Shard {
         }
         self.open_near(&mut partition);
         match origin {
-            Origin::Opened => partition.outbox.take_all_back(),
+            Origin::Opened => {
+                partition.outbox.take_all_back();
+                self.ports.rows_added(partition.outbox.len() as isize);
+            }
             Origin::Moved => partition.outbox.take_ours_back(),
         }
         self.offer_again = true;
@@ -147,6 +150,7 @@ impl Shard {
             }
         };
         let partition = partition.expect("the router releases only what is here");
+        self.wheel.suspect_stale();
         let covered_by = self.covering_block();
         self.leaving.push(Leaving { partition, to, covered_by });
     }

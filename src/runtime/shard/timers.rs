@@ -51,6 +51,18 @@ impl Shard {
         self.wheel.len() + self.due.len()
     }
 
+    /// Frees what stale timers hold of the wheel, some at a time. What a partition that left has in it is stale too: it
+    /// brings its timers along when it comes back.
+    pub(super) fn drop_stale_timers(&mut self) {
+        let seats = &self.seats;
+        self.wheel.compact(|entry| {
+            let timer =
+                TimerEntry { key: entry.key(), ordinal: entry.ordinal, generation: entry.generation, due: entry.due };
+            let seat = seats.get(usize::from(entry.partition.0));
+            seat.and_then(Seat::open).is_some_and(|partition| partition.table.names(&timer))
+        });
+    }
+
     fn fire(&mut self, entry: &WheelEntry, now: Millis) {
         let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(entry.partition.0)) else { return };
         let now = match self.config.decide.firing {

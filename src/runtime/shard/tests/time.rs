@@ -124,3 +124,16 @@ fn a_partition_from_a_shard_that_was_behind_catches_up() {
     ahead.advance(100);
     assert_eq!(ahead.done(0), 1);
 }
+
+#[test]
+fn waits_that_end_before_they_are_due_do_not_fill_the_wheel() {
+    let mut bench = Bench::new();
+    for i in 0..6_000 {
+        // Enters with a timer in half an hour, and is out again before it is due.
+        bench.send("linger", &format!("crm:{i}"));
+        bench.send("stop", &format!("crm:{i}"));
+        bench.sync();
+    }
+    let most = bench.shard.timer_count();
+    assert!(most <= 4_200, "{most} timers");
+}
