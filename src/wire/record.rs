@@ -387,6 +387,52 @@ impl<'a> Happened<'a> {
     }
 }
 
+/// The bytes of a profile record's payload that [`put_happened`] wrote, looked through only as far as it takes to find
+/// their end.
+pub fn happened_in(payload: &[u8]) -> Result<&[u8], WireError> {
+    let mut cursor = Cursor::new(payload);
+    match cursor.u8("mark")? {
+        0 => {}
+        1 => drop(cursor.take(8 + 4 + 8, "producer")?),
+        2 => drop(cursor.take(16 + 8, "id hash")?),
+        other => return Err(WireError::invalid("mark", other)),
+    }
+    let from = cursor.rest();
+    match cursor.u8("event")? {
+        0 => {}
+        1 => skip_event(&mut cursor)?,
+        other => return Err(WireError::invalid("event", other)),
+    }
+    for _ in 0..cursor.varint("steps")? {
+        skip_step(&mut cursor)?;
+    }
+    for _ in 0..cursor.varint("notes")? {
+        cursor.varint("note")?;
+        cursor.bytes("note")?;
+    }
+    Ok(&from[..from.len() - cursor.rest().len()])
+}
+
+fn skip_event(cursor: &mut Cursor<'_>) -> Result<(), WireError> {
+    cursor.bytes("event id")?;
+    cursor.bytes("event type")?;
+    match cursor.u8("event time")? {
+        0 => {}
+        _ => drop(cursor.take(8, "event time")?),
+    }
+    cursor.bytes("properties")?;
+    Ok(())
+}
+
+fn skip_step(cursor: &mut Cursor<'_>) -> Result<(), WireError> {
+    cursor.varint("step version")?;
+    cursor.take(2, "step node")?;
+    cursor.varint("step ordinal")?;
+    let code = cursor.u8("step code")?;
+    cursor.take(if code == StepKind::ARRIVED { 2 + 8 } else { 2 }, "step detail")?;
+    Ok(())
+}
+
 fn read_event<'a>(cursor: &mut Cursor<'a>) -> Result<EventView<'a>, WireError> {
     Ok(EventView {
         id: cursor.text("event id")?,

@@ -17,8 +17,8 @@ use smol_str::SmolStr;
 
 use crate::domain::ids::{Millis, PartitionId, ProfileKey, Pseq};
 use crate::domain::step::Step;
-use crate::wire::cursor::{Cursor, WireError, put_bytes, put_varint};
-use crate::wire::record::{EventView, Happened, Head, ProfileRecord, Record, RecordKind, put_happened};
+use crate::wire::cursor::{Cursor, WireError, put_varint};
+use crate::wire::record::{EventView, Happened, Record, RecordKind, happened_in};
 
 /// What one record did to one profile.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,36 +52,47 @@ pub struct ArchivedEvent {
     pub properties: Bytes,
 }
 
-impl Entry {
-    /// The entry of a journal record. Records of no profile give an empty one.
-    pub fn from_record(record: &Record<'_>) -> Result<Self, WireError> {
-        let Head { kind, partition, pseq, engine_time, key, .. } = record.head;
-        let mut entry = Self { partition, pseq, at: engine_time, key, event: None, steps: vec![], notes: vec![] };
-        if kind == RecordKind::Profile {
-            let payload = ProfileRecord::read(&record.payload)?;
-            entry.event = payload.event.map(ArchivedEvent::of);
-            entry.steps = payload.steps;
-            entry.notes = payload.notes.into_iter().map(|(index, text)| (index as u32, text)).collect();
-        }
-        Ok(entry)
+/// An entry on its way in. What happened stands as it does in its record: taking history in decodes none of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// The profile's partition.
+    pub partition: PartitionId,
+    /// Its place in the partition.
+    pub pseq: Pseq,
+    /// Engine time of the input.
+    pub at: Millis,
+    /// The profile.
+    pub key: ProfileKey,
+    /// Event, steps and notes, as [`put_happened`](crate::wire::record::put_happened) writes them.
+    pub happened: &'a [u8],
+}
+
+/// What nothing at all looks like: no event, no steps, no notes.
+const NOTHING: &[u8] = &[0, 0, 0];
+
+impl<'a> Told<'a> {
+    /// What a journal record tells. Records of no profile tell nothing.
+    pub fn by(record: &'a Record<'_>) -> Result<Self, WireError> {
+        let head = &record.head;
+        let happened = if head.kind == RecordKind::Profile { happened_in(&record.payload)? } else { NOTHING };
+        Ok(Self { partition: head.partition, pseq: head.pseq, at: head.engine_time, key: head.key, happened })
     }
 
     /// Whether there is nothing to show; such an entry only moves the watermark.
     pub fn is_empty(&self) -> bool {
-        self.event.is_none() && self.steps.is_empty() && self.notes.is_empty()
+        self.happened == NOTHING
     }
 }
 
 /// Appends an entry to the bytes of a chunk. `scratch` is reused between calls.
-pub(super) fn put_entry(out: &mut Vec<u8>, scratch: &mut Vec<u8>, entry: &Entry) {
+pub(super) fn put_entry(out: &mut Vec<u8>, scratch: &mut Vec<u8>, told: &Told<'_>) {
     scratch.clear();
-    scratch.extend_from_slice(&entry.key.0.to_le_bytes());
-    put_varint(scratch, entry.pseq.0);
-    scratch.extend_from_slice(&entry.at.0.to_le_bytes());
-    let event = entry.event.as_ref().map(ArchivedEvent::view);
-    let notes = entry.notes.iter().map(|(index, text)| (*index as usize, text.as_str()));
-    put_happened(scratch, event, &entry.steps, notes);
-    put_bytes(out, scratch);
+    scratch.extend_from_slice(&told.key.0.to_le_bytes());
+    put_varint(scratch, told.pseq.0);
+    scratch.extend_from_slice(&told.at.0.to_le_bytes());
+    put_varint(out, (scratch.len() + told.happened.len()) as u64);
+    out.extend_from_slice(scratch);
+    out.extend_from_slice(told.happened);
 }
 
 impl ArchivedEvent {
@@ -92,10 +103,6 @@ impl ArchivedEvent {
             time: event.time,
             properties: event.properties_owned(),
         }
-    }
-
-    fn view(&self) -> EventView<'_> {
-        EventView { id: &self.id, kind: &self.kind, time: self.time, properties: &self.properties }
     }
 }
 
@@ -132,13 +139,47 @@ impl RawEntry<'_> {
 }
 
 #[cfg(test)]
+impl ArchivedEvent {
+    fn view(&self) -> EventView<'_> {
+        EventView { id: &self.id, kind: &self.kind, time: self.time, properties: &self.properties }
+    }
+}
+
+#[cfg(test)]
+impl Entry {
+    /// What happened, as a record has it.
+    pub(super) fn happened(&self) -> Vec<u8> {
+        let notes = self.notes.iter().map(|(index, text)| (*index as usize, text.as_str()));
+        let mut happened = Vec::new();
+        crate::wire::record::put_happened(
+            &mut happened,
+            self.event.as_ref().map(ArchivedEvent::view),
+            &self.steps,
+            notes,
+        );
+        happened
+    }
+
+    /// This entry on its way in.
+    pub(super) fn told<'a>(&self, happened: &'a [u8]) -> Told<'a> {
+        let Self { partition, pseq, at, key, .. } = *self;
+        Told { partition, pseq, at, key, happened }
+    }
+
+    /// Whether there is nothing to show.
+    pub(super) fn is_empty(&self) -> bool {
+        self.told(&self.happened()).is_empty()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::domain::ids::{NodeNo, VersionId};
     use crate::domain::step::{Path, StepKind};
-    use crate::wire::record::{Draft, put_plain_record, put_profile_record, records};
+    use crate::wire::record::{Draft, Head, put_plain_record, put_profile_record, records};
 
     fn sample() -> Entry {
         let step = |kind, due| Step { version: VersionId(300), node: NodeNo(2), ordinal: 1, kind, due };
@@ -174,7 +215,7 @@ mod tests {
         let (mut bytes, mut scratch) = (Vec::new(), Vec::new());
         let entries = [sample(), empty, untimed];
         for entry in &entries {
-            put_entry(&mut bytes, &mut scratch, entry);
+            put_entry(&mut bytes, &mut scratch, &entry.told(&entry.happened()));
         }
         assert_eq!(decode_all(&bytes), Ok(entries.to_vec()));
         assert!(entries[1].is_empty() && !entries[0].is_empty());
@@ -190,7 +231,7 @@ mod tests {
     fn the_format_is_as_drawn() {
         let entry = Entry { steps: vec![], notes: vec![], ..sample() };
         let mut bytes = Vec::new();
-        put_entry(&mut bytes, &mut Vec::new(), &entry);
+        put_entry(&mut bytes, &mut Vec::new(), &entry.told(&entry.happened()));
         let mut expected = vec![53];
         expected.extend_from_slice(&(0xABu128 << 100).to_le_bytes());
         expected.extend_from_slice(&[0xC8, 1, 5, 0, 0, 0, 0, 0, 0, 0, 1, 3]);
@@ -228,10 +269,12 @@ mod tests {
         let mut block = Vec::new();
         put_profile_record(&mut block, &draft);
         put_plain_record(&mut block, &Head { kind: RecordKind::Ownership, pseq: Pseq(201), ..head }, b"");
-        let read: Vec<Entry> =
-            records(&block).map(|r| Entry::from_record(&r.expect("reads").1).expect("converts")).collect();
-        assert_eq!(read[0], entry);
-        assert!(read[1].is_empty() && read[1].pseq == Pseq(201));
+        let read: Vec<_> = records(&block).map(|record| record.expect("reads").1).collect();
+        let told: Vec<Told<'_>> = read.iter().map(|record| Told::by(record).expect("converts")).collect();
+        let mut bytes = Vec::new();
+        put_entry(&mut bytes, &mut Vec::new(), &told[0]);
+        assert_eq!(decode_all(&bytes), Ok(vec![entry]));
+        assert!(told[1].is_empty() && told[1].pseq == Pseq(201));
     }
 
     proptest! {

@@ -11,7 +11,7 @@ use crossbeam_channel::{SendTimeoutError, Sender};
 use parking_lot::{Condvar, Mutex};
 
 use crate::domain::ids::{PartitionId, Pseq};
-use crate::report::archive::entry::Entry;
+use crate::report::archive::entry::Told;
 use crate::report::archive::file::{self, ArchiveFile};
 use crate::report::archive::state::{ArchiveStats, Sealed, Shared, State};
 use crate::report::archive::writer;
@@ -106,7 +106,7 @@ impl Archive {
     /// passed over; the first feed of a partition after the opening may begin anywhere. A gap later on is a hole in
     /// history: logged, counted as damage, and passed. Entries without anything to show only move the watermark.
     /// Blocks while the writer is behind.
-    pub fn append(&self, entries: &[Entry]) -> Result<(), ArchiveError> {
+    pub fn append(&self, entries: &[Told<'_>]) -> Result<(), ArchiveError> {
         let _feeding = self.shared.feeding.lock();
         if self.shared.state.lock().is_closed {
             return Err(ArchiveError::Stopped);
@@ -181,7 +181,7 @@ impl Archive {
     }
 
     /// Takes entries until all are in or a seal is due; how many, and the seal.
-    fn take(&self, entries: &[Entry], scratch: &mut Vec<u8>) -> (usize, Option<Arc<Sealed>>) {
+    fn take(&self, entries: &[Told<'_>], scratch: &mut Vec<u8>) -> (usize, Option<Arc<Sealed>>) {
         let config = &self.shared.config;
         let mut state = self.shared.state.lock();
         for (index, entry) in entries.iter().enumerate() {
@@ -213,7 +213,7 @@ impl Archive {
 }
 
 #[expect(clippy::disallowed_methods, reason = "pacing is real time, not engine time")]
-fn take_one(state: &mut State, entry: &Entry, scratch: &mut Vec<u8>) {
+fn take_one(state: &mut State, entry: &Told<'_>, scratch: &mut Vec<u8>) {
     let partition = entry.partition;
     let taken = state.taken.get(&partition).copied().unwrap_or_default();
     let is_first_feed = state.fed.insert(partition, ()).is_none();
