@@ -86,8 +86,12 @@ fn eval(cel: &Cel, scope: &Scope<'_>) -> Result<Value, String> {
 
 fn binary(sign: &str, left: &Cel, right: &Cel, scope: &Scope<'_>) -> Result<Value, String> {
     if matches!(sign, "==" | "!=") && (*left == Cel::Null || *right == Cel::Null) {
-        let operand = eval(if *left == Cel::Null { right } else { left }, scope)?;
-        return Ok(Value::Boolean((operand == Value::Null) == (sign == "==")));
+        let absent = match if *left == Cel::Null { right } else { left } {
+            // A stored value is there, of whatever type it is.
+            Cel::Path(path) if path.len() > 1 && path[0] != "meta" => find(path, scope)?.is_none_or(Json::is_null),
+            operand => eval(operand, scope)? == Value::Null,
+        };
+        return Ok(Value::Boolean(absent == (sign == "==")));
     }
     let (left, right) = (eval(left, scope)?, eval(right, scope)?);
     let compares = matches!(sign, "==" | "!=" | "<" | "<=" | ">" | ">=" | "in");

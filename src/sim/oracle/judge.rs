@@ -292,9 +292,11 @@ impl<'a> Judge<'a> {
         let taken_out = std::mem::take(&mut self.taken_out);
         self.requested.retain(|message| !taken_out.contains(&message.entry));
         let untried = |delivery: &&Delivery| taken_out.contains(&delivery.entry);
-        let decided_now = self.observed.steps.iter().filter(|step| {
-            step.reason.starts_with("requested message ") && taken_out.contains(&step.entry)
-        });
+        let decided_now = self
+            .observed
+            .steps
+            .iter()
+            .filter(|step| step.reason.starts_with("requested message ") && taken_out.contains(&step.entry));
         if decided_now.count() > cancelled.iter().filter(untried).count() {
             return Err("a message that no channel can have tried was not taken back".to_owned());
         }

@@ -101,8 +101,10 @@ impl Published {
         }
         let given = journeys.clone();
         // Those that are in no file may send a message that was reworded.
-        let live = |versions: &Versions| versions.live().map(|version| (versions.name.clone(), Arc::clone(&version.journey)));
-        let others: Vec<_> = self.journeys.iter().filter_map(live).filter(|(name, _)| !given.contains_key(name)).collect();
+        let live =
+            |versions: &Versions| versions.live().map(|version| (versions.name.clone(), Arc::clone(&version.journey)));
+        let others: Vec<_> =
+            self.journeys.iter().filter_map(live).filter(|(name, _)| !given.contains_key(name)).collect();
         for (name, journey) in journeys.into_iter().chain(others) {
             next.publish_journey(&name, journey)?;
         }
@@ -149,7 +151,8 @@ impl Published {
         let mut messages = BTreeMap::new();
         for node in journey.nodes.values() {
             if let Node::Message { message, .. } = node {
-                let (wording, found) = self.messages.get(message).ok_or_else(|| format!("unknown message `{message}`"))?;
+                let (wording, found) =
+                    self.messages.get(message).ok_or_else(|| format!("unknown message `{message}`"))?;
                 wordings.insert(message.clone(), *wording);
                 messages.insert(message.clone(), Arc::clone(found));
             }
@@ -258,7 +261,9 @@ fn node(tree: &Tree) -> Result<Node, String> {
     let then = || tree.must("then").map(str::to_owned);
     Ok(match tree {
         _ if tree.get("end").is_some() => Node::End,
-        _ if tree.get("message").is_some() => Node::Message { message: tree.must("message")?.to_owned(), then: then()? },
+        _ if tree.get("message").is_some() => {
+            Node::Message { message: tree.must("message")?.to_owned(), then: then()? }
+        }
         _ if tree.get("condition").is_some() => {
             let branch = |tree: &Tree| Ok((parse(tree.must("when")?)?, tree.must("then")?.to_owned()));
             let branches = tree.items("condition").iter().map(branch).collect::<Result<_, String>>()?;

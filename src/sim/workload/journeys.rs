@@ -199,7 +199,20 @@ fn draw_nodes(dice: &mut Dice, timeout_ms: i64) -> Vec<Node> {
             lead_ahead(&mut nodes[number], number);
         }
     }
+    let goes_back = nodes.iter().enumerate().any(|(number, node)| node.targets().iter().any(|to| *to <= number));
+    if goes_back && dice.chance(90) {
+        lengthen(&mut nodes, timeout_ms / 50);
+    }
     nodes
+}
+
+/// Going round a thousand times is worth seeing, but rarely: it costs as much as a hundred other journeys.
+fn lengthen(nodes: &mut [Node], shortest_ms: i64) {
+    for node in nodes {
+        if let Node::Wait(ms, _) | Node::Event { within_ms: Some(ms), .. } = node {
+            *ms = (*ms).max(shortest_ms);
+        }
+    }
 }
 
 fn draw_node(dice: &mut Dice, number: usize, count: usize, wait_ms_max: i64) -> Node {

@@ -41,7 +41,9 @@ fn events_are_valid_and_of_every_sort() {
     let any = |sort: &dyn Fn(&ScriptEvent) -> bool| events.iter().filter(|event| sort(event)).count() > 2;
     assert!(any(&|e| e.kind == "profile.update" && e.properties.values().any(serde_json::Value::is_null)));
     assert!(any(&|e| e.kind == "unknown") && any(&|e| e.time_ms.is_none()) && any(&|e| e.time_ms < Some(-3_000_000)));
-    assert!(any(&|e| !e.properties.contains_key("n")) && any(&|e| e.properties.get("n").is_some_and(|n| n.is_string())));
+    assert!(
+        any(&|e| !e.properties.contains_key("n")) && any(&|e| e.properties.get("n").is_some_and(|n| n.is_string()))
+    );
 }
 
 #[test]
@@ -49,8 +51,24 @@ fn journeys_of_every_form_are_drawn() {
     let texts: Vec<String> = (0..300).map(|seed| Workload::generate(&mut Dice::new(seed)).resources).collect();
     let all = texts.concat();
     for form in [
-        "reentry: never", "reentry: { after", "exit: [", "timeout:", "wait: 90d", "until:", "condition: [", "otherwise:",
-        "on_timeout:", "within:", "message: letter", "message: hook", "has(", "== null", " in [", " ? ", "!(", "% 3",
+        "reentry: never",
+        "reentry: { after",
+        "exit: [",
+        "timeout:",
+        "wait: 90d",
+        "until:",
+        "condition: [",
+        "otherwise:",
+        "on_timeout:",
+        "within:",
+        "message: letter",
+        "message: hook",
+        "has(",
+        "== null",
+        " in [",
+        " ? ",
+        "!(",
+        "% 3",
     ] {
         assert!(all.matches(form).count() > 5, "{form}");
     }
