@@ -54,7 +54,7 @@ impl<'a> Judge<'a> {
         self.person
     }
 
-    pub(super) fn decide(&mut self, ids_known_for_ms: Option<i64>) -> Result<(), String> {
+    pub(super) fn decide(&mut self) -> Result<(), String> {
         let engine_time_ms = self.observed.engine_time_ms;
         if self.person.engine_time_ms.is_some_and(|before| engine_time_ms < before) {
             return Err("engine time went back".to_owned());
@@ -65,7 +65,7 @@ impl<'a> Judge<'a> {
         self.person.engine_time_ms = Some(engine_time_ms);
         self.person.catalog = self.observed.catalog;
         match &self.observed.cause {
-            Cause::Event(event) => self.decide_event(event, ids_known_for_ms)?,
+            Cause::Event(event) => self.decide_event(event)?,
             Cause::Timers => {
                 let parked_before = self.person.runs.iter().any(|run| run.timer == Timer::Parked);
                 self.pass_time()?;
@@ -85,13 +85,7 @@ impl<'a> Judge<'a> {
         self.compare_messages()
     }
 
-    fn decide_event(&mut self, event: &ScriptEvent, ids_known_for_ms: Option<i64>) -> Result<(), String> {
-        if let Some(window_ms) = ids_known_for_ms {
-            let before_ms = self.person.ids.insert(event.id.clone(), self.now_ms);
-            if before_ms.is_some_and(|before_ms| self.now_ms < before_ms + window_ms) {
-                return Err(format!("event {} was decided twice", event.id));
-            }
-        }
+    fn decide_event(&mut self, event: &ScriptEvent) -> Result<(), String> {
         let updates = event.kind == "profile.update";
         if !updates && !self.published.listens(&event.kind) && self.observed.steps.is_empty() {
             // An event nobody listens to need not wake the profile: its timers fire by themselves.

@@ -55,6 +55,8 @@ pub struct Oracle {
     /// By number of the catalog.
     published: BTreeMap<u32, Published>,
     people: BTreeMap<String, Person>,
+    /// When each event id was decided last, by profile.
+    ids: BTreeMap<String, BTreeMap<String, i64>>,
     counts: BTreeMap<String, JourneyCounts>,
 }
 
@@ -69,6 +71,7 @@ impl Oracle {
             ids_known_for_ms: None,
             published: BTreeMap::from([(FIRST_CATALOG, published)]),
             people: BTreeMap::new(),
+            ids: BTreeMap::new(),
             counts: BTreeMap::new(),
         })
     }
@@ -151,13 +154,27 @@ impl Oracle {
         Ok(())
     }
 
+    /// An event id is decided once within the time it is known for.
+    fn check_repeat(&mut self, observed: &Observed) -> Result<(), String> {
+        let (Cause::Event(event), Some(window_ms)) = (&observed.cause, self.ids_known_for_ms) else { return Ok(()) };
+        let ids = self.ids.entry(observed.profile.clone()).or_default();
+        let before_ms = ids.insert(event.id.clone(), observed.engine_time_ms);
+        match before_ms.filter(|before_ms| observed.engine_time_ms < before_ms + window_ms) {
+            Some(before_ms) => {
+                Err(format!("event {} was decided twice, first at {}", event.id, instant_text(before_ms)))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn judge(&mut self, observed: &Observed) -> Result<(), String> {
+        self.check_repeat(observed)?;
         let published = self.published.get(&observed.catalog);
         let published = published.ok_or_else(|| format!("nobody published catalog {}", observed.catalog))?;
         let before = self.people.get(&observed.profile).cloned().unwrap_or_default();
         let judge = |person| {
             let mut judge = Judge::new(person, published, observed, self.clock, self.parking);
-            judge.decide(self.ids_known_for_ms).map(|()| judge.into_person())
+            judge.decide().map(|()| judge.into_person())
         };
         let after = judge(before)?;
         for step in &observed.steps {

@@ -1,7 +1,8 @@
 //! The production decision path in one process, without shards and disks, held against the oracle: drawn journeys, drawn
 //! events, publishes and stops between them, late timers, reports, restarts from records and from snapshots.
 //!
-//! `SOJOURN_ORACLE_SEEDS=from..to` runs those seeds; a failing seed prints itself.
+//! `SOJOURN_ORACLE_SEEDS=from..to` runs those seeds; a failing seed prints itself, and with `SOJOURN_ORACLE_TRACE=1` all it
+//! did.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -28,6 +29,8 @@ use crate::wire::record::{Mark, records};
 use crate::wire::value::put_map;
 
 const START_MS: i64 = 1_767_225_600_000;
+/// Set, it prints what a failing seed published and did.
+const TRACE: &str = "SOJOURN_ORACLE_TRACE";
 const ID_WINDOW_MS: i64 = 86_400_000;
 
 /// A partition, its history, and the oracle that watches it.
@@ -39,6 +42,7 @@ struct Bench {
     names: Names,
     now_ms: i64,
     oracle: Oracle,
+    traced: bool,
     log: Vec<String>,
     /// How often each step was seen, by its reason.
     reasons: BTreeMap<String, u64>,
@@ -63,8 +67,15 @@ impl Bench {
             names: Names::new(HashKey::FIXED, &workload.profiles),
             now_ms: START_MS,
             oracle: oracle.on_clock(clock).with_parking(parking).with_ids_known_for(ID_WINDOW_MS),
+            traced: std::env::var_os(TRACE).is_some(),
             log: Vec::new(),
             reasons: BTreeMap::new(),
+        }
+    }
+
+    fn note(&mut self, observed: &Observed) {
+        if self.traced {
+            self.log.push(format!("{observed:?}"));
         }
     }
 
@@ -74,7 +85,7 @@ impl Bench {
         let about = Circumstances { config: &self.config, catalog: &self.catalog, now: Millis(self.now_ms) };
         let decided = decide(&mut self.partition, about, &mut draught);
         for observed in decode(&draught.bytes, &self.catalog, &self.names).expect("records can be read") {
-            self.log.push(format!("{observed:?}"));
+            self.note(&observed);
             for step in &observed.steps {
                 let reason = step.reason.split(" message").next().unwrap_or_default();
                 *self.reasons.entry(reason.to_owned()).or_default() += 1;
@@ -172,7 +183,7 @@ impl Bench {
             steps: Vec::new(),
             messages: Vec::new(),
         };
-        self.log.push(format!("{observed:?}"));
+        self.note(&observed);
         self.oracle.observe(&observed).expect("the oracle follows what is published");
         if dice.chance(70) {
             self.sweep();
@@ -260,7 +271,7 @@ fn key(profile: &str) -> ProfileKey {
 fn run(seed: u64, bench_out: &mut Option<Bench>) {
     let mut dice = Dice::new(seed);
     let mut workload = Workload::generate(&mut dice);
-    let clock = if seed % 2 == 0 { Clock::Wall } else { Clock::Events };
+    let clock = if seed.is_multiple_of(2) { Clock::Wall } else { Clock::Events };
     let parking = if clock == Clock::Wall && dice.chance(25) { Parking::Possible } else { Parking::Never };
     let bench = bench_out.insert(Bench::new(&workload, clock, parking));
     let punctual = dice.chance(60);
@@ -313,7 +324,7 @@ fn run_all(seeds: Range<u64>) -> BTreeMap<String, u64> {
             let text = panic.downcast_ref::<String>().cloned();
             eprintln!("failing seed: {seed}");
             failed.push((seed, text.unwrap_or_else(|| "see above".to_owned())));
-            if std::env::var_os("SOJOURN_ORACLE_TRACE").is_some() {
+            if std::env::var_os(TRACE).is_some() {
                 eprintln!("{}", Workload::generate(&mut Dice::new(seed)).resources);
                 eprintln!("{}", bench.iter().flat_map(|bench| &bench.log).cloned().collect::<Vec<_>>().join("\n"));
             }
