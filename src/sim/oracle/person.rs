@@ -65,6 +65,8 @@ pub(super) struct Delivery {
     pub(super) entry: u32,
     pub(super) node: String,
     pub(super) message: String,
+    /// `None` = the log.
+    pub(super) surface: Option<String>,
     pub(super) in_doubt: bool,
 }
 

@@ -31,6 +31,8 @@ use crate::wire::value::put_map;
 const START_MS: i64 = 1_767_225_600_000;
 /// Set, it prints what a failing seed published and did.
 const TRACE: &str = "SOJOURN_ORACLE_TRACE";
+/// Messages of one surface on their way, where surfaces are full so soon.
+const ROWS_MAX: usize = 2;
 const ID_WINDOW_MS: i64 = 86_400_000;
 
 /// A partition, its history, and the oracle that watches it.
@@ -54,7 +56,7 @@ impl Bench {
         let config = DecideConfig {
             id_window_ms: ID_WINDOW_MS,
             ids_max: 1 << 20,
-            outbox_rows_max: if parking == Parking::Possible { 2 } else { usize::MAX },
+            outbox_rows_max: if parking == Parking::Never { usize::MAX } else { ROWS_MAX },
             firing: if clock == Clock::Wall { Firing::Engine } else { Firing::Due },
             hash_key: HashKey::FIXED,
         };
@@ -86,6 +88,9 @@ impl Bench {
         let decided = decide(&mut self.partition, about, &mut draught);
         for observed in decode(&draught.bytes, &self.catalog, &self.names).expect("records can be read") {
             self.note(&observed);
+            if observed.cause == Cause::Timers && observed.steps.is_empty() {
+                *self.reasons.entry("still parked".to_owned()).or_default() += 1;
+            }
             for step in &observed.steps {
                 let reason = step.reason.split(" message").next().unwrap_or_default();
                 *self.reasons.entry(reason.to_owned()).or_default() += 1;
@@ -272,7 +277,11 @@ fn run(seed: u64, bench_out: &mut Option<Bench>) {
     let mut dice = Dice::new(seed);
     let mut workload = Workload::generate(&mut dice);
     let clock = if seed.is_multiple_of(2) { Clock::Wall } else { Clock::Events };
-    let parking = if clock == Clock::Wall && dice.chance(25) { Parking::Possible } else { Parking::Never };
+    let parking = match dice.below(8) {
+        0..2 if clock == Clock::Wall => Parking::At(ROWS_MAX),
+        2 if clock == Clock::Wall => Parking::Possible,
+        _ => Parking::Never,
+    };
     let bench = bench_out.insert(Bench::new(&workload, clock, parking));
     let punctual = dice.chance(60);
     for _ in 0..dice.between(20, 250) {
@@ -297,9 +306,6 @@ fn run(seed: u64, bench_out: &mut Option<Bench>) {
         }
     }
     bench.sweep();
-    if parking == Parking::Possible {
-        bench.config.outbox_rows_max = usize::MAX;
-    }
     // Every instance ends by its timeout.
     let end_ms = bench.now_ms + 92 * 86_400_000;
     bench.fire_due(end_ms, &mut dice, 0);
@@ -370,6 +376,7 @@ fn the_engine_decides_as_the_documents_say() {
         "in_doubt",
         "resolved",
         "cancelled",
+        "still parked",
     ] {
         assert!(sum.get(reason).is_some_and(|n| *n > 1), "hardly ever {reason}: {sum:?}");
     }
