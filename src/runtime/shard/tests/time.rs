@@ -137,3 +137,20 @@ fn waits_that_end_before_they_are_due_do_not_fill_the_wheel() {
     let most = bench.shard.timer_count();
     assert!(most <= 4_200, "{most} timers");
 }
+
+/// After a restart the clock may be behind what was journaled: a sweep then decides at the partition's time, as events and
+/// timers do, or the record would say another instant than the waits that begin with it.
+#[test]
+fn a_sweep_never_decides_before_what_is_journaled() {
+    let mut before = Bench::new();
+    before.send("linger", "crm:1");
+    let mut partition = before.recovered();
+    partition.engine_time = before.now.plus(3 * 60 * MINUTE);
+    let mut bench = Bench::with(partition, Origin::Opened, Recorder::default());
+    let key = HashKey::FIXED.profile_key(SandboxId::DEFAULT, "crm", "1");
+    bench.shard.decide_due(ONLY, key);
+    bench.turn();
+    let timers: Vec<_> = bench.shard.partition(ONLY).expect("is here").table.timers().collect();
+    assert_eq!(timers.len(), 1);
+    assert_eq!(timers[0].due, before.now.plus((3 + 10) * 60 * MINUTE), "ten hours of rest from the sweep on");
+}
