@@ -64,6 +64,11 @@ pub fn histogram() -> Histogram<u64> {
     Histogram::new(DIGITS).expect("three digits are allowed")
 }
 
+/// Adds a time `count` times.
+pub fn record(times: &mut Histogram<u64>, time: Duration, count: u64) {
+    times.record_n(nanoseconds(time), count).expect("a histogram of its own making grows as it must");
+}
+
 impl Meter {
     /// Nothing has happened. `done_name` says what is counted beside events.
     pub fn new(process: Option<u32>, done_name: Option<&'static str>) -> Arc<Self> {
@@ -110,13 +115,13 @@ impl Meter {
     /// So many events were acknowledged, so long after they should have been sent.
     pub fn acknowledge(&self, count: u64, latency: Duration) {
         self.events.fetch_add(count, Ordering::Relaxed);
-        self.latencies.lock().recent.saturating_record_n(nanoseconds(latency), count);
+        record(&mut self.latencies.lock().recent, latency, count);
     }
 
     /// So many events were refused, so long after the server was asked.
     pub fn refuse(&self, count: u64, took: Duration) {
         self.refused.fetch_add(count, Ordering::Relaxed);
-        self.refusals.lock().saturating_record_n(nanoseconds(took), count);
+        record(&mut self.refusals.lock(), took, count);
     }
 
     /// So many events were not sent, because there was no room.

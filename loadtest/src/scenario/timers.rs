@@ -11,10 +11,10 @@ use sojourn::domain::ids::Millis;
 use sojourn::runtime::view::Report;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::feed::meter::histogram;
+use crate::feed::meter::{histogram, record};
 use crate::feed::{self, Until};
 use crate::figures::Figures;
-use crate::machine::{nanoseconds, wall_clock_ms};
+use crate::machine::wall_clock_ms;
 use crate::options::Run;
 use crate::source::Pattern;
 use crate::stage::{Extra, Findings, Stage};
@@ -111,7 +111,7 @@ fn lateness(looks: &[Look], count: u64, span: Duration) -> Histogram<u64> {
         while seen < fired {
             let piece = step.min(fired - seen);
             let due = span.mul_f64(seen as f64 / count as f64);
-            late.saturating_record_n(nanoseconds(look.at.saturating_sub(due)), piece);
+            record(&mut late, look.at.saturating_sub(due), piece);
             seen += piece;
         }
     }
