@@ -50,6 +50,12 @@ fn or_dash(figure: Option<f64>, unit: &str) -> String {
     figure.map_or("-".to_owned(), |figure| format!("{figure} {unit}"))
 }
 
+/// An object as `name value, name value`.
+fn words(item: &Value) -> String {
+    let fields = item.as_object().into_iter().flatten();
+    fields.map(|(name, value)| format!("{} {value}", name.replace('_', " "))).collect::<Vec<_>>().join(", ")
+}
+
 impl Figures {
     /// Latency at a quantile; none if no event was acknowledged.
     pub fn latency_ms(&self, quantile: f64) -> Option<f64> {
@@ -163,6 +169,7 @@ impl Figures {
             let value = match &extra.value {
                 Value::Null => "-".to_owned(),
                 Value::String(text) => text.clone(),
+                Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join("; "),
                 other => format!("{other} {}", extra.unit).trim_end().to_owned(),
             };
             row(extra.name, value);

@@ -75,7 +75,7 @@ pub struct Stage {
     pub tag: String,
     disk_sync: Histogram<u64>,
     at_start: Reading,
-    at_end: Option<Reading>,
+    at_end: Option<(Reading, Histogram<u64>)>,
     sampling: AbortOnDropHandle<()>,
     directory: TempDir,
 }
@@ -135,9 +135,10 @@ impl Stage {
         reading(&self.target, &self.directory)
     }
 
-    /// Here ends what figures of CPU, memory and disk are about.
+    /// Here ends what figures of latency, CPU, memory and disk are about.
     pub fn read_end(&mut self) -> anyhow::Result<()> {
-        self.at_end = Some(self.reading()?);
+        self.meter.close();
+        self.at_end = Some((self.reading()?, self.meter.latency()));
         Ok(())
     }
 
@@ -157,14 +158,15 @@ impl Stage {
         self.meter.close();
         self.target.stop()?;
         let (samples, marks) = self.meter.record();
+        let (at_end, latency) = self.at_end.unwrap_or_else(|| (self.at_start, self.meter.latency()));
         Ok(Figures {
             machine: machine::describe(self.directory.path()),
             run: self.run,
             findings,
-            latency: self.meter.latency(),
+            latency,
             disk_sync: self.disk_sync,
             at_start: self.at_start,
-            at_end: self.at_end.unwrap_or(self.at_start),
+            at_end,
             samples,
             marks,
         })

@@ -10,7 +10,7 @@ use anyhow::bail;
 
 use crate::feed::{self, Overflow, Plan, Until};
 use crate::figures::Figures;
-use crate::options::{Pace, Run, WAIT_MAX};
+use crate::options::{Feed, Pace, Run, WAIT_MAX};
 use crate::source::Pattern;
 use crate::stage::{Extra, Findings, Stage};
 use crate::verify::{self, Verdict};
@@ -29,6 +29,7 @@ pub(super) async fn perform(run: &Run) -> anyhow::Result<Figures> {
     let plan = Plan {
         pace: Pace::PerSecond(admitted * TIMES),
         overflow: Overflow::Shed,
+        in_flight: in_flight(run, admitted),
         ..stage.plan(Pattern::Carts, Until::Elapsed(run.duration()))
     };
     let fed = feed::feed(&stage.target, &plan, &stage.meter).await?;
@@ -58,6 +59,15 @@ pub(super) async fn perform(run: &Run) -> anyhow::Result<Figures> {
         Extra::new("rss_max_mb", "memory, highest", rss_max.map(|bytes| (bytes as f64 / 1e4).round() / 1e2), "MB"),
     ];
     stage.finish(Findings { fed, waiting, verdict, extras }).await
+}
+
+/// On a stream a second's worth under way at most: more would only wait at the server's door. A request waits there for
+/// no longer than the server's patience anyway.
+fn in_flight(run: &Run, admitted: u64) -> u64 {
+    match run.feed {
+        Feed::Tcp | Feed::Grpc => run.in_flight.min((admitted / u64::from(run.connections())).max(1)),
+        Feed::Http => run.in_flight,
+    }
 }
 
 /// The law of the server's bucket: its rate over the time, and a burst of a second, or one batch if that is more.

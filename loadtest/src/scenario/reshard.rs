@@ -74,13 +74,13 @@ pub(super) async fn perform(run: &Run) -> anyhow::Result<Figures> {
     let each: Vec<Value> = moves
         .iter()
         .map(|made| {
-            let pause = pauses(&samples, std::slice::from_ref(made)).0;
-            json!({"to": made.to, "took_ms": ms(made.until - made.from), "pause_ms": ms(pause)})
+            let pause = pauses(&samples, std::slice::from_ref(made)).0.map(ms);
+            json!({"to": made.to, "took_ms": ms(made.until - made.from), "pause_ms": pause})
         })
         .collect();
     let extras = vec![
-        Extra::new("pause_max_ms", "longest pause of any profile, moving", ms(during), "ms"),
-        Extra::new("pause_otherwise_ms", "longest pause otherwise", ms(otherwise), "ms"),
+        Extra::new("pause_max_ms", "longest pause of any profile, moving", during.map(ms), "ms"),
+        Extra::new("pause_otherwise_ms", "longest pause otherwise", otherwise.map(ms), "ms"),
         Extra::new("moves", "moves", each, ""),
         Extra::new("probes", "profiles probed", PROBES, ""),
     ];
@@ -100,19 +100,19 @@ async fn make_moves(stage: &Stage, probes: &Arc<Meter>, started: Instant) -> any
     Ok(made)
 }
 
-/// The highest latency in samples that any move touched, and in the others.
-fn pauses(samples: &[Sample], moves: &[Move]) -> (Duration, Duration) {
-    let (mut during, mut otherwise) = (0, 0);
+/// The highest latency in samples that any move touched, and in the others; none where nothing was acknowledged.
+fn pauses(samples: &[Sample], moves: &[Move]) -> (Option<Duration>, Option<Duration>) {
+    let (mut during, mut otherwise) = (None, None);
     let mut from = Duration::ZERO;
     for sample in samples {
-        let highest = sample.latency.map_or(0, |[.., max]| max);
+        let highest = sample.latency.map(|[.., max]| Duration::from_nanos(max));
         // A sample holds what was acknowledged since the one before.
         let is_moving = moves.iter().any(|made| made.from <= sample.at && from <= made.until + AFTERMATH);
         let side = if is_moving { &mut during } else { &mut otherwise };
         *side = highest.max(*side);
         from = sample.at;
     }
-    (Duration::from_nanos(during), Duration::from_nanos(otherwise))
+    (during, otherwise)
 }
 
 #[cfg(test)]
@@ -130,11 +130,11 @@ mod tests {
         let check = |from, until, during, otherwise| {
             let made = Move { to: 2, from: Duration::from_millis(from), until: Duration::from_millis(until) };
             let found = pauses(&samples, &[made]);
-            assert_eq!(found, (Duration::from_millis(during), Duration::from_millis(otherwise)));
+            assert_eq!(found, (Some(Duration::from_millis(during)), Some(Duration::from_millis(otherwise))));
         };
         check(300, 310, 7, 9);
         check(100, 110, 9, 7);
         check(1_100, 1_200, 4, 9);
-        assert_eq!(pauses(&samples, &[]), (Duration::ZERO, Duration::from_millis(9)));
+        assert_eq!(pauses(&samples, &[]), (None, Some(Duration::from_millis(9))));
     }
 }
