@@ -170,7 +170,11 @@ impl Figures {
                 Value::Null => "-".to_owned(),
                 Value::String(text) => text.clone(),
                 Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join("; "),
-                other => format!("{other} {}", extra.unit).trim_end().to_owned(),
+                // 607.0 is a whole number to people.
+                other => match other.as_f64() {
+                    Some(figure) => format!("{figure} {}", extra.unit).trim_end().to_owned(),
+                    None => other.to_string(),
+                },
             };
             row(extra.name, value);
         }

@@ -7,6 +7,7 @@ mod scale;
 use std::path::{Path, PathBuf};
 
 use crate::figures::Figures;
+use crate::scenario::Scenario;
 
 use scale::number;
 
@@ -94,7 +95,9 @@ fn cards(figures: &Figures) -> Vec<(String, String, String)> {
     add("disk sync p99", Some(figures.disk_sync_p99_ms()), "ms");
     add("CPU", figures.cpu_s_per_million(), "s per million");
     add("memory", figures.rss_mb(), "MB");
-    add("each waiting profile", figures.bytes_per_waiting(), "bytes");
+    if matches!(figures.run.scenario, Scenario::Waiting | Scenario::Restart) {
+        add("each waiting profile", figures.bytes_per_waiting(), "bytes");
+    }
     add("disk", figures.disk_bytes_per_event(), "bytes an event");
     cards
 }
