@@ -1,7 +1,8 @@
 //! What one event costs the engine alone: decoded, routed, decided, recorded, acknowledged, with its timers and its
 //! message; without sockets, disk, threads. `benches/instructions` counts its instructions; by itself it tells the time.
 //!
-//! `engine_only [--events N] [--warm-up N]`: so many events are measured after so many others. As a test it runs tiny.
+//! `engine_only [--events N] [--warm-up N] [--made N]`: so many events are measured after so many others. `--made` makes more
+//! of them than are used, so that two runs differ in nothing but what they measure. As a test it runs tiny.
 
 mod engine;
 
@@ -27,17 +28,22 @@ fn main() -> ExitCode {
     // `cargo test` asks for no benchmark: then it only has to work.
     let (default, default_warm_up) = if is_bench { (EVENTS, WARM_UP) } else { (3 * BATCH, 20 * BATCH) };
     let (Some(events), Some(warm_up)) = (number("--events", default), number("--warm-up", default_warm_up)) else {
-        eprintln!("usage: engine_only [--events N] [--warm-up N]");
+        eprintln!("usage: engine_only [--events N] [--warm-up N] [--made N]");
         return ExitCode::from(2);
     };
-    measure(events, warm_up);
+    let Some(made) = number("--made", warm_up + events).filter(|made| *made >= warm_up + events) else {
+        eprintln!("--made N: at least as many as are used");
+        return ExitCode::from(2);
+    };
+    measure(events, warm_up, made);
     ExitCode::SUCCESS
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
-fn measure(events: u64, warm_up: u64) {
-    let frames = frames(warm_up + events);
-    let (before, measured) = frames.split_at((warm_up / BATCH) as usize);
+fn measure(events: u64, warm_up: u64, made: u64) {
+    let frames = frames(made);
+    let (before, rest) = frames.split_at((warm_up / BATCH) as usize);
+    let measured = &rest[..(events / BATCH) as usize];
     let mut engine = Engine::new();
     for frame in before {
         engine.take(frame);

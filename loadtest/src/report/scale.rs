@@ -33,7 +33,7 @@ impl Scale {
         Self::Linear { max: (highest / step).ceil().max(1.0) * step }
     }
 
-    /// Decades, or halves of one, that hold everything above 0.
+    /// From and to 1, 2 or 5 times a power of ten, at least ten times apart, with everything above 0 between.
     pub fn log(values: impl Iterator<Item = f64> + Clone) -> Self {
         let above = values.filter(|value| *value > 0.0);
         let lowest = above.clone().fold(f64::MAX, f64::min);
@@ -41,11 +41,10 @@ impl Scale {
         if highest <= 0.0 {
             return Self::Log { min: 0.1, max: 10.0 };
         }
-        let floor = |value: f64| 10_f64.powf(value.log10().floor());
-        let min = floor(lowest);
-        let decade = floor(highest);
-        let max = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * decade).into_iter().find(|max| *max >= highest);
-        Self::Log { min, max: max.unwrap_or(decade * 10.0).max(min * 10.0) }
+        let steps = |value: f64| [1.0, 2.0, 5.0, 10.0].map(|factor| factor * 10_f64.powf(value.log10().floor()));
+        let min = steps(lowest).into_iter().rfind(|min| *min <= lowest).unwrap_or(lowest);
+        let max = steps(highest).into_iter().find(|max| *max >= highest).unwrap_or(highest);
+        Self::Log { min, max: max.max(min * 10.0) }
     }
 
     /// Where a value lies: 0 at the start, 1 at the end.
@@ -69,10 +68,10 @@ impl Scale {
             Self::Log { min, max } => {
                 let decades = (max / min).log10();
                 let factors: &[f64] = if decades > 3.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
-                let first = min.log10().round() as i32;
-                (first..=first + decades.ceil() as i32)
+                let first = min.log10().floor() as i32;
+                (first..=first + 1 + decades.ceil() as i32)
                     .flat_map(|power| factors.iter().map(move |factor| factor * 10_f64.powi(power)))
-                    .filter(|value| *value <= max * 1.001)
+                    .filter(|value| (min * 0.999..=max * 1.001).contains(value))
                     .map(|value| (value, number(value)))
                     .collect()
             }
@@ -131,8 +130,9 @@ mod tests {
     #[test]
     fn a_logarithmic_axis_holds_all_values() {
         let scale = Scale::log([0.0, 0.3, 42.0].into_iter());
-        assert_eq!(labels(scale), "0.1 0.2 0.5 1 2 5 10 20 50");
-        assert_eq!((scale.place(0.1), scale.place(50.0), scale.place(0.0)), (0.0, 1.0, 0.0));
+        assert_eq!(labels(scale), "0.2 0.5 1 2 5 10 20 50");
+        assert_eq!((scale.place(0.2), scale.place(50.0), scale.place(0.0)), (0.0, 1.0, 0.0));
+        assert_eq!(labels(Scale::log([600.0, 900.0].into_iter())), "500 1000 2000 5000");
         assert_eq!(labels(Scale::log([0.01, 900.0].into_iter())), "0.01 0.1 1 10 100 1000");
     }
 
