@@ -12,6 +12,8 @@ use crate::scenario::Scenario;
 const STREAM_CONNECTIONS: u16 = 2;
 /// Connections over HTTP, each with one request at a time: a request waits for its sync, so a few have to overlap.
 const HTTP_CONNECTIONS: u16 = 16;
+/// The same to overload: a request waits for up to the server's patience, so fewer could not ask for more than it admits.
+const OVERLOADING_CONNECTIONS: u16 = 64;
 /// A longer wait than this is not waited for: its instances must be there at the end.
 pub const WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -124,7 +126,7 @@ pub struct Run {
     /// Seconds of feeding; scenarios with a number of profiles end when all have come
     #[arg(long, value_name = "S", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     duration: u64,
-    /// Connections, each a producer [default: 2; http 16]
+    /// Connections, each a producer [default: 2; http 16, for overload 64]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     connections: Option<u16>,
     /// Shards of the server [default: its own, the number of cores; reshard 1]
@@ -196,9 +198,10 @@ impl Run {
 
     /// How many connections feed.
     pub fn connections(&self) -> u16 {
-        self.connections.unwrap_or(match self.feed {
-            Feed::Tcp | Feed::Grpc => STREAM_CONNECTIONS,
-            Feed::Http => HTTP_CONNECTIONS,
+        self.connections.unwrap_or(match (self.feed, self.scenario) {
+            (Feed::Tcp | Feed::Grpc, _) => STREAM_CONNECTIONS,
+            (Feed::Http, Scenario::Overload) => OVERLOADING_CONNECTIONS,
+            (Feed::Http, _) => HTTP_CONNECTIONS,
         })
     }
 
