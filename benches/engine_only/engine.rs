@@ -160,7 +160,7 @@ impl Engine {
                 let mut told = self.told.0.lock();
                 (std::mem::take(&mut told.blocks), std::mem::take(&mut told.offered))
             };
-            if blocks.is_empty() && offered.is_empty() && !self.shard.has_due() {
+            if blocks.is_empty() && offered.is_empty() && !self.shard.wants_another_turn() {
                 return;
             }
             for block in &mut blocks {
