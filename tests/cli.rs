@@ -137,12 +137,14 @@ fn a_backup_comes_back_whole_and_an_interrupted_one_does_not() {
     let data = directory.path().join("data");
     drop(DataDirectory::open(&data, DirectoryOptions::default()).expect("made"));
     write(directory.path(), "data/journal/0.seg", "blocks");
+    write(directory.path(), "data/RESERVE", "nothing but space");
     let (code, body) = json(&["backup", "--data", &place("data"), &place("copy")]);
     assert_eq!((code, body["bytes"].as_u64().map(|b| b >= 6)), (0, Some(true)), "{body}");
     check(&["backup", "--data", &place("data"), &place("copy")], 2, "", "exists");
     check(&["backup", "--data", &place("nothing"), &place("copy2")], 2, "", "is no data directory");
     check(&["restore", "--data", &place("data"), &place("copy")], 2, "", "is not empty");
     check(&["restore", "--data", &place("back"), &place("copy")], 0, "restored", "");
+    assert!(!directory.path().join("copy/RESERVE").exists());
     let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).expect("restored");
     assert_eq!((read("back/journal/0.seg"), read("back/SOJOURN")), ("blocks".to_owned(), read("data/SOJOURN")));
     std::fs::remove_file(directory.path().join("copy/BACKUP-COMPLETE")).expect("removed");

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::disk::Disk;
 use super::error::{Operation, StoreError, is_disk_full};
 
-const PATH: &str = "RESERVE";
+/// Its file, at the top of the data directory. It holds nothing: a copy of the directory needs none.
+pub const RESERVE_FILE: &str = "RESERVE";
 
 /// The reserve of a data directory.
 #[derive(Debug)]
@@ -25,12 +26,12 @@ impl Reserve {
 
     /// Whether the space is set aside now.
     pub fn is_held(&self) -> Result<bool, StoreError> {
-        let names = self.disk.list("").map_err(|error| StoreError::io(Operation::Directory, PATH, error))?;
-        if !names.iter().any(|name| name == PATH) {
+        let names = self.disk.list("").map_err(|error| StoreError::io(Operation::Directory, RESERVE_FILE, error))?;
+        if !names.iter().any(|name| name == RESERVE_FILE) {
             return Ok(false);
         }
-        let len = self.disk.open_read(PATH).and_then(|file| file.len());
-        Ok(len.map_err(|error| StoreError::io(Operation::Read, PATH, error))? == self.bytes)
+        let len = self.disk.open_read(RESERVE_FILE).and_then(|file| file.len());
+        Ok(len.map_err(|error| StoreError::io(Operation::Read, RESERVE_FILE, error))? == self.bytes)
     }
 
     /// Sets the space aside.
@@ -41,28 +42,28 @@ impl Reserve {
         if self.bytes == 0 || self.is_held()? {
             return Ok(());
         }
-        let full = || StoreError::DiskFull { path: PATH.to_owned() };
-        let free = self.disk.free_bytes().map_err(|error| StoreError::io(Operation::Directory, PATH, error))?;
+        let full = || StoreError::DiskFull { path: RESERVE_FILE.to_owned() };
+        let free = self.disk.free_bytes().map_err(|error| StoreError::io(Operation::Directory, RESERVE_FILE, error))?;
         if free < self.bytes.saturating_mul(2) {
             return Err(full());
         }
-        let written = self.disk.create(PATH).and_then(|mut file| file.prewrite(self.bytes));
+        let written = self.disk.create(RESERVE_FILE).and_then(|mut file| file.prewrite(self.bytes));
         let written = written.and_then(|()| self.disk.sync_dir(""));
         written.map_err(|error| {
             if !is_disk_full(&error) {
-                return StoreError::io(Operation::Write, PATH, error);
+                return StoreError::io(Operation::Write, RESERVE_FILE, error);
             }
             // Half a reserve must not keep the space that someone else needs; if it stays, `is_held` says no.
-            drop(self.disk.remove(PATH));
+            drop(self.disk.remove(RESERVE_FILE));
             full()
         })
     }
 
     /// Gives the space back, for a snapshot.
     pub fn release(&self) -> Result<(), StoreError> {
-        match self.disk.remove(PATH) {
+        match self.disk.remove(RESERVE_FILE) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            removed => removed.map_err(|error| StoreError::io(Operation::Directory, PATH, error)),
+            removed => removed.map_err(|error| StoreError::io(Operation::Directory, RESERVE_FILE, error)),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use sojourn::store::directory::{DataDirectory, DirectoryOptions};
+use sojourn::store::reserve::RESERVE_FILE;
 
 use crate::cli::{BackupArgs, RestoreArgs};
 use crate::failure::Failure;
@@ -16,6 +17,8 @@ use crate::output::Output;
 
 /// Written last: a copy without it was interrupted.
 const MARKER: &str = "BACKUP-COMPLETE";
+/// Not copied: the marker of another copy, and space that is only set aside.
+const LEFT_OUT: [&str; 2] = [MARKER, RESERVE_FILE];
 
 /// What was copied.
 #[derive(Debug, Default, Serialize)]
@@ -76,7 +79,7 @@ fn copy_directory(from: &Path, to: &Path, copied: &mut Copied) -> io::Result<()>
         let kind = entry.file_type()?;
         if kind.is_dir() {
             copy_directory(&entry.path(), &target, copied)?;
-        } else if kind.is_file() && entry.file_name() != MARKER {
+        } else if kind.is_file() && !LEFT_OUT.iter().any(|name| entry.file_name() == *name) {
             copied.bytes += fs::copy(entry.path(), &target)?;
             copied.files += 1;
             File::open(&target)?.sync_all()?;
