@@ -69,6 +69,48 @@ struct Row {
 
 type Positions = SmallVec<[Position; 1]>;
 
+/// Rows by slot, a page at a time: one long list would be up to half empty, and copied whole when it grows.
+#[derive(Debug, Default)]
+struct Rows {
+    /// INVARIANT: all but the last are full.
+    pages: Vec<Vec<Row>>,
+}
+
+impl Rows {
+    fn len(&self) -> usize {
+        self.pages.last().map_or(0, |last| (self.pages.len() - 1) * PAGE_ROWS + last.len())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.pages.is_empty()
+    }
+
+    fn at(&self, slot: u32) -> &Row {
+        &self.pages[slot as usize / PAGE_ROWS][slot as usize % PAGE_ROWS]
+    }
+
+    fn at_mut(&mut self, slot: u32) -> &mut Row {
+        &mut self.pages[slot as usize / PAGE_ROWS][slot as usize % PAGE_ROWS]
+    }
+
+    fn push(&mut self, row: Row) {
+        match self.pages.last_mut() {
+            Some(page) if page.len() < PAGE_ROWS => page.push(row),
+            _ => {
+                // Small partitions are many: only a second page begins at full size.
+                let room = if self.pages.is_empty() { 4 } else { PAGE_ROWS };
+                let mut page = Vec::with_capacity(room);
+                page.push(row);
+                self.pages.push(page);
+            }
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Row> {
+        self.pages.iter().flatten()
+    }
+}
+
 /// The place of a profile in its table, for life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(u32);
@@ -94,7 +136,7 @@ struct Capture {
 #[derive(Debug, Default)]
 pub struct Table {
     index: HashTable<u32>,
-    rows: Vec<Row>,
+    rows: Rows,
     dirty: Vec<bool>,
     capture: Option<Capture>,
     timer_count: usize,
@@ -123,7 +165,7 @@ impl Table {
     }
 
     fn slot(&self, key: ProfileKey) -> Option<u32> {
-        self.index.find(bucket(key), |&slot| self.rows[slot as usize].key == key).copied()
+        self.index.find(bucket(key), |&slot| self.rows.at(slot).key == key).copied()
     }
 
     /// Whether the profile is known.
@@ -138,7 +180,7 @@ impl Table {
 
     /// A byte of the cold record, to have it near.
     pub fn first_cold_byte(&self, slot: Slot) -> u8 {
-        self.rows[slot.0 as usize].cold.first().copied().unwrap_or_default()
+        self.rows.at(slot.0).cold.first().copied().unwrap_or_default()
     }
 
     /// The profile, awake; `None` if never seen. Errors only on a corrupt cold record.
@@ -151,7 +193,7 @@ impl Table {
 
     /// Makes `profile` the one at `slot`, awake. Errors only on a corrupt cold record.
     pub fn wake_into(&self, slot: Slot, profile: &mut Profile) -> Result<(), WireError> {
-        let row = &self.rows[slot.0 as usize];
+        let row = self.rows.at(slot.0);
         component::blank(profile, row.key);
         component::install(profile, &row.cold)?;
         profile.chain = row.chain;
@@ -181,7 +223,7 @@ impl Table {
             return;
         };
         self.touch(slot);
-        let row = &mut self.rows[slot as usize];
+        let row = self.rows.at_mut(slot);
         self.timer_count -= row.positions.len();
         if touches_cold(rewrite, &row.positions, &positions) {
             self.scratch.clear();
@@ -207,7 +249,7 @@ impl Table {
         }
         self.rows.push(row);
         let rows = &self.rows;
-        self.index.insert_unique(bucket(key), slot, |&slot| bucket(rows[slot as usize].key));
+        self.index.insert_unique(bucket(key), slot, |&slot| bucket(rows.at(slot).key));
     }
 
     /// Before a row changes: its page is copied for the cut in progress, and due for the next one.
@@ -223,7 +265,7 @@ impl Table {
             return;
         }
         capture.pending[page] = false;
-        let bytes = encode_page(&self.rows, page);
+        let bytes = encode_page(&self.rows.pages[page]);
         capture.copied.push((page as u32, bytes));
     }
 
@@ -304,14 +346,14 @@ impl Table {
     pub fn named(&self, timer: &TimerEntry) -> Option<Slot> {
         let slot = self.slot(timer.key)?;
         let names = |p: &Position| p.ordinal == timer.ordinal && p.generation == timer.generation && p.due == timer.due;
-        self.rows[slot as usize].positions.iter().any(names).then_some(Slot(slot))
+        self.rows.at(slot).positions.iter().any(names).then_some(Slot(slot))
     }
 
     /// Keys of profiles from slot `from` on with an instance in one of the `versions`, at most `max` rows looked at;
     /// and the slot to go on from, `None` at the end.
     pub fn inside(&self, versions: &[VersionId], from: usize, max: usize, out: &mut Vec<ProfileKey>) -> Option<usize> {
         let end = self.rows.len().min(from + max);
-        for row in &self.rows[from..end] {
+        for row in (from..end).map(|slot| self.rows.at(slot as u32)) {
             if row.positions.iter().any(|p| versions.contains(&p.version)) {
                 out.push(row.key);
             }
@@ -322,7 +364,7 @@ impl Table {
     /// Every profile, awake, in slot order: for checks and exports.
     pub fn profiles(&self) -> impl Iterator<Item = Result<Profile, WireError>> + '_ {
         (0..self.rows.len() as u32).map(|slot| {
-            let mut profile = component::blank_profile(self.rows[slot as usize].key);
+            let mut profile = component::blank_profile(self.rows.at(slot).key);
             self.wake_into(Slot(slot), &mut profile).map(|()| profile)
         })
     }
@@ -346,12 +388,10 @@ fn touches_cold(rewrite: Rewrite<'_>, before: &[Position], after: &[Position]) -
         || before.iter().map(|p| p.ordinal).ne(after.iter().map(|p| p.ordinal))
 }
 
-fn encode_page(rows: &[Row], page: usize) -> Vec<u8> {
-    let start = page * PAGE_ROWS;
-    let end = rows.len().min(start + PAGE_ROWS);
-    let mut out = Vec::with_capacity((end - start) * 160);
+fn encode_page(rows: &[Row]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(rows.len() * 160);
     let mut body = Vec::new();
-    for row in &rows[start..end] {
+    for row in rows {
         out.extend_from_slice(&row.key.0.to_le_bytes());
         body.clear();
         put_chain(&mut body, row.chain);
