@@ -23,11 +23,11 @@ use crate::runtime::engine::{ClockMode, Core, Engine};
 use crate::runtime::failure::Failure;
 use crate::runtime::handle::ShardHandle;
 use crate::runtime::keeper::{Keeper, KeeperConfig, KeeperMessage, KeeperParts};
-use crate::runtime::opener::{OpenError, Opener, OpenerSource, TailIndex, open_partition};
+use crate::runtime::opener::{OpenError, Opener, OpenerSource, TailIndex, open_partition, timer_epochs};
 use crate::runtime::partition::decide::DecideConfig;
 use crate::runtime::ports::{BufferPool, DurableListener, POOLED_BUFFERS, ThreadPorts};
 use crate::runtime::projection::{History, Projection};
-use crate::runtime::router::Router;
+use crate::runtime::router::{Owners, Router};
 use crate::runtime::shard::input::{Origin, ShardInput};
 use crate::runtime::shard::{Shard, ShardConfig};
 use crate::store::disk::Disk;
@@ -178,7 +178,7 @@ impl Engine {
         let tail_bytes = config.keeper.tail_bytes.min(journal.tail_bytes_max() / 2);
         let keeper_parts = KeeperParts {
             config: KeeperConfig { tail_bytes, ..config.keeper },
-            router: Arc::clone(&router),
+            router: Arc::clone(&router) as Arc<dyn Owners>,
             journal: journal.clone(),
             snapshots,
             timers,
@@ -222,27 +222,6 @@ fn decide_config(config: &EngineConfig) -> DecideConfig {
         },
         hash_key: config.hash_key,
     }
-}
-
-fn timer_epochs(
-    timers: &mut dyn TimerIndex,
-    partitions: u16,
-) -> Result<HashMap<PartitionId, u64>, crate::store::timers::TimerIndexError> {
-    let mut epochs = HashMap::new();
-    for partition in (0..partitions).map(PartitionId) {
-        match timers.latest_epoch(partition) {
-            Ok(Some(epoch)) => {
-                epochs.insert(partition, epoch);
-            }
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(%error, "the timer index failed: it is rebuilt from the rows");
-                timers.start_over()?;
-                return Ok(HashMap::new());
-            }
-        }
-    }
-    Ok(epochs)
 }
 
 /// What every shard is made of.
