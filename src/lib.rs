@@ -3,7 +3,8 @@
 //! The modules are layers; each may name the ones above it in this list and no other (a test enforces it):
 //! `domain` (pure decisions), `wire` (bytes), `store` (durability), `runtime` (shards and time),
 //! `channel` (how effects leave), `report` (projections), `replay` (recorded events), `transport` (how inputs come),
-//! `config` (settings), `server` (wiring), `demo` (a server that shows what it does).
+//! `config` (settings), `server` (wiring), `demo` (a server that shows what it does), and, with the feature of that name,
+//! `sim` (the same shards under a simulated world, and who judges them).
 
 pub mod channel;
 pub mod config;
@@ -13,6 +14,8 @@ pub mod replay;
 pub mod report;
 pub mod runtime;
 pub mod server;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod store;
 pub mod transport;
 pub mod wire;

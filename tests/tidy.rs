@@ -6,8 +6,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Layers, bottom up. A file may name its own layer and those before it.
-const LAYERS: [&str; 11] =
-    ["domain", "wire", "store", "runtime", "channel", "report", "replay", "transport", "config", "server", "demo"];
+const LAYERS: [&str; 12] = [
+    "domain",
+    "wire",
+    "store",
+    "runtime",
+    "channel",
+    "report",
+    "replay",
+    "transport",
+    "config",
+    "server",
+    "demo",
+    "sim",
+];
 /// Modules beside each other that must not name each other: what they share lies in other files of their layer.
 const SIBLINGS: [(&str, &[&str]); 2] =
     [("transport", &["grpc", "http", "tcp"]), ("channel", &["inbox", "log", "push", "sms", "smtp", "webhook"])];

@@ -76,6 +76,11 @@ impl Dedup {
         }
     }
 
+    /// What is known at engine time `now`: the highest (epoch, sequence) of each producer, and ids with their expiry.
+    pub fn known(&self, now: Millis) -> (&BTreeMap<u64, (u32, u64)>, BTreeMap<u128, Millis>) {
+        (&self.producers, self.ids.iter().filter(|(_, e)| **e > now).map(|(id, e)| (*id, *e)).collect())
+    }
+
     /// Appends all of it.
     pub fn put(&self, out: &mut Vec<u8>) {
         put_varint(out, self.producers.len() as u64);
