@@ -3,7 +3,8 @@
 //!
 //! [`simulation`] picks the next step by [`dice`]: a shard's turn, a group's write, a checkpoint, a delivery, a crash
 //! between two I/Os, an hour that passes. [`history`] keeps what is durable as an outsider sees it; [`laws`] judge every
-//! record, [`rest`] what must hold when nothing is left to do. Must never ask the system for time or chance.
+//! record, [`rest`] what must hold when nothing is left to do. [`workload`] draws journeys and events, [`observe`] reads
+//! durable records as a person would, [`oracle`] knows from the documents alone what must happen. Must never ask the system for time or chance.
 
 pub mod acts;
 pub mod changes;
@@ -14,6 +15,8 @@ pub mod history;
 pub mod index;
 pub mod laws;
 pub mod machine;
+pub mod observe;
+pub mod oracle;
 pub mod plan;
 pub mod rest;
 pub mod run;
@@ -21,6 +24,7 @@ pub mod script;
 pub mod simulation;
 pub mod wires;
 pub mod witness;
+pub mod workload;
 
 /// Something that must not happen has happened.
 #[derive(Clone, Debug, PartialEq, Eq)]

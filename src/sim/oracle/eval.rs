@@ -1,0 +1,231 @@
+//! What expressions come to (`docs/expressions.md`): absent and null are one value, a comparison with null is false, any
+//! other failure is an error. Types are those of the values at hand.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value as Json};
+
+use crate::domain::ids::Millis;
+use crate::sim::oracle::cel::Cel;
+use crate::sim::oracle::resources::duration_ms;
+
+/// What an expression reads.
+pub(super) struct Scope<'a> {
+    pub(super) event: &'a Map<String, Json>,
+    pub(super) last: &'a Map<String, Json>,
+    pub(super) profile: &'a Map<String, Json>,
+    pub(super) meta_id: &'a str,
+    pub(super) meta_type: &'a str,
+    pub(super) meta_time_ms: i64,
+    pub(super) now_ms: i64,
+    /// Declared types by path.
+    pub(super) types: &'a BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Value {
+    Null,
+    Boolean(bool),
+    Integer(i64),
+    Number(f64),
+    Text(String),
+    Instant(i64),
+    Span(i64),
+    List(Vec<Value>),
+}
+
+/// Whether a filter or condition holds: null as a whole is false.
+pub(super) fn holds(cel: &Cel, scope: &Scope<'_>) -> Result<bool, String> {
+    Ok(eval(cel, scope)? == Value::Boolean(true))
+}
+
+/// The instant an expression comes to, if any.
+pub(super) fn instant_ms(cel: &Cel, scope: &Scope<'_>) -> Result<Option<i64>, String> {
+    match eval(cel, scope)? {
+        Value::Instant(at_ms) => Ok(Some(at_ms)),
+        Value::Null => Ok(None),
+        other => Err(format!("{other:?} is no instant")),
+    }
+}
+
+fn eval(cel: &Cel, scope: &Scope<'_>) -> Result<Value, String> {
+    Ok(match cel {
+        Cel::Null => Value::Null,
+        Cel::Boolean(b) => Value::Boolean(*b),
+        Cel::Integer(i) => Value::Integer(*i),
+        Cel::Number(n) => Value::Number(*n),
+        Cel::Text(text) => Value::Text(text.clone()),
+        Cel::Path(path) => read(path, scope)?,
+        Cel::Has(path) => Value::Boolean(find(path, scope)?.is_some()),
+        Cel::List(items) => Value::List(items.iter().map(|item| eval(item, scope)).collect::<Result<_, _>>()?),
+        Cel::Call(name, argument) => call(name, eval(argument, scope)?)?,
+        Cel::Not(operand) => Value::Boolean(!holds(operand, scope)?),
+        Cel::Minus(operand) => match eval(operand, scope)? {
+            Value::Integer(i) => Value::Integer(i.checked_neg().ok_or("overflow")?),
+            Value::Number(n) => Value::Number(-n),
+            Value::Null => Value::Null,
+            other => return Err(format!("- of {other:?}")),
+        },
+        Cel::Binary(sign, left, right) if sign == "&&" || sign == "||" => {
+            // The operand that decides alone does so on either side, whatever the other one comes to.
+            let alone = sign == "||";
+            match (holds(left, scope), holds(right, scope)) {
+                (Ok(left), _) if left == alone => Value::Boolean(alone),
+                (_, Ok(right)) if right == alone => Value::Boolean(alone),
+                (Err(error), _) | (_, Err(error)) => return Err(error),
+                (Ok(_), Ok(_)) => Value::Boolean(!alone),
+            }
+        }
+        Cel::Binary(sign, left, right) => binary(sign, left, right, scope)?,
+        Cel::Choice(condition, yes, no) => {
+            return if holds(condition, scope)? { eval(yes, scope) } else { eval(no, scope) };
+        }
+    })
+}
+
+fn binary(sign: &str, left: &Cel, right: &Cel, scope: &Scope<'_>) -> Result<Value, String> {
+    if matches!(sign, "==" | "!=") && (*left == Cel::Null || *right == Cel::Null) {
+        let absent = match if *left == Cel::Null { right } else { left } {
+            // A stored value is there, of whatever type it is.
+            Cel::Path(path) if path.len() > 1 && path[0] != "meta" => find(path, scope)?.is_none_or(Json::is_null),
+            operand => eval(operand, scope)? == Value::Null,
+        };
+        return Ok(Value::Boolean(absent == (sign == "==")));
+    }
+    let (left, right) = (eval(left, scope)?, eval(right, scope)?);
+    let compares = matches!(sign, "==" | "!=" | "<" | "<=" | ">" | ">=" | "in");
+    if left == Value::Null || right == Value::Null {
+        return Ok(if compares { Value::Boolean(false) } else { Value::Null });
+    }
+    if sign == "in" {
+        let Value::List(items) = &right else { return Err(format!("{right:?} is no list")) };
+        return Ok(Value::Boolean(items.contains(&left)));
+    }
+    if compares {
+        let order = order(&left, &right)?;
+        return Ok(Value::Boolean(match sign {
+            "==" => order == Ordering::Equal,
+            "!=" => order != Ordering::Equal,
+            "<" => order == Ordering::Less,
+            "<=" => order != Ordering::Greater,
+            ">" => order == Ordering::Greater,
+            _ => order != Ordering::Less,
+        }));
+    }
+    arithmetic(sign, left, right)
+}
+
+fn order(left: &Value, right: &Value) -> Result<Ordering, String> {
+    let of_numbers = |a: f64, b: f64| a.partial_cmp(&b).ok_or_else(|| "not a number".to_owned());
+    match (left, right) {
+        (Value::Boolean(a), Value::Boolean(b)) => Ok(a.cmp(b)),
+        (Value::Integer(a), Value::Integer(b))
+        | (Value::Instant(a), Value::Instant(b))
+        | (Value::Span(a), Value::Span(b)) => Ok(a.cmp(b)),
+        (Value::Text(a), Value::Text(b)) => Ok(a.cmp(b)),
+        (Value::Number(a), Value::Number(b)) => of_numbers(*a, *b),
+        (Value::Integer(a), Value::Number(b)) => of_numbers(*a as f64, *b),
+        (Value::Number(a), Value::Integer(b)) => of_numbers(*a, *b as f64),
+        (a, b) => Err(format!("{a:?} can't be compared with {b:?}")),
+    }
+}
+
+fn arithmetic(sign: &str, left: Value, right: Value) -> Result<Value, String> {
+    let overflow = || "overflow or a division by zero".to_owned();
+    Ok(match (left, right) {
+        (Value::Integer(a), Value::Integer(b)) => Value::Integer(
+            match sign {
+                "+" => a.checked_add(b),
+                "-" => a.checked_sub(b),
+                "*" => a.checked_mul(b),
+                "/" => a.checked_div(b),
+                _ => a.checked_rem(b),
+            }
+            .ok_or_else(overflow)?,
+        ),
+        (Value::Integer(a), Value::Number(b)) => return arithmetic(sign, Value::Number(a as f64), Value::Number(b)),
+        (Value::Number(a), Value::Integer(b)) => return arithmetic(sign, Value::Number(a), Value::Number(b as f64)),
+        (Value::Number(a), Value::Number(b)) => {
+            let result = match sign {
+                "+" => a + b,
+                "-" => a - b,
+                "*" => a * b,
+                _ => a / b,
+            };
+            if !result.is_finite() {
+                return Err(overflow());
+            }
+            Value::Number(result)
+        }
+        (Value::Instant(a), Value::Span(b)) => {
+            Value::Instant(if sign == "+" { a.checked_add(b) } else { a.checked_sub(b) }.ok_or_else(overflow)?)
+        }
+        (Value::Instant(a), Value::Instant(b)) => Value::Span(a.checked_sub(b).ok_or_else(overflow)?),
+        (a, b) => return Err(format!("{a:?} {sign} {b:?}")),
+    })
+}
+
+fn call(name: &str, argument: Value) -> Result<Value, String> {
+    match (name, argument) {
+        ("timestamp", Value::Text(text)) => instant(&text),
+        ("duration", Value::Text(text)) => Ok(Value::Span(duration_ms(&text)?)),
+        (name, argument) => Err(format!("{name}({argument:?}) is not known here")),
+    }
+}
+
+fn instant(text: &str) -> Result<Value, String> {
+    Millis::parse_iso(text).map(|at| Value::Instant(at.0)).ok_or_else(|| format!("`{text}` is no instant"))
+}
+
+/// The stored value at a path; none if its key is not there. What stands in the way of a path has the wrong type.
+fn find<'a>(path: &[String], scope: &Scope<'a>) -> Result<Option<&'a Json>, String> {
+    let (root, names) = path.split_first().ok_or("an empty path")?;
+    let mut map = match root.as_str() {
+        "event" => scope.event,
+        "last" => scope.last,
+        "profile" => scope.profile,
+        other => return Err(format!("unknown root `{other}`")),
+    };
+    let (leaf, way) = names.split_last().ok_or("a root as a whole is no value")?;
+    for name in way {
+        map = match map.get(name) {
+            None | Some(Json::Null) => return Ok(None),
+            Some(Json::Object(inner)) => inner,
+            Some(other) => return Err(format!("{} is {other}", path.join("."))),
+        };
+    }
+    Ok(map.get(leaf))
+}
+
+fn read(path: &[String], scope: &Scope<'_>) -> Result<Value, String> {
+    match path.join(".").as_str() {
+        "now" => return Ok(Value::Instant(scope.now_ms)),
+        "meta.id" => return Ok(Value::Text(scope.meta_id.to_owned())),
+        "meta.type" => return Ok(Value::Text(scope.meta_type.to_owned())),
+        "meta.time" => return Ok(Value::Instant(scope.meta_time_ms)),
+        _ => {}
+    }
+    let declared = path.join(".").replacen("last.", "event.", 1);
+    let declared = scope.types.get(&declared).ok_or_else(|| format!("{declared} is not declared"))?;
+    let value = match find(path, scope)? {
+        None | Some(Json::Null) => return Ok(Value::Null),
+        Some(value) => value,
+    };
+    typed(value, declared).ok_or_else(|| format!("{} is {value}, and no {declared}", path.join(".")))
+}
+
+fn typed(value: &Json, declared: &str) -> Option<Value> {
+    match declared {
+        "string" => value.as_str().map(|text| Value::Text(text.to_owned())),
+        "boolean" => value.as_bool().map(Value::Boolean),
+        "number" => value.as_f64().map(Value::Number),
+        // A whole double counts as an integer.
+        "integer" => value.as_i64().map(Value::Integer).or_else(|| {
+            let number = value.as_f64()?;
+            (number.fract() == 0.0 && number.abs() < 9e18).then_some(Value::Integer(number as i64))
+        }),
+        "timestamp" => instant(value.as_str()?).ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,389 @@
+//! One decision: what had to happen for its cause, held step by step against what was observed.
+
+use serde_json::{Map, Value as Json};
+
+use crate::sim::observe::{Cause, Observed, ObservedMessage, ObservedStep, instant_text};
+use crate::sim::oracle::eval::{Scope, holds};
+use crate::sim::oracle::person::{Delivery, Person, Run, Timer};
+use crate::sim::oracle::resources::{Filter, Published, Status};
+use crate::sim::oracle::{Clock, Parking};
+use crate::sim::workload::ScriptEvent;
+
+/// One decision being judged.
+pub(super) struct Judge<'a> {
+    pub(super) person: Person,
+    pub(super) published: &'a Published,
+    pub(super) observed: &'a Observed,
+    pub(super) clock: Clock,
+    pub(super) parking: Parking,
+    /// The instant at which what happens now counts as happening.
+    pub(super) now_ms: i64,
+    /// Observed steps accounted for.
+    taken: usize,
+    /// Steps of the instance that is moving.
+    pub(super) moved: usize,
+    /// Messages that had to be put into the outbox by this decision.
+    pub(super) requested: Vec<ObservedMessage>,
+    /// Entries that an exit criterion or a stop ended in this decision.
+    taken_out: Vec<u32>,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(
+        person: Person,
+        published: &'a Published,
+        observed: &'a Observed,
+        clock: Clock,
+        parking: Parking,
+    ) -> Self {
+        Self {
+            person,
+            published,
+            observed,
+            clock,
+            parking,
+            now_ms: observed.engine_time_ms,
+            taken: 0,
+            moved: 0,
+            requested: Vec::new(),
+            taken_out: Vec::new(),
+        }
+    }
+
+    pub(super) fn into_person(self) -> Person {
+        self.person
+    }
+
+    pub(super) fn decide(&mut self, ids_known_for_ms: Option<i64>) -> Result<(), String> {
+        let engine_time_ms = self.observed.engine_time_ms;
+        if self.person.engine_time_ms.is_some_and(|before| engine_time_ms < before) {
+            return Err("engine time went back".to_owned());
+        }
+        if self.observed.catalog < self.person.catalog {
+            return Err(format!("decided with an older catalog than before, {}", self.person.catalog));
+        }
+        self.person.engine_time_ms = Some(engine_time_ms);
+        self.person.catalog = self.observed.catalog;
+        match &self.observed.cause {
+            Cause::Event(event) => self.decide_event(event, ids_known_for_ms)?,
+            Cause::Timers => {
+                let parked_before = self.person.runs.iter().any(|run| run.timer == Timer::Parked);
+                self.pass_time()?;
+                if self.taken == 0 && !(parked_before && self.parking == Parking::Possible) {
+                    return Err("a decision without a cause: nothing was due".to_owned());
+                }
+            }
+            Cause::Report => return self.settle_reports(),
+            Cause::Publish(_) | Cause::Stop(_) | Cause::Close(_) => {
+                return Err("a change of what is published is no decision about a profile".to_owned());
+            }
+        }
+        self.cancel()?;
+        if let Some(step) = self.next_step() {
+            return Err(format!("step {} should not be: {step:?}", self.taken));
+        }
+        self.compare_messages()
+    }
+
+    fn decide_event(&mut self, event: &ScriptEvent, ids_known_for_ms: Option<i64>) -> Result<(), String> {
+        if let Some(window_ms) = ids_known_for_ms {
+            let before_ms = self.person.ids.insert(event.id.clone(), self.now_ms);
+            if before_ms.is_some_and(|before_ms| self.now_ms < before_ms + window_ms) {
+                return Err(format!("event {} was decided twice", event.id));
+            }
+        }
+        let updates = event.kind == "profile.update";
+        if !updates && !self.published.listens(&event.kind) && self.observed.steps.is_empty() {
+            // An event nobody listens to need not wake the profile: its timers fire by themselves.
+            return Ok(());
+        }
+        self.pass_time()?;
+        if updates {
+            merge(&mut self.person.document, &event.properties);
+            return Ok(());
+        }
+        self.offer(event)?;
+        self.enter_all(event)
+    }
+
+    /// Ends what is stopped, then fires every timer due by now: the earliest first, equal ones in the order of entry.
+    fn pass_time(&mut self) -> Result<(), String> {
+        let published = self.published;
+        let stopped = |run: &Run| {
+            published.version(&run.journey, run.version).is_none_or(|version| version.status == Status::Stopped)
+        };
+        while let Some(index) = self.person.runs.iter().position(stopped) {
+            self.end(index, "stopped")?;
+        }
+        let engine_time_ms = self.now_ms;
+        loop {
+            let runs = self.person.runs.iter().enumerate();
+            let Some((index, run)) = runs.min_by_key(|(_, run)| (run.due_ms, run.entry)) else { break };
+            if run.due_ms > engine_time_ms {
+                break;
+            }
+            if self.clock == Clock::Events {
+                self.now_ms = run.due_ms;
+            }
+            self.fire(index)?;
+        }
+        self.now_ms = engine_time_ms;
+        Ok(())
+    }
+
+    /// Exit criteria, then the node that awaits the event, for each instance in the order of entry.
+    fn offer(&mut self, event: &ScriptEvent) -> Result<(), String> {
+        let entries: Vec<u32> = self.person.runs.iter().map(|run| run.entry).collect();
+        for entry in entries {
+            let Some(index) = self.person.runs.iter().position(|run| run.entry == entry) else { continue };
+            let program = self.person.runs[index].program.clone();
+            match self.first_true(index, &program.exits, event) {
+                Err(_) => self.end(index, "failed expression")?,
+                Ok(true) => self.end(index, "criteria")?,
+                Ok(false) => self.receive(index, event)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether one of `filters` takes `event`; inside them `last` is the event itself.
+    pub(super) fn first_true(&self, index: usize, filters: &[Filter], event: &ScriptEvent) -> Result<bool, String> {
+        let mut scope = self.scope(index);
+        scope.last = &event.properties;
+        for filter in filters.iter().filter(|filter| filter.event == event.kind) {
+            if filter.when.as_ref().map_or(Ok(true), |when| holds(when, &scope))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn enter_all(&mut self, event: &ScriptEvent) -> Result<(), String> {
+        let published = self.published;
+        for journey in &published.journeys {
+            let Some(version) = journey.live().filter(|version| version.journey.entry.event == event.kind) else {
+                continue;
+            };
+            let refused = match self.entry_holds(&version.journey.entry, event) {
+                Err(_) => Some("entry_filter_error"),
+                Ok(false) => continue,
+                Ok(true) => self.refusal(&journey.name, version.journey.reentry_ms),
+            };
+            let (name, number) = (journey.name.as_str(), version.number);
+            match refused {
+                Some(reason) => self.expect(name, number, "", 0, reason, None)?,
+                None => self.enter(name, version, event)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn entry_holds(&self, entry: &Filter, event: &ScriptEvent) -> Result<bool, String> {
+        let scope = Scope {
+            event: &event.properties,
+            last: &event.properties,
+            profile: &self.person.document,
+            meta_id: &event.id,
+            meta_type: &event.kind,
+            meta_time_ms: event.time_ms.unwrap_or(self.now_ms),
+            now_ms: self.now_ms,
+            types: &self.published.types,
+        };
+        entry.when.as_ref().map_or(Ok(true), |when| holds(when, &scope))
+    }
+
+    fn refusal(&self, journey: &str, reentry_ms: Option<i64>) -> Option<&'static str> {
+        /// Journeys a profile may be in at once (`docs/journeys.md`).
+        const RUNS_MAX: usize = 200;
+        if self.person.runs.iter().any(|run| run.journey == journey) {
+            return Some("already_in_journey");
+        }
+        if let Some(before_ms) = self.person.entered_at_ms.get(journey)
+            && reentry_ms.is_none_or(|after_ms| self.now_ms - before_ms < after_ms)
+        {
+            return Some("reentrance_not_allowed");
+        }
+        (self.person.runs.len() >= RUNS_MAX).then_some("too_many_instances")
+    }
+
+    /// What an instance's expressions read now.
+    pub(super) fn scope(&self, index: usize) -> Scope<'_> {
+        let run = &self.person.runs[index];
+        Scope {
+            event: &run.event,
+            last: &run.last,
+            profile: &self.person.document,
+            meta_id: &run.meta_id,
+            meta_type: &run.meta_type,
+            meta_time_ms: run.meta_time_ms,
+            now_ms: self.now_ms,
+            types: &self.published.types,
+        }
+    }
+
+    /// The instance ends at its node.
+    pub(super) fn end(&mut self, index: usize, reason: &str) -> Result<(), String> {
+        self.expect_of(index, reason, None)?;
+        let run = self.person.runs.remove(index);
+        if matches!(reason, "criteria" | "stopped") {
+            self.taken_out.push(run.entry);
+        }
+        Ok(())
+    }
+
+    pub(super) fn next_step(&self) -> Option<&'a ObservedStep> {
+        self.observed.steps.get(self.taken)
+    }
+
+    pub(super) fn step_after(&self) -> Option<&'a ObservedStep> {
+        self.observed.steps.get(self.taken + 1)
+    }
+
+    /// The next step of instance `index` must be this one.
+    pub(super) fn expect_of(&mut self, index: usize, reason: &str, due_ms: Option<i64>) -> Result<(), String> {
+        let run = &self.person.runs[index];
+        let (journey, version, node, entry) = (run.journey.clone(), run.version, run.node.clone(), run.entry);
+        self.moved += 1;
+        self.expect(&journey, version, &node, entry, reason, due_ms)
+    }
+
+    /// The next step must be this one; `due_ms` is compared where it is given.
+    fn expect(
+        &mut self,
+        journey: &str,
+        version: u32,
+        node: &str,
+        entry: u32,
+        reason: &str,
+        due_ms: Option<i64>,
+    ) -> Result<(), String> {
+        let wanted = format!("`{reason}` of entry {entry} into {journey} v{version} at `{node}`");
+        let Some(step) = self.next_step() else {
+            return Err(format!("step {} is missing: {wanted}", self.taken));
+        };
+        let same = (step.journey.as_str(), step.version, step.node.as_str(), step.entry, step.reason.as_str())
+            == (journey, version, node, entry, reason);
+        if !same {
+            return Err(format!("step {} should be {wanted}, but is {step:?}", self.taken));
+        }
+        if due_ms.is_some_and(|due_ms| step.due_ms != Some(due_ms)) {
+            let due = due_ms.map(instant_text).unwrap_or_default();
+            let observed = step.due_ms.map(instant_text).unwrap_or_default();
+            return Err(format!("step {}: {wanted} should be due at {due}, but is at {observed}", self.taken));
+        }
+        self.taken += 1;
+        Ok(())
+    }
+
+    /// An instance taken out early takes back what no channel has tried: surely what this very decision put out.
+    fn cancel(&mut self) -> Result<(), String> {
+        if self.clock == Clock::Events {
+            return Ok(());
+        }
+        let mut cancelled: Vec<Delivery> = Vec::new();
+        while let Some(step) = self.next_step() {
+            let Some(message) = step.reason.strip_prefix("cancelled message ") else { break };
+            if !self.taken_out.contains(&step.entry) {
+                return Err(format!("step {}: nobody took this message back: {step:?}", self.taken));
+            }
+            cancelled.push(self.take_delivery(step, message, false)?);
+            self.taken += 1;
+        }
+        let taken_out = std::mem::take(&mut self.taken_out);
+        self.requested.retain(|message| !taken_out.contains(&message.entry));
+        let untried = |delivery: &&Delivery| taken_out.contains(&delivery.entry);
+        let decided_now = self
+            .observed
+            .steps
+            .iter()
+            .filter(|step| step.reason.starts_with("requested message ") && taken_out.contains(&step.entry));
+        if decided_now.count() > cancelled.iter().filter(untried).count() {
+            return Err("a message that no channel can have tried was not taken back".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The delivery that a step of a report is about, which is then gone.
+    fn take_delivery(&mut self, step: &ObservedStep, message: &str, in_doubt: bool) -> Result<Delivery, String> {
+        let wanted = Delivery {
+            journey: step.journey.clone(),
+            version: step.version,
+            entry: step.entry,
+            node: step.node.clone(),
+            message: message.to_owned(),
+            in_doubt,
+        };
+        let place = self.person.deliveries.iter().position(|delivery| *delivery == wanted);
+        let place = place.ok_or_else(|| format!("no such message is on its way: {step:?}"))?;
+        Ok(self.person.deliveries.remove(place))
+    }
+
+    /// What channels and operators say: each message is settled once, and each doubt resolved once.
+    fn settle_reports(&mut self) -> Result<(), String> {
+        while let Some(step) = self.next_step() {
+            let (outcome, message) = step.reason.split_once(" message ").unwrap_or((step.reason.as_str(), ""));
+            match outcome {
+                "sent" | "failed" => drop(self.take_delivery(step, message, false)?),
+                "in_doubt" | "resolved" => {
+                    let mut delivery = self.take_delivery(step, message, outcome == "resolved")?;
+                    delivery.in_doubt = outcome == "in_doubt";
+                    self.person.deliveries.push(delivery);
+                }
+                _ => return Err(format!("no report does this: {step:?}")),
+            }
+            self.taken += 1;
+        }
+        self.compare_messages()
+    }
+
+    /// What was put into the outbox is what was requested, with the values that its templates read.
+    fn compare_messages(&self) -> Result<(), String> {
+        let observed = &self.observed.messages;
+        for (index, wanted) in self.requested.iter().enumerate() {
+            let Some(found) = observed.get(index) else { return Err(format!("not in the outbox: {wanted:?}")) };
+            let mut comparable = found.clone();
+            comparable.delivery.clear();
+            comparable.input = Json::Null;
+            let mut plain = wanted.clone();
+            plain.input = Json::Null;
+            if comparable != plain {
+                return Err(format!("in the outbox should be {wanted:?}, but is {found:?}"));
+            }
+            let reads = wanted.input.as_object().into_iter().flatten();
+            for (path, value) in reads {
+                let frozen = at_path(&found.input, path);
+                if frozen != *value {
+                    return Err(format!("`{path}` should be {value} for {wanted:?}, but is {frozen} in {found:?}"));
+                }
+            }
+        }
+        match observed.get(self.requested.len()) {
+            Some(more) => Err(format!("nobody requested {more:?}")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The value at a dotted path; null if there is none.
+pub(super) fn at_path(value: &Json, path: &str) -> Json {
+    path.split('.').try_fold(value, |value, name| value.get(name)).cloned().unwrap_or(Json::Null)
+}
+
+/// RFC 7396.
+fn merge(document: &mut Map<String, Json>, patch: &Map<String, Json>) {
+    for (name, change) in patch {
+        match change {
+            Json::Null => drop(document.remove(name)),
+            Json::Object(inner) => {
+                let target = document.entry(name.clone()).or_insert(Json::Null);
+                if !target.is_object() {
+                    *target = Json::Object(Map::new());
+                }
+                if let Json::Object(target) = target {
+                    merge(target, inner);
+                }
+            }
+            other => drop(document.insert(name.clone(), other.clone())),
+        }
+    }
+}

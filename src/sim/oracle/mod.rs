@@ -1,0 +1,191 @@
+//! An executable reference of what journeys mean, written from the documents (`docs/journeys.md`, `docs/expressions.md`),
+//! which judges what the engine decided. Shares no code with `domain` but ids; knows no shard, journal or timer wheel.
+//!
+//! It is shown every durable decision about a profile in the order of their sequence, works out what had to happen at that
+//! instant for that cause, and says precisely where the two differ. Where the documents leave the engine a choice (which
+//! messages channels had tried already, whether a surface had room) it takes the engine's and holds it to that.
+
+mod cel;
+mod eval;
+mod judge;
+mod nodes;
+mod person;
+mod resources;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod yaml;
+
+use std::collections::BTreeMap;
+
+use crate::sim::observe::{Cause, Observed, instant_text};
+use judge::Judge;
+use person::Person;
+use resources::{Published, Status};
+
+pub use tally::JourneyCounts;
+
+/// The number of the catalog that holds what was published first.
+pub const FIRST_CATALOG: u32 = 1;
+
+/// What time is when a timer fires (`docs/journeys.md`, "What happens in which order").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// Engine time, which may be later than it was due.
+    Wall,
+    /// The instant it was due.
+    Events,
+}
+
+/// Whether surfaces may be so full that instances stay at their message nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parking {
+    /// There is always room.
+    Never,
+    /// There may be none.
+    Possible,
+}
+
+/// The judge.
+#[derive(Clone, Debug)]
+pub struct Oracle {
+    clock: Clock,
+    parking: Parking,
+    ids_known_for_ms: Option<i64>,
+    /// By number of the catalog.
+    published: BTreeMap<u32, Published>,
+    people: BTreeMap<String, Person>,
+    counts: BTreeMap<String, JourneyCounts>,
+}
+
+impl Oracle {
+    /// An oracle for an engine on the wall clock, whose surfaces always have room, after `resources_yaml` was published
+    /// first.
+    pub fn new(resources_yaml: &str) -> Result<Self, String> {
+        let published = Published::default().publish(resources_yaml)?;
+        Ok(Self {
+            clock: Clock::Wall,
+            parking: Parking::Never,
+            ids_known_for_ms: None,
+            published: BTreeMap::from([(FIRST_CATALOG, published)]),
+            people: BTreeMap::new(),
+            counts: BTreeMap::new(),
+        })
+    }
+
+    /// The same for another clock.
+    #[must_use]
+    pub fn on_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The same where surfaces may be full.
+    #[must_use]
+    pub fn with_parking(self, parking: Parking) -> Self {
+        Self { parking, ..self }
+    }
+
+    /// The same where a profile's event ids are known for so long, in milliseconds of engine time: deciding one again is
+    /// an error.
+    #[must_use]
+    pub fn with_ids_known_for(self, window_ms: i64) -> Self {
+        Self { ids_known_for_ms: Some(window_ms), ..self }
+    }
+
+    /// Judges one observation; afterwards the model is where the engine is. After an error it is of no more use.
+    pub fn observe(&mut self, observed: &Observed) -> Result<(), String> {
+        match &observed.cause {
+            Cause::Publish(text) => self.change(observed, |before| before.publish(text)),
+            Cause::Stop(journey) => self.change(observed, |before| before.close(journey, Status::Stopped)),
+            Cause::Close(journey) => self.change(observed, |before| before.close(journey, Status::Closed)),
+            Cause::Event(_) | Cause::Timers | Cause::Report => {
+                self.judge(observed).map_err(|error| self.explain(observed, &error))
+            }
+        }
+    }
+
+    /// What the engine must have done by `now_ms` with nothing left to do: no timer is overdue, and nobody is inside a
+    /// stopped version.
+    pub fn finish(&self, now_ms: i64) -> Result<(), String> {
+        let latest = self.latest();
+        for (profile, person) in &self.people {
+            for run in &person.runs {
+                if run.due_ms <= now_ms {
+                    let due = instant_text(run.due_ms);
+                    return Err(format!("{profile}: a timer is overdue since {due}: {run}"));
+                }
+                let version = latest.version(&run.journey, run.version);
+                if version.is_none_or(|version| version.status == Status::Stopped) {
+                    return Err(format!("{profile}: still inside a stopped version: {run}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// When the next timer of any profile is due, in milliseconds.
+    pub fn next_due_ms(&self) -> Option<i64> {
+        self.people.values().flat_map(|person| &person.runs).map(|run| run.due_ms).min()
+    }
+
+    /// What happened in each journey so far.
+    pub fn counts(&self) -> &BTreeMap<String, JourneyCounts> {
+        &self.counts
+    }
+
+    fn latest(&self) -> &Published {
+        self.published.values().next_back().expect("something was published first")
+    }
+
+    fn change(
+        &mut self,
+        observed: &Observed,
+        change: impl FnOnce(&Published) -> Result<Published, String>,
+    ) -> Result<(), String> {
+        let next = change(self.latest())?;
+        let latest = self.published.keys().next_back().copied().unwrap_or_default();
+        if observed.catalog < latest {
+            return Err(format!("catalog {} was published after catalog {latest}", observed.catalog));
+        }
+        self.published.insert(observed.catalog, next);
+        Ok(())
+    }
+
+    fn judge(&mut self, observed: &Observed) -> Result<(), String> {
+        let published = self.published.get(&observed.catalog);
+        let published = published.ok_or_else(|| format!("nobody published catalog {}", observed.catalog))?;
+        let before = self.people.get(&observed.profile).cloned().unwrap_or_default();
+        let judge = |person| {
+            let mut judge = Judge::new(person, published, observed, self.clock, self.parking);
+            judge.decide(self.ids_known_for_ms).map(|()| judge.into_person())
+        };
+        let after = judge(before)?;
+        for step in &observed.steps {
+            self.counts.entry(step.journey.clone()).or_default().count(&step.reason);
+        }
+        self.people.insert(observed.profile.clone(), after);
+        Ok(())
+    }
+
+    fn explain(&self, observed: &Observed, error: &str) -> String {
+        let (partition, pseq) = observed.place;
+        let mut text = format!(
+            "{error}\n  {} at {} (partition {partition}, record {pseq}, catalog {}), cause {:?}\n",
+            observed.profile,
+            instant_text(observed.engine_time_ms),
+            observed.catalog,
+            observed.cause
+        );
+        match self.people.get(&observed.profile) {
+            None => text.push_str("  never seen before\n"),
+            Some(person) => text.push_str(&format!("  before: {person}")),
+        }
+        for step in &observed.steps {
+            text.push_str(&format!("  observed: {step:?}\n"));
+        }
+        for message in &observed.messages {
+            text.push_str(&format!("  observed: {message:?}\n"));
+        }
+        text
+    }
+}

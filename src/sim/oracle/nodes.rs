@@ -1,0 +1,259 @@
+//! How an instance walks: what each node does, and what its timers mean.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::sim::observe::ObservedMessage;
+use crate::sim::oracle::eval::{holds, instant_ms};
+use crate::sim::oracle::judge::{Judge, at_path};
+use crate::sim::oracle::person::{Delivery, Run, Timer};
+use crate::sim::oracle::resources::{Node, Version};
+use crate::sim::oracle::{Clock, Parking};
+use crate::sim::workload::ScriptEvent;
+
+/// One event or timer moves an instance by at most so many steps (contract) …
+const STEPS_MAX: usize = 200;
+/// … and one that fails for it had come this far: a node takes up to three, failing two.
+const STEPS_MIN_OF_FAILURE: usize = STEPS_MAX - 5;
+/// Visits of a node by an instance (contract).
+const VISITS_MAX: u32 = 1_000;
+/// After how long a message that found no room tries again (`docs/journeys.md`).
+const RETRY_MS: i64 = 1_000;
+
+/// What a node does with an instance that comes to it.
+enum Doing {
+    /// Goes on to this node, by the path of this name.
+    Go(String, String),
+    /// Stays until this instant, or for an event if there is none.
+    Stay(Option<i64>),
+    /// Sends this message and goes on to this node.
+    Send(String, String),
+    /// Ends.
+    End(&'static str),
+}
+
+impl Judge<'_> {
+    /// Lets the profile in.
+    pub(super) fn enter(&mut self, name: &str, version: &Version, event: &ScriptEvent) -> Result<(), String> {
+        self.person.entries += 1;
+        self.person.entered_at_ms.insert(name.to_owned(), self.now_ms);
+        self.person.runs.push(Run {
+            journey: name.to_owned(),
+            version: version.number,
+            program: version.journey.clone(),
+            entry: self.person.entries,
+            node: version.journey.start.clone(),
+            entered_at_ms: self.now_ms,
+            due_ms: self.now_ms + version.journey.timeout_ms,
+            timer: Timer::Timeout,
+            event: event.properties.clone(),
+            last: event.properties.clone(),
+            meta_id: event.id.clone(),
+            meta_type: event.kind.clone(),
+            meta_time_ms: event.time_ms.unwrap_or(self.now_ms),
+            visits: BTreeMap::new(),
+        });
+        self.moved = 0;
+        let index = self.person.runs.len() - 1;
+        self.expect_of(index, "entered", None)?;
+        self.arrive(index)
+    }
+
+    /// The instance's node may be waiting for this event.
+    pub(super) fn receive(&mut self, index: usize, event: &ScriptEvent) -> Result<(), String> {
+        let program = self.person.runs[index].program.clone();
+        let Node::Event { filter, then, .. } = &program.nodes[&self.person.runs[index].node] else { return Ok(()) };
+        match self.first_true(index, std::slice::from_ref(filter), event) {
+            Err(_) => self.end(index, "failed expression"),
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                self.person.runs[index].last = event.properties.clone();
+                self.go(index, then, "event_received")
+            }
+        }
+    }
+
+    /// The instance's next timer fires.
+    pub(super) fn fire(&mut self, index: usize) -> Result<(), String> {
+        let run = &self.person.runs[index];
+        let (timer, node, program) = (run.timer, run.node.clone(), run.program.clone());
+        match (timer, &program.nodes[&node]) {
+            (Timer::Timeout, _) => self.end(index, "timeout"),
+            (Timer::Parked, Node::Message { message, then }) => {
+                self.moved = 0;
+                if self.send(index, message)? {
+                    self.go(index, then, "then")?;
+                }
+                Ok(())
+            }
+            (_, Node::Wait { then, .. } | Node::Until { then, .. }) => self.go(index, then, "wait_ended"),
+            (_, Node::Event { then, on_timeout, .. }) => {
+                self.go(index, on_timeout.as_ref().unwrap_or(then), "timed_out")
+            }
+            (timer, node) => Err(format!("the model is wrong: a {timer:?} timer at {node:?}")),
+        }
+    }
+
+    /// Leaves the node by `path` and walks on from `to`.
+    fn go(&mut self, index: usize, to: &str, path: &str) -> Result<(), String> {
+        self.moved = 0;
+        self.leave(index, to, path)?;
+        self.arrive(index)
+    }
+
+    fn leave(&mut self, index: usize, to: &str, path: &str) -> Result<(), String> {
+        self.expect_of(index, path, None)?;
+        self.person.runs[index].node = to.to_owned();
+        Ok(())
+    }
+
+    /// Walks from the node the instance has just come to until it stays or ends.
+    fn arrive(&mut self, index: usize) -> Result<(), String> {
+        loop {
+            let failure = self.step_after().map(|step| step.reason.as_str());
+            if failure == Some("failed step_limit") && self.moved > STEPS_MIN_OF_FAILURE {
+                self.expect_of(index, "arrived", None)?;
+                return self.end(index, "failed step_limit");
+            }
+            if self.moved >= STEPS_MAX {
+                return Err(format!("one input moved an instance by more than {STEPS_MAX} steps"));
+            }
+            let run = &mut self.person.runs[index];
+            let visits = run.visits.entry(run.node.clone()).or_default();
+            *visits += 1;
+            if *visits > VISITS_MAX {
+                self.expect_of(index, "arrived", None)?;
+                return self.end(index, "failed visit_limit");
+            }
+            let timeout_at_ms = run.timeout_at_ms();
+            (run.due_ms, run.timer) = (timeout_at_ms, Timer::Timeout);
+            match self.doing(index) {
+                Err(_) => {
+                    self.expect_of(index, "arrived", Some(timeout_at_ms))?;
+                    return self.end(index, "failed expression");
+                }
+                Ok(Doing::End(reason)) => {
+                    self.expect_of(index, "arrived", Some(timeout_at_ms))?;
+                    return self.end(index, reason);
+                }
+                Ok(Doing::Stay(until_ms)) => {
+                    self.set_timer(index, until_ms, Timer::Node);
+                    let due_ms = self.person.runs[index].due_ms;
+                    return self.expect_of(index, "arrived", Some(due_ms));
+                }
+                Ok(Doing::Go(to, path)) => {
+                    self.expect_of(index, "arrived", Some(timeout_at_ms))?;
+                    self.leave(index, &to, &path)?;
+                }
+                Ok(Doing::Send(message, then)) => {
+                    self.expect_of(index, "arrived", Some(timeout_at_ms))?;
+                    if !self.send(index, &message)? {
+                        return Ok(());
+                    }
+                    self.leave(index, &then, "then")?;
+                }
+            }
+        }
+    }
+
+    /// A node's own timer at the very instant of the journey's timeout goes first.
+    fn set_timer(&mut self, index: usize, due_ms: Option<i64>, timer: Timer) {
+        let run = &mut self.person.runs[index];
+        (run.due_ms, run.timer) = match due_ms {
+            Some(due_ms) if due_ms <= run.timeout_at_ms() => (due_ms, timer),
+            _ => (run.timeout_at_ms(), Timer::Timeout),
+        };
+    }
+
+    fn doing(&self, index: usize) -> Result<Doing, String> {
+        let run = &self.person.runs[index];
+        let ended = || "wait_ended".to_owned();
+        Ok(match &run.program.nodes[&run.node] {
+            Node::Wait { wait_ms, .. } => Doing::Stay(Some(self.now_ms + wait_ms)),
+            Node::Until { until, then } => match instant_ms(until, &self.scope(index))? {
+                Some(instant) if instant > self.now_ms => Doing::Stay(Some(instant)),
+                _ => Doing::Go(then.clone(), ended()),
+            },
+            Node::Event { within_ms, .. } => Doing::Stay(within_ms.map(|within_ms| self.now_ms + within_ms)),
+            Node::Message { message, then } => Doing::Send(message.clone(), then.clone()),
+            Node::End => Doing::End("completed"),
+            Node::Condition { branches, otherwise } => {
+                for (number, (when, then)) in branches.iter().enumerate() {
+                    if holds(when, &self.scope(index))? {
+                        return Ok(Doing::Go(then.clone(), format!("branch {number}")));
+                    }
+                }
+                match otherwise {
+                    Some(then) => Doing::Go(then.clone(), "otherwise".to_owned()),
+                    None => Doing::End("completed"),
+                }
+            }
+        })
+    }
+
+    /// Decides a message; false if it found no room and the instance stays.
+    fn send(&mut self, index: usize, name: &str) -> Result<bool, String> {
+        let run = &self.person.runs[index];
+        let version = self.published.version(&run.journey, run.version);
+        let message = version.and_then(|version| version.messages.get(name)).cloned();
+        let message = message.ok_or_else(|| format!("the model is wrong: {run} has no message `{name}`"))?;
+        let address = match self.person.document.get("email") {
+            Some(Json::String(address)) if !address.is_empty() => Some(address.clone()),
+            _ => None,
+        };
+        let recipient = if message.channel == "email" { address } else { Some(String::new()) };
+        let Some(recipient) = recipient else {
+            self.expect_of(index, &format!("excluded message {name}"), None)?;
+            return Ok(true);
+        };
+        let wanted = format!("requested message {name}");
+        let entry = self.person.runs[index].entry;
+        let requested = self.next_step().is_some_and(|step| step.entry == entry && step.reason == wanted);
+        // On the events' clock decisions don't depend on how fast channels are.
+        if !requested && self.parking == Parking::Possible && self.clock == Clock::Wall {
+            self.set_timer(index, Some(self.now_ms + RETRY_MS), Timer::Parked);
+            return Ok(false);
+        }
+        let reads = self.frozen(index, &message.reads);
+        self.expect_of(index, &wanted, None)?;
+        let run = &self.person.runs[index];
+        self.requested.push(ObservedMessage {
+            journey: run.journey.clone(),
+            version: run.version,
+            node: run.node.clone(),
+            entry,
+            message: name.to_owned(),
+            delivery: String::new(),
+            channel: match message.channel.as_str() {
+                "log" => "log",
+                "webhook" => "webhook",
+                _ => "email",
+            },
+            recipient,
+            input: Json::Object(reads),
+        });
+        self.person.deliveries.push(Delivery {
+            journey: run.journey.clone(),
+            version: run.version,
+            entry,
+            node: run.node.clone(),
+            message: name.to_owned(),
+            in_doubt: false,
+        });
+        Ok(true)
+    }
+
+    /// What templates read, by path.
+    fn frozen(&self, index: usize, reads: &[String]) -> Map<String, Json> {
+        let run = &self.person.runs[index];
+        let all = json!({
+            "event": run.event,
+            "last": run.last,
+            "profile": self.person.document,
+            "meta": { "id": run.meta_id, "type": run.meta_type },
+        });
+        let known = reads.iter().filter(|path| *path != "meta.time");
+        known.map(|path| (path.clone(), at_path(&all, path))).collect()
+    }
+}

@@ -1,0 +1,108 @@
+//! One profile as the model knows it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+
+use crate::sim::observe::instant_text;
+use crate::sim::oracle::resources::Journey;
+
+/// One profile.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Person {
+    pub(super) document: Map<String, Json>,
+    /// Running instances, in the order they entered.
+    pub(super) runs: Vec<Run>,
+    /// Latest entry by journey.
+    pub(super) entered_at_ms: BTreeMap<String, i64>,
+    /// Entries so far, over all journeys.
+    pub(super) entries: u32,
+    /// Messages requested and not answered for.
+    pub(super) deliveries: Vec<Delivery>,
+    /// When each event id was decided.
+    pub(super) ids: BTreeMap<String, i64>,
+    /// Engine time, catalog and place of the last decision.
+    pub(super) engine_time_ms: Option<i64>,
+    pub(super) catalog: u32,
+}
+
+/// One running instance.
+#[derive(Clone, Debug)]
+pub(super) struct Run {
+    pub(super) journey: String,
+    pub(super) version: u32,
+    pub(super) program: Arc<Journey>,
+    /// Which entry of the profile.
+    pub(super) entry: u32,
+    pub(super) node: String,
+    pub(super) entered_at_ms: i64,
+    /// When its next timer fires, and what that timer is.
+    pub(super) due_ms: i64,
+    pub(super) timer: Timer,
+    pub(super) event: Map<String, Json>,
+    pub(super) last: Map<String, Json>,
+    pub(super) meta_id: String,
+    pub(super) meta_type: String,
+    pub(super) meta_time_ms: i64,
+    pub(super) visits: BTreeMap<String, u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timer {
+    /// The node's: its wait or its `within`.
+    Node,
+    /// A message found no room.
+    Parked,
+    /// The journey's timeout.
+    Timeout,
+}
+
+/// A message on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Delivery {
+    pub(super) journey: String,
+    pub(super) version: u32,
+    pub(super) entry: u32,
+    pub(super) node: String,
+    pub(super) message: String,
+    pub(super) in_doubt: bool,
+}
+
+impl Run {
+    pub(super) fn timeout_at_ms(&self) -> i64 {
+        self.entered_at_ms + self.program.timeout_ms
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "entry {} into {} v{}, at {} since it entered at {}, {:?} timer due at {}, event {}, last {}",
+            self.entry,
+            self.journey,
+            self.version,
+            self.node,
+            instant_text(self.entered_at_ms),
+            self.timer,
+            instant_text(self.due_ms),
+            Json::Object(self.event.clone()),
+            Json::Object(self.last.clone()),
+        )
+    }
+}
+
+impl fmt::Display for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} entries, document {}", self.entries, Json::Object(self.document.clone()))?;
+        for (journey, at_ms) in &self.entered_at_ms {
+            writeln!(f, "    entered {journey} last at {}", instant_text(*at_ms))?;
+        }
+        for run in &self.runs {
+            writeln!(f, "    inside: {run}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,307 @@
+//! Resources as plain structs, and what publishing them means (`docs/journeys.md`, "Versions"). Checks nothing: what is
+//! given has passed the real check.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::sim::oracle::cel::{Cel, parse};
+use crate::sim::oracle::yaml::{Tree, documents};
+
+const MINUTE_MS: i64 = 60_000;
+const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
+
+/// Everything published at one time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Published {
+    /// Types of event properties and of profile fields, by dotted path behind the root: `event.cart.size`.
+    pub(super) types: BTreeMap<String, String>,
+    /// Messages and how often each was reworded.
+    messages: BTreeMap<String, (u32, Arc<Message>)>,
+    /// In the order of their first publishing.
+    pub(super) journeys: Vec<Versions>,
+}
+
+/// A journey in all its versions, oldest first.
+#[derive(Clone, Debug)]
+pub(super) struct Versions {
+    pub(super) name: String,
+    pub(super) versions: Vec<Version>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Version {
+    pub(super) number: u32,
+    pub(super) status: Status,
+    pub(super) journey: Arc<Journey>,
+    /// Rewordings of the messages it sends.
+    wordings: BTreeMap<String, u32>,
+    pub(super) messages: BTreeMap<String, Arc<Message>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Live,
+    Closed,
+    Stopped,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) struct Message {
+    pub(super) channel: String,
+    surface: Option<String>,
+    subject: Option<String>,
+    body: String,
+    /// What subject and body read, as paths: `event.cart.id`.
+    pub(super) reads: Vec<String>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) struct Journey {
+    pub(super) entry: Filter,
+    pub(super) exits: Vec<Filter>,
+    /// `None` = never again.
+    pub(super) reentry_ms: Option<i64>,
+    pub(super) timeout_ms: i64,
+    timezone: String,
+    pub(super) start: String,
+    pub(super) nodes: BTreeMap<String, Node>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) struct Filter {
+    pub(super) event: String,
+    pub(super) when: Option<Cel>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Node {
+    Wait { wait_ms: i64, then: String },
+    Until { until: Cel, then: String },
+    Condition { branches: Vec<(Cel, String)>, otherwise: Option<String> },
+    Event { filter: Filter, within_ms: Option<i64>, then: String, on_timeout: Option<String> },
+    Message { message: String, then: String },
+    End,
+}
+
+impl Published {
+    /// What is published once `text` was, too.
+    pub(super) fn publish(&self, text: &str) -> Result<Self, String> {
+        let mut next = self.clone();
+        let mut journeys: BTreeMap<String, Arc<Journey>> = BTreeMap::new();
+        for document in documents(text)? {
+            let name = document.must("name")?.to_owned();
+            match document.must("kind")? {
+                "event" => next.declare(&format!("event.{name}"), document.get("schema")),
+                "attribute" => next.declare(&format!("profile.{name}"), document.get("type")),
+                "message" => next.reword(name, message(&document)?),
+                "journey" => drop(journeys.insert(name, Arc::new(journey(&document)?))),
+                "surface" => {}
+                other => return Err(format!("unknown kind `{other}`")),
+            }
+        }
+        let given = journeys.clone();
+        // Those that are in no file may send a message that was reworded.
+        let live =
+            |versions: &Versions| versions.live().map(|version| (versions.name.clone(), Arc::clone(&version.journey)));
+        let others: Vec<_> =
+            self.journeys.iter().filter_map(live).filter(|(name, _)| !given.contains_key(name)).collect();
+        for (name, journey) in journeys.into_iter().chain(others) {
+            next.publish_journey(&name, journey)?;
+        }
+        Ok(next)
+    }
+
+    /// Types of events are declared by property, for all events alike: drawn schemas never differ in a property.
+    fn declare(&mut self, path: &str, declared: Option<&Tree>) {
+        let path = if path.starts_with("event.") { "event" } else { path };
+        match declared {
+            Some(Tree::Map(fields)) => {
+                for (name, declared) in fields {
+                    self.declare_field(&format!("{path}.{name}"), declared);
+                }
+            }
+            Some(declared) => self.declare_field(path, declared),
+            None => {}
+        }
+    }
+
+    fn declare_field(&mut self, path: &str, declared: &Tree) {
+        match declared {
+            Tree::Word(word) => drop(self.types.insert(path.to_owned(), word.clone())),
+            Tree::List(_) => drop(self.types.insert(path.to_owned(), "list".to_owned())),
+            Tree::Map(fields) => {
+                for (name, declared) in fields {
+                    self.declare_field(&format!("{path}.{name}"), declared);
+                }
+            }
+        }
+    }
+
+    fn reword(&mut self, name: String, message: Message) {
+        let wording = match self.messages.get(&name) {
+            Some((_, before)) if **before == message => return,
+            Some((wording, _)) => wording + 1,
+            None => 0,
+        };
+        self.messages.insert(name, (wording, Arc::new(message)));
+    }
+
+    fn publish_journey(&mut self, name: &str, journey: Arc<Journey>) -> Result<(), String> {
+        let mut wordings = BTreeMap::new();
+        let mut messages = BTreeMap::new();
+        for node in journey.nodes.values() {
+            if let Node::Message { message, .. } = node {
+                let (wording, found) =
+                    self.messages.get(message).ok_or_else(|| format!("unknown message `{message}`"))?;
+                wordings.insert(message.clone(), *wording);
+                messages.insert(message.clone(), Arc::clone(found));
+            }
+        }
+        let place = self.journeys.iter().position(|known| known.name == name).unwrap_or_else(|| {
+            self.journeys.push(Versions { name: name.to_owned(), versions: Vec::new() });
+            self.journeys.len() - 1
+        });
+        let versions = &mut self.journeys[place].versions;
+        if let Some(latest) = versions.last() {
+            // What was closed or stopped opens again only by a change of the journey itself.
+            let same_messages = latest.wordings == wordings || latest.status != Status::Live;
+            if latest.journey == journey && same_messages {
+                return Ok(());
+            }
+        }
+        for version in versions.iter_mut().filter(|version| version.status == Status::Live) {
+            version.status = Status::Closed;
+        }
+        let number = versions.len() as u32 + 1;
+        versions.push(Version { number, status: Status::Live, journey, wordings, messages });
+        Ok(())
+    }
+
+    /// What is published once all versions of `name` were stopped, or its live one closed.
+    pub(super) fn close(&self, name: &str, status: Status) -> Result<Self, String> {
+        let mut next = self.clone();
+        let journey = next.journeys.iter_mut().find(|journey| journey.name == name);
+        let journey = journey.ok_or_else(|| format!("there is no journey `{name}`"))?;
+        for version in &mut journey.versions {
+            if status == Status::Stopped || version.status == Status::Live {
+                version.status = status;
+            }
+        }
+        Ok(next)
+    }
+
+    pub(super) fn version(&self, journey: &str, number: u32) -> Option<&Version> {
+        let versions = &self.journeys.iter().find(|known| known.name == journey)?.versions;
+        versions.iter().find(|version| version.number == number)
+    }
+
+    /// Whether a version that is not stopped names events of type `kind` anywhere.
+    pub(super) fn listens(&self, kind: &str) -> bool {
+        let all = self.journeys.iter().flat_map(|journey| &journey.versions);
+        all.filter(|version| version.status != Status::Stopped).any(|version| version.journey.names(kind))
+    }
+}
+
+impl Versions {
+    pub(super) fn live(&self) -> Option<&Version> {
+        self.versions.iter().find(|version| version.status == Status::Live)
+    }
+}
+
+impl Journey {
+    fn names(&self, kind: &str) -> bool {
+        let awaited = self.nodes.values().filter_map(|node| match node {
+            Node::Event { filter, .. } => Some(filter),
+            _ => None,
+        });
+        std::iter::once(&self.entry).chain(&self.exits).chain(awaited).any(|filter| filter.event == kind)
+    }
+}
+
+fn message(document: &Tree) -> Result<Message, String> {
+    let word = |key| document.word(key).map(str::to_owned);
+    let (subject, body) = (word("subject"), document.must("body")?.to_owned());
+    let mut reads = Vec::new();
+    for text in subject.iter().chain([&body]) {
+        for tag in text.split("{{").skip(1) {
+            let inside = tag.split("}}").next().unwrap_or("");
+            reads.push(inside.split('|').next().unwrap_or("").trim().to_owned());
+        }
+    }
+    Ok(Message { channel: document.must("channel")?.to_owned(), surface: word("surface"), subject, body, reads })
+}
+
+fn journey(document: &Tree) -> Result<Journey, String> {
+    let reentry_ms = match document.get("reentry") {
+        None => Some(5 * MINUTE_MS),
+        Some(Tree::Word(_)) => None,
+        Some(rule) => Some(duration_ms(rule.must("after")?)?),
+    };
+    let timeout_ms = document.word("timeout").map_or(Ok(91 * DAY_MS), duration_ms)?;
+    let mut nodes = BTreeMap::new();
+    for (name, tree) in document.entries("nodes") {
+        nodes.insert(name.clone(), node(tree)?);
+    }
+    Ok(Journey {
+        entry: filter(document.get("entry").ok_or("a journey without an entry")?)?,
+        exits: document.items("exit").iter().map(filter).collect::<Result<_, _>>()?,
+        reentry_ms,
+        timeout_ms,
+        timezone: document.word("timezone").unwrap_or("UTC").to_owned(),
+        start: document.must("start")?.to_owned(),
+        nodes,
+    })
+}
+
+fn filter(tree: &Tree) -> Result<Filter, String> {
+    Ok(Filter { event: tree.must("event")?.to_owned(), when: tree.word("when").map(parse).transpose()? })
+}
+
+fn node(tree: &Tree) -> Result<Node, String> {
+    let then = || tree.must("then").map(str::to_owned);
+    Ok(match tree {
+        _ if tree.get("end").is_some() => Node::End,
+        _ if tree.get("message").is_some() => {
+            Node::Message { message: tree.must("message")?.to_owned(), then: then()? }
+        }
+        _ if tree.get("condition").is_some() => {
+            let branch = |tree: &Tree| Ok((parse(tree.must("when")?)?, tree.must("then")?.to_owned()));
+            let branches = tree.items("condition").iter().map(branch).collect::<Result<_, String>>()?;
+            Node::Condition { branches, otherwise: tree.word("otherwise").map(str::to_owned) }
+        }
+        _ if tree.get("event").is_some() => Node::Event {
+            filter: filter(tree)?,
+            within_ms: tree.word("within").map(duration_ms).transpose()?,
+            then: then()?,
+            on_timeout: tree.word("on_timeout").map(str::to_owned),
+        },
+        _ => match tree.get("wait") {
+            Some(Tree::Word(wait)) => Node::Wait { wait_ms: duration_ms(wait)?, then: then()? },
+            Some(until) => Node::Until { until: parse(until.must("until")?)?, then: then()? },
+            None => return Err(format!("a node that does nothing: {tree:?}")),
+        },
+    })
+}
+
+/// Milliseconds of a duration as the documents write it: `1d12h`, `PT5M`.
+pub(super) fn duration_ms(text: &str) -> Result<i64, String> {
+    let mut total_ms = 0;
+    let mut rest = text.trim_start_matches('P').trim_start_matches('T');
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(|| format!("`{text}` has no unit"))?;
+        let count: i64 = rest[..digits].parse().map_err(|_| format!("`{text}` is no duration"))?;
+        rest = &rest[digits..];
+        let unit_size = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit_ms = match rest[..unit_size].trim_end_matches('T') {
+            "d" | "D" => DAY_MS,
+            "h" | "H" => 60 * MINUTE_MS,
+            "m" | "M" => MINUTE_MS,
+            "s" | "S" => 1_000,
+            "ms" => 1,
+            unit => return Err(format!("`{unit}` in `{text}` is no unit")),
+        };
+        total_ms += count * unit_ms;
+        rest = &rest[unit_size..];
+    }
+    Ok(total_ms)
+}

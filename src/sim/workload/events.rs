@@ -1,0 +1,156 @@
+//! Events drawn at random: hot profiles, repeats, late times, nulls, absent and wrong properties.
+
+use serde_json::{Map, Value, json};
+
+use crate::domain::ids::Millis;
+use crate::sim::dice::Dice;
+use crate::sim::workload::{EVENT_KINDS, Workload};
+
+/// An event of the script.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ScriptEvent {
+    /// Producer's id.
+    pub id: String,
+    /// Type.
+    pub kind: String,
+    /// `namespace:value`.
+    pub profile: String,
+    /// `event.time` in milliseconds, if it says one.
+    pub time_ms: Option<i64>,
+    /// Properties.
+    pub properties: Map<String, Value>,
+}
+
+/// Events remembered for repeats.
+const REPEATABLE: usize = 64;
+const HOUR_MS: i64 = 3_600_000;
+
+impl Workload {
+    /// The next event, sent at `now_ms`. Now and then one that was sent before.
+    pub fn next_event(&mut self, dice: &mut Dice, now_ms: i64) -> ScriptEvent {
+        if !self.sent.is_empty() && dice.chance(6) {
+            return dice.pick(&self.sent).clone();
+        }
+        self.events_drawn += 1;
+        // The smallest of three throws: a third of all events are of the first few profiles.
+        let count = self.profiles.len();
+        let rank = dice.index(count).min(dice.index(count)).min(dice.index(count));
+        let time_ms = match dice.below(20) {
+            0..4 => None,
+            4..6 => Some(now_ms - dice.between(1, 72) * HOUR_MS),
+            6 => Some(now_ms - dice.between(1, 5_000)),
+            _ => Some(now_ms),
+        };
+        let (kind, properties) = match dice.below(20) {
+            0..4 => ("profile.update", patch(dice, now_ms)),
+            4 => ("noise", properties(dice, now_ms)),
+            5 => ("unknown", properties(dice, now_ms)),
+            6..13 => ("go", properties(dice, now_ms)),
+            _ => (*dice.pick(&EVENT_KINDS), properties(dice, now_ms)),
+        };
+        let event = ScriptEvent {
+            id: format!("e{}", self.events_drawn),
+            kind: kind.to_owned(),
+            profile: self.profiles[rank].clone(),
+            time_ms,
+            properties,
+        };
+        if self.sent.len() < REPEATABLE {
+            self.sent.push(event.clone());
+        } else {
+            let index = dice.index(REPEATABLE);
+            self.sent[index] = event.clone();
+        }
+        event
+    }
+}
+
+/// Text of an instant near `now_ms`, or a date alone.
+fn instant(dice: &mut Dice, now_ms: i64) -> Value {
+    let at_ms = now_ms + dice.between(-3, 40) * HOUR_MS / 2;
+    let text = Millis(at_ms).to_iso();
+    Value::from(if dice.chance(10) { text[..10].to_owned() } else { text })
+}
+
+/// Something of another type than was asked for.
+fn wrong(dice: &mut Dice) -> Value {
+    dice.pick(&[json!("x"), json!(2.5), json!(true), json!([1, "a"]), json!({ "size": 1 }), json!(7)]).clone()
+}
+
+/// Sets `name`: mostly as declared, sometimes to null or to something else, sometimes not at all.
+fn set(dice: &mut Dice, into: &mut Map<String, Value>, name: &str, value: Value) {
+    match dice.below(40) {
+        0..6 => {}
+        6..9 => drop(into.insert(name.to_owned(), Value::Null)),
+        9 => drop(into.insert(name.to_owned(), wrong(dice))),
+        _ => drop(into.insert(name.to_owned(), value)),
+    }
+}
+
+fn integer(dice: &mut Dice) -> Value {
+    match dice.below(30) {
+        0 => Value::from(i64::MAX),
+        1 => json!(4.0),
+        2 => Value::from(i64::MIN),
+        _ => Value::from(dice.between(-1, 5)),
+    }
+}
+
+fn number(dice: &mut Dice) -> Value {
+    if dice.chance(30) { Value::from(dice.between(-1, 4)) } else { json!(dice.between(-4, 12) as f64 / 4.0) }
+}
+
+fn properties(dice: &mut Dice, now_ms: i64) -> Map<String, Value> {
+    let mut map = Map::new();
+    let n = integer(dice);
+    set(dice, &mut map, "n", n);
+    let total = number(dice);
+    set(dice, &mut map, "total", total);
+    let tag = Value::from(*dice.pick(&["a", "b", "c", "gold", ""]));
+    set(dice, &mut map, "tag", tag);
+    let flag = Value::from(dice.chance(50));
+    set(dice, &mut map, "flag", flag);
+    let at = instant(dice, now_ms);
+    set(dice, &mut map, "at", at);
+    let mut cart = Map::new();
+    let id = Value::from(*dice.pick(&["a", "k1", "gold"]));
+    set(dice, &mut cart, "id", id);
+    let size = integer(dice);
+    set(dice, &mut cart, "size", size);
+    set(dice, &mut map, "cart", Value::Object(cart));
+    if dice.chance(10) {
+        map.insert("undeclared".to_owned(), json!({ "deep": [1, null, { "x": "y" }] }));
+    }
+    map
+}
+
+/// A merge patch of the profile's document.
+fn patch(dice: &mut Dice, now_ms: i64) -> Map<String, Value> {
+    let mut map = Map::new();
+    let tier = Value::from(*dice.pick(&["gold", "a", "b"]));
+    set(dice, &mut map, "tier", tier);
+    let points = integer(dice);
+    set(dice, &mut map, "points", points);
+    let score = number(dice);
+    set(dice, &mut map, "score", score);
+    let renewal = instant(dice, now_ms);
+    set(dice, &mut map, "renewal", renewal);
+    let email = Value::from(*dice.pick(&["ann@example.com", "bob@example.com", ""]));
+    set(dice, &mut map, "email", email);
+    let mut consents = Map::new();
+    let given = Value::from(dice.chance(60));
+    set(dice, &mut consents, "email", given);
+    set(dice, &mut consents, "sms", Value::from(true));
+    set(dice, &mut map, "consents", Value::Object(consents));
+    // Most updates are about little.
+    let kept = dice.index(4);
+    if dice.chance(70) {
+        let names: Vec<String> = map.keys().cloned().collect();
+        for (place, name) in names.into_iter().enumerate() {
+            if place % 4 != kept {
+                map.remove(&name);
+            }
+        }
+    }
+    map
+}

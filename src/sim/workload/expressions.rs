@@ -1,0 +1,133 @@
+//! Expressions drawn at random: the part of the language the oracle knows, often without the brackets nobody needs.
+
+use crate::sim::dice::Dice;
+use crate::sim::workload::drawn_duration;
+
+/// Which events an expression may read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Roots {
+    /// The entry event only.
+    Entry,
+    /// The entry event and the latest one.
+    Inside,
+}
+
+/// A boolean expression.
+pub(super) fn condition(dice: &mut Dice, roots: Roots, depth: u32) -> String {
+    if depth > 0 && dice.chance(45) {
+        let left = condition(dice, roots, depth - 1);
+        let right = condition(dice, roots, depth - 1);
+        return match dice.below(8) {
+            0..3 => bracketed(dice, &format!("{left} && {right}")),
+            3..6 => bracketed(dice, &format!("{left} || {right}")),
+            6 => format!("!({left})"),
+            _ => format!("({left} ? {right} : {})", condition(dice, roots, 0)),
+        };
+    }
+    let sign = *dice.pick(&["<", "<=", ">", ">=", "==", "!="]);
+    let equality = *dice.pick(&["==", "!="]);
+    match dice.below(16) {
+        0..4 => format!("{} {sign} {}", integer(dice, roots, 1), integer(dice, roots, 0)),
+        4..6 => format!("{} {sign} {}", number(dice, roots), number(dice, roots)),
+        6 => format!("{} {sign} {}", integer(dice, roots, 0), number(dice, roots)),
+        7 => format!("{} {equality} {}", text(dice, roots), text(dice, roots)),
+        8 => format!("{} in ['a', 'b', 'gold']", field(dice, roots, "tag")),
+        9 => boolean(dice, roots),
+        10 => format!("!{}", boolean(dice, roots)),
+        11 => format!("has({})", any_field(dice, roots)),
+        12 => format!("{} {equality} null", any_field(dice, roots)),
+        13 => format!("{} {sign} {}", instant(dice, roots), instant(dice, roots)),
+        14 => format!("now - meta.time {sign} duration('{}')", drawn_duration(dice, i64::MAX).1),
+        _ => format!("meta.type {equality} '{}'", dice.pick(&["go", "buy", "view"])),
+    }
+}
+
+/// When a wait ends.
+pub(super) fn until(dice: &mut Dice) -> String {
+    let span = drawn_duration(dice, i64::MAX).1;
+    match dice.below(6) {
+        0 => format!("meta.time + duration('{span}')"),
+        1 => "event.at".to_owned(),
+        2 => format!("last.at + duration('{span}')"),
+        3 => format!("profile.renewal - duration('{span}')"),
+        4 => format!("now + duration('{span}')"),
+        _ => format!("event.flag ? now + duration('{span}') : meta.time"),
+    }
+}
+
+/// Brackets where the place does not say how the operators bind: three times of four.
+fn bracketed(dice: &mut Dice, text: &str) -> String {
+    if dice.chance(75) { format!("({text})") } else { text.to_owned() }
+}
+
+fn field(dice: &mut Dice, roots: Roots, name: &str) -> String {
+    let root = if roots == Roots::Inside && dice.chance(50) { "last" } else { "event" };
+    format!("{root}.{name}")
+}
+
+fn any_field(dice: &mut Dice, roots: Roots) -> String {
+    match dice.below(8) {
+        0 => "profile.tier".to_owned(),
+        1 => "profile.consents.email".to_owned(),
+        2 => "profile.points".to_owned(),
+        3 => field(dice, roots, "cart.size"),
+        4 => field(dice, roots, "cart.id"),
+        5 => field(dice, roots, "total"),
+        6 => field(dice, roots, "at"),
+        _ => field(dice, roots, "n"),
+    }
+}
+
+fn boolean(dice: &mut Dice, roots: Roots) -> String {
+    if dice.chance(50) { "profile.consents.email".to_owned() } else { field(dice, roots, "flag") }
+}
+
+fn integer(dice: &mut Dice, roots: Roots, depth: u32) -> String {
+    if depth > 0 && dice.chance(25) {
+        let (left, right) = (integer(dice, roots, depth - 1), integer(dice, roots, depth - 1));
+        return match dice.below(6) {
+            0 => format!("{left} + {right}"),
+            1 => format!("{left} * {right} - 1"),
+            2 => format!("60 / {}", field(dice, roots, "n")),
+            3 => format!("({left} - {right}) % 3"),
+            4 => format!("-{}", field(dice, roots, "n")),
+            _ => format!("1 + {left} * 2"),
+        };
+    }
+    match dice.below(5) {
+        0 => dice.between(-1, 6).to_string(),
+        1 => "profile.points".to_owned(),
+        2 => field(dice, roots, "cart.size"),
+        _ => field(dice, roots, "n"),
+    }
+}
+
+fn number(dice: &mut Dice, roots: Roots) -> String {
+    match dice.below(5) {
+        0 => format!("{:.1}", dice.between(-2, 8) as f64 / 2.0),
+        1 => "profile.score".to_owned(),
+        2 => format!("{} + 0.5", field(dice, roots, "total")),
+        3 => format!("{} / 2", field(dice, roots, "total")),
+        _ => field(dice, roots, "total"),
+    }
+}
+
+fn text(dice: &mut Dice, roots: Roots) -> String {
+    match dice.below(5) {
+        0 => "'a'".to_owned(),
+        1 => "'gold'".to_owned(),
+        2 => "profile.tier".to_owned(),
+        3 => field(dice, roots, "cart.id"),
+        _ => field(dice, roots, "tag"),
+    }
+}
+
+fn instant(dice: &mut Dice, roots: Roots) -> String {
+    match dice.below(5) {
+        0 => "now".to_owned(),
+        1 => "meta.time".to_owned(),
+        2 => "timestamp('2026-01-02T12:00:00+01:00')".to_owned(),
+        3 => "profile.renewal".to_owned(),
+        _ => field(dice, roots, "at"),
+    }
+}

@@ -1,0 +1,279 @@
+//! Journeys drawn at random, and written down. Node `i` leads to `i + 1` in one of its ways, so that every node is reached
+//! and every path can end; other ways lead ahead, or back where a wait or an event lies between.
+
+use crate::sim::dice::Dice;
+use crate::sim::workload::{EVENT_KINDS, MESSAGES, Roots, condition, expressions};
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 86_400_000;
+/// The longest wait and the longest life of an instance (contract).
+const WAIT_MS_MAX: i64 = 90 * DAY_MS;
+const TIMEOUT_MS_MAX: i64 = 91 * DAY_MS;
+/// Unless a journey says otherwise (contract).
+const REENTRY_MS: i64 = 5 * MINUTE_MS;
+
+/// A journey as drawn.
+#[derive(Clone, Debug)]
+pub(super) struct Journey {
+    pub(super) name: String,
+    /// `None` = not written; `Some(None)` = never.
+    pub(super) reentry_ms: Option<Option<i64>>,
+    entry: Filter,
+    exits: Vec<Filter>,
+    timeout_ms: Option<i64>,
+    timezone: Option<&'static str>,
+    nodes: Vec<Node>,
+}
+
+#[derive(Clone, Debug)]
+struct Filter {
+    event: &'static str,
+    when: Option<String>,
+}
+
+/// A node; targets are numbers of nodes.
+#[derive(Clone, Debug)]
+enum Node {
+    Wait(i64, usize),
+    Until(String, usize),
+    Condition(Vec<(String, usize)>, Option<usize>),
+    Event { filter: Filter, within_ms: Option<i64>, then: usize, on_timeout: Option<usize> },
+    Message(&'static str, usize),
+    End,
+}
+
+impl Node {
+    fn pauses(&self) -> bool {
+        matches!(self, Self::Wait(..) | Self::Until(..) | Self::Event { .. })
+    }
+
+    fn targets(&self) -> Vec<usize> {
+        match self {
+            Self::Wait(_, to) | Self::Until(_, to) | Self::Message(_, to) => vec![*to],
+            Self::Condition(branches, otherwise) => branches.iter().map(|(_, to)| *to).chain(*otherwise).collect(),
+            Self::Event { then, on_timeout, .. } => [*then].into_iter().chain(*on_timeout).collect(),
+            Self::End => Vec::new(),
+        }
+    }
+}
+
+/// A duration of at most `max_ms`, and how somebody may have written it.
+pub(super) fn drawn_duration(dice: &mut Dice, max_ms: i64) -> (i64, String) {
+    let drawn_ms = match dice.below(12) {
+        0 => dice.between(1, 999),
+        1 => dice.between(1, 59) * 1_000,
+        2..5 => *dice.pick(&[MINUTE_MS, 5 * MINUTE_MS, 10 * MINUTE_MS, 30 * MINUTE_MS]),
+        5..8 => *dice.pick(&[HOUR_MS, 2 * HOUR_MS, 90 * MINUTE_MS, 36 * HOUR_MS]),
+        8..10 => dice.between(1, 7) * DAY_MS,
+        10 => dice.between(8, 90) * DAY_MS,
+        _ => WAIT_MS_MAX,
+    };
+    let duration_ms = drawn_ms.min(max_ms);
+    (duration_ms, if dice.chance(20) { iso_text(duration_ms) } else { duration_text(duration_ms) })
+}
+
+fn duration_text(mut rest_ms: i64) -> String {
+    let mut text = String::new();
+    for (unit, size_ms) in [("d", DAY_MS), ("h", HOUR_MS), ("m", MINUTE_MS), ("s", 1_000), ("ms", 1)] {
+        let count = rest_ms / size_ms;
+        rest_ms %= size_ms;
+        if count > 0 {
+            text.push_str(&format!("{count}{unit}"));
+        }
+    }
+    text
+}
+
+fn iso_text(duration_ms: i64) -> String {
+    if duration_ms % MINUTE_MS == 0 { format!("PT{}M", duration_ms / MINUTE_MS) } else { duration_text(duration_ms) }
+}
+
+impl Filter {
+    fn draw(dice: &mut Dice, roots: Roots, filtered_percent: u64) -> Self {
+        let event = *dice.pick(&EVENT_KINDS);
+        let when = dice.chance(filtered_percent).then(|| condition(dice, roots, 2));
+        Self { event, when }
+    }
+
+    fn text(&self) -> String {
+        let when = self.when.as_ref().map(|when| format!(", when: \"{when}\"")).unwrap_or_default();
+        format!("event: {}{when}", self.event)
+    }
+}
+
+impl Journey {
+    /// Draws a journey.
+    pub(super) fn draw(dice: &mut Dice, name: String) -> Self {
+        let timeout_ms = match dice.below(4) {
+            0 => None,
+            1 => Some(*dice.pick(&[10 * MINUTE_MS, HOUR_MS, 2 * HOUR_MS])),
+            2 => Some(dice.between(1, 30) * DAY_MS),
+            _ => Some(TIMEOUT_MS_MAX),
+        };
+        let reentry_ms = match dice.below(6) {
+            0 => None,
+            1 => Some(None),
+            2..5 => Some(Some(*dice.pick(&[5 * MINUTE_MS, 10 * MINUTE_MS, HOUR_MS, DAY_MS]))),
+            _ => Some(Some(WAIT_MS_MAX)),
+        };
+        // Most come in by the same event: several journeys at once.
+        let mut entry = Filter::draw(dice, Roots::Entry, 35);
+        if dice.chance(50) {
+            entry.event = "go";
+        }
+        let exits = (0..*dice.pick(&[0, 0, 0, 1, 1, 2])).map(|_| Filter::draw(dice, Roots::Inside, 65)).collect();
+        let timezone = dice.chance(30).then(|| *dice.pick(&["Europe/Paris", "America/New_York"]));
+        let nodes = draw_nodes(dice, timeout_ms.unwrap_or(TIMEOUT_MS_MAX));
+        Self { name, reentry_ms, entry, exits, timeout_ms, timezone, nodes }
+    }
+
+    /// Every span of time it names, in milliseconds.
+    pub(super) fn spans_ms(&self) -> impl Iterator<Item = i64> + '_ {
+        let own = [self.timeout_ms.unwrap_or(TIMEOUT_MS_MAX), self.reentry_ms.unwrap_or(Some(REENTRY_MS)).unwrap_or(0)];
+        let nodes = self.nodes.iter().filter_map(|node| match node {
+            Node::Wait(ms, _) => Some(*ms),
+            Node::Event { within_ms, .. } => *within_ms,
+            _ => None,
+        });
+        own.into_iter().chain(nodes)
+    }
+
+    /// It as a document.
+    pub(super) fn text(&self) -> String {
+        let mut text = format!("kind: journey\nname: {}\nentry: {{ {} }}\n", self.name, self.entry.text());
+        match self.reentry_ms {
+            None => {}
+            Some(None) => text.push_str("reentry: never\n"),
+            Some(Some(ms)) => text.push_str(&format!("reentry: {{ after: {} }}\n", duration_text(ms))),
+        }
+        if !self.exits.is_empty() {
+            let exits: Vec<String> = self.exits.iter().map(|exit| format!("{{ {} }}", exit.text())).collect();
+            text.push_str(&format!("exit: [ {} ]\n", exits.join(", ")));
+        }
+        if let Some(ms) = self.timeout_ms {
+            text.push_str(&format!("timeout: {}\n", duration_text(ms)));
+        }
+        if let Some(zone) = self.timezone {
+            text.push_str(&format!("timezone: {zone}\n"));
+        }
+        text.push_str("start: n0\nnodes:\n");
+        for (number, node) in self.nodes.iter().enumerate() {
+            text.push_str(&format!("  n{number}: {{ {} }}\n", node_text(node)));
+        }
+        text
+    }
+}
+
+fn node_text(node: &Node) -> String {
+    match node {
+        Node::Wait(ms, to) => format!("wait: {}, then: n{to}", duration_text(*ms)),
+        Node::Until(instant, to) => format!("wait: {{ until: \"{instant}\" }}, then: n{to}"),
+        Node::Condition(branches, otherwise) => {
+            let branches: Vec<String> =
+                branches.iter().map(|(when, to)| format!("{{ when: \"{when}\", then: n{to} }}")).collect();
+            let otherwise = otherwise.map(|to| format!(", otherwise: n{to}")).unwrap_or_default();
+            format!("condition: [ {} ]{otherwise}", branches.join(", "))
+        }
+        Node::Event { filter, within_ms, then, on_timeout } => {
+            let within = within_ms.map(|ms| format!(", within: {}", iso_text(ms))).unwrap_or_default();
+            let late = on_timeout.map(|to| format!(", on_timeout: n{to}")).unwrap_or_default();
+            format!("{}{within}, then: n{then}{late}", filter.text())
+        }
+        Node::Message(message, to) => format!("message: {message}, then: n{to}"),
+        Node::End => "end: true".to_owned(),
+    }
+}
+
+/// Nodes 0 to `count - 1` and the end.
+fn draw_nodes(dice: &mut Dice, timeout_ms: i64) -> Vec<Node> {
+    let count = dice.between(0, 9) as usize;
+    let mut nodes: Vec<Node> = Vec::new();
+    for number in 0..count {
+        nodes.push(draw_node(dice, number, count, timeout_ms.min(WAIT_MS_MAX)));
+    }
+    nodes.push(Node::End);
+    for number in 0..count {
+        if goes_round_at_once(&nodes, number) {
+            // Ways of its own that lead ahead can't be part of a cycle.
+            lead_ahead(&mut nodes[number], number);
+        }
+    }
+    let goes_back = nodes.iter().enumerate().any(|(number, node)| node.targets().iter().any(|to| *to <= number));
+    if goes_back && dice.chance(90) {
+        lengthen(&mut nodes, timeout_ms / 50);
+    }
+    nodes
+}
+
+/// Going round a thousand times is worth seeing, but rarely: it costs as much as a hundred other journeys.
+fn lengthen(nodes: &mut [Node], shortest_ms: i64) {
+    for node in nodes {
+        if let Node::Wait(ms, _) | Node::Event { within_ms: Some(ms), .. } = node {
+            *ms = (*ms).max(shortest_ms);
+        }
+    }
+}
+
+fn draw_node(dice: &mut Dice, number: usize, count: usize, wait_ms_max: i64) -> Node {
+    let next = number + 1;
+    let anywhere =
+        |dice: &mut Dice| if dice.chance(25) { dice.index(count) } else { next + dice.index(count + 1 - next) };
+    match dice.below(10) {
+        0..2 => Node::Wait(drawn_duration(dice, wait_ms_max).0, next),
+        2 => Node::Until(expressions::until(dice), next),
+        3..6 => {
+            let mut branches: Vec<(String, usize)> =
+                (0..dice.between(1, 4)).map(|_| (condition(dice, Roots::Inside, 2), anywhere(dice))).collect();
+            let otherwise = dice.chance(60).then(|| anywhere(dice));
+            let certain = dice.index(branches.len() + usize::from(otherwise.is_some()));
+            match branches.get_mut(certain) {
+                Some(branch) => branch.1 = next,
+                None => return Node::Condition(branches, Some(next)),
+            }
+            Node::Condition(branches, otherwise)
+        }
+        6..8 => {
+            let filter = Filter::draw(dice, Roots::Inside, 40);
+            let within_ms = dice.chance(75).then(|| drawn_duration(dice, wait_ms_max).0);
+            let other = (within_ms.is_some() && dice.chance(70)).then(|| anywhere(dice));
+            match other {
+                Some(other) if dice.chance(50) => {
+                    Node::Event { filter, within_ms, then: other, on_timeout: Some(next) }
+                }
+                on_timeout => Node::Event { filter, within_ms, then: next, on_timeout },
+            }
+        }
+        _ => Node::Message(dice.pick(&MESSAGES).0, next),
+    }
+}
+
+/// Whether `from` comes back to itself without a pause.
+fn goes_round_at_once(nodes: &[Node], from: usize) -> bool {
+    let mut seen = vec![false; nodes.len()];
+    let mut open = vec![from];
+    while let Some(number) = open.pop() {
+        if nodes[number].pauses() {
+            continue;
+        }
+        for to in nodes[number].targets() {
+            if to == from {
+                return true;
+            }
+            if !std::mem::replace(&mut seen[to], true) {
+                open.push(to);
+            }
+        }
+    }
+    false
+}
+
+fn lead_ahead(node: &mut Node, number: usize) {
+    let next = number + 1;
+    if let Node::Condition(branches, otherwise) = node {
+        for (_, to) in branches.iter_mut().filter(|(_, to)| *to <= number) {
+            *to = next;
+        }
+        *otherwise = otherwise.map(|to| to.max(next));
+    }
+}

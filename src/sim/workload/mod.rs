@@ -1,0 +1,207 @@
+//! What the simulator does to the engine: journeys drawn from the whole language, the events that walk them, and the changes
+//! of what is published. Owns chance and text; knows nothing of what the engine should make of it.
+//!
+//! INVARIANT: everything drawn is valid: resources pass `check`, events pass validation.
+
+mod events;
+mod expressions;
+mod journeys;
+#[cfg(test)]
+mod tests;
+
+use crate::sim::dice::Dice;
+use expressions::{Roots, condition};
+use journeys::{Journey, drawn_duration};
+
+pub use events::ScriptEvent;
+
+/// Types of events that journeys may name. `noise` is declared and no journey names it; `unknown` is not even declared.
+pub const EVENT_KINDS: [&str; 4] = ["go", "buy", "view", "leave"];
+
+/// A drawn set of resources, and the source of events and changes that go with it.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// Everything published at first: YAML, many documents.
+    pub resources: String,
+    /// Profiles, the hottest first.
+    pub profiles: Vec<String>,
+    journeys: Vec<Journey>,
+    /// How often each message was reworded, by its place in [`MESSAGES`].
+    wordings: [u32; MESSAGES.len()],
+    journeys_drawn: u32,
+    events_drawn: u64,
+    /// Events that may come again under their ids.
+    sent: Vec<ScriptEvent>,
+}
+
+/// An order about a journey that needs no resources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// Those inside leave at once.
+    Stop(String),
+    /// Nobody enters any more.
+    Close(String),
+}
+
+/// Messages: name, and the way they leave.
+const MESSAGES: [(&str, &str); 4] = [("hello", "log"), ("reminder", "log"), ("hook", "webhook"), ("letter", "email")];
+
+/// Everything but journeys and messages.
+const PRELUDE: &str = r#"kind: attribute
+name: tier
+type: string
+---
+kind: attribute
+name: points
+type: integer
+---
+kind: attribute
+name: score
+type: number
+---
+kind: attribute
+name: consents.email
+type: boolean
+---
+kind: attribute
+name: renewal
+type: timestamp
+---
+kind: attribute
+name: email
+type: string
+---
+kind: surface
+name: hooks
+channel: webhook
+webhook: { url: "http://127.0.0.1:9/hooks", allow_private: true }
+---
+kind: surface
+name: mails
+channel: email
+smtp: { host: 127.0.0.1, port: 25, from: "shop@example.com" }
+---
+kind: event
+name: noise
+schema: {}
+"#;
+
+/// Properties of every event that journeys name. One schema for all, so that `last` may be any of them.
+const SCHEMA: &str =
+    "{ n: integer, total: number, tag: string, flag: boolean, at: timestamp, cart: { id: string, size: integer } }";
+
+impl Workload {
+    /// Draws journeys, their messages and the profiles that will walk them.
+    pub fn generate(dice: &mut Dice) -> Self {
+        let profiles = (0..dice.between(1, 12)).map(|n| format!("crm:{n}")).collect();
+        let mut workload = Self {
+            resources: String::new(),
+            profiles,
+            journeys: Vec::new(),
+            wordings: [0; MESSAGES.len()],
+            journeys_drawn: 0,
+            events_drawn: 0,
+            sent: Vec::new(),
+        };
+        for _ in 0..dice.between(1, 5) {
+            workload.add_journey(dice);
+        }
+        workload.resources = workload.text();
+        workload
+    }
+
+    /// Changed resources to publish while journeys run. None where nothing is to change now.
+    pub fn next_publish(&mut self, dice: &mut Dice) -> Option<String> {
+        match dice.below(10) {
+            0 => return None,
+            1 => {}
+            2 => {
+                // Rewording a message makes new versions of the live journeys that send it, in the files or not.
+                let index = dice.index(MESSAGES.len());
+                self.wordings[index] += 1;
+                if dice.chance(50) {
+                    return Some(format!("{PRELUDE}{}", self.message_text(index)));
+                }
+            }
+            3 if self.journeys.len() < 8 => self.add_journey(dice),
+            _ => {
+                let index = dice.index(self.journeys.len());
+                let before = &self.journeys[index];
+                let (name, reentry_ms) = (before.name.clone(), before.reentry_ms);
+                self.journeys[index] = Journey::draw(dice, name);
+                self.journeys[index].reentry_ms = reentry_ms;
+                if dice.chance(50) {
+                    // What is in no file any more stays published.
+                    return Some(format!("{}---\n{}", self.text_without_journeys(), self.journeys[index].text()));
+                }
+            }
+        }
+        Some(self.text())
+    }
+
+    /// A journey to stop or close, of those ever drawn.
+    pub fn next_closing(&mut self, dice: &mut Dice) -> Option<Closing> {
+        let name = dice.pick(&self.journeys).name.clone();
+        match dice.below(3) {
+            0 => None,
+            1 => Some(Closing::Stop(name)),
+            _ => Some(Closing::Close(name)),
+        }
+    }
+
+    /// How long until the next event, in milliseconds: often none at all, and often exactly as long as something in a
+    /// journey takes, give or take one.
+    pub fn next_gap_ms(&self, dice: &mut Dice) -> i64 {
+        match dice.below(20) {
+            0..7 => 0,
+            7..9 => dice.between(1, 1_000),
+            9..12 => dice.between(0, 10) * 60_000,
+            12 => dice.between(1, 48) * 3_600_000,
+            13 => dice.between(1, 40) * 86_400_000,
+            _ => {
+                let spans: Vec<i64> = self.journeys.iter().flat_map(Journey::spans_ms).collect();
+                (dice.pick(&spans) + dice.between(-1, 1)).max(0)
+            }
+        }
+    }
+
+    fn add_journey(&mut self, dice: &mut Dice) {
+        // Names in no order, so that the order of publishing and of names differ.
+        let name = format!("{}{}", dice.pick(&["j", "a-", "z.", "_m"]), self.journeys_drawn);
+        self.journeys_drawn += 1;
+        self.journeys.push(Journey::draw(dice, name));
+    }
+
+    fn message_text(&self, index: usize) -> String {
+        let (name, channel) = MESSAGES[index];
+        let form = match channel {
+            "email" => "channel: email\nsurface: mails\nsubject: \"Hi {{ profile.tier }}\"",
+            "webhook" => "channel: webhook\nsurface: hooks",
+            _ => "channel: log",
+        };
+        format!(
+            "---\nkind: message\nname: {name}\n{form}\nbody: \"{} {{{{ event.n }}}} {{{{ last.total }}}} {{{{ profile.consents.email }}}} {{{{ meta.id }}}} {{{{ event.cart.id }}}}\"\n",
+            self.wordings[index]
+        )
+    }
+
+    fn text_without_journeys(&self) -> String {
+        let mut text = PRELUDE.to_owned();
+        for kind in EVENT_KINDS {
+            text.push_str(&format!("---\nkind: event\nname: {kind}\nschema: {SCHEMA}\n"));
+        }
+        for index in 0..MESSAGES.len() {
+            text.push_str(&self.message_text(index));
+        }
+        text
+    }
+
+    fn text(&self) -> String {
+        let mut text = self.text_without_journeys();
+        for journey in &self.journeys {
+            text.push_str("---\n");
+            text.push_str(&journey.text());
+        }
+        text
+    }
+}
