@@ -39,16 +39,12 @@ impl Simulation {
         let now_ms = match self.firing() {
             Firing::Engine => self.wall().0,
             Firing::Due => {
-                let gap = if self.dice.chance(self.plan.long_percent) {
-                    self.dice.between(0, 200) * 3_600_000
-                } else {
-                    self.dice.between(0, 2_000_000)
-                };
+                let gap = self.workload.next_gap_ms(&mut self.dice);
                 let last = if self.client.greatest.0 == i64::MIN { self.wall() } else { self.client.greatest };
                 last.0 + gap
             }
         };
-        let event = self.script.next_event(&mut self.dice, now_ms);
+        let event = self.workload.next_event(&mut self.dice, now_ms);
         let choices = self.client.stream_count() + usize::from(self.firing() == Firing::Engine);
         let choice = self.dice.index(choices);
         let stream = (choice < self.client.stream_count()).then_some(choice);
@@ -246,7 +242,8 @@ impl Simulation {
         let Some(id) = machine.next_to_open(place) else { return Ok(false) };
         let mut compared = Ok(());
         let history = &self.history;
-        let opened = machine.open(id, |partition| compared = history.compare("opened", &Seen::of(partition)));
+        let opened =
+            machine.open(id, |partition| compared = history.compare("opened", &Seen::of(partition, history.time_max)));
         compared?;
         opened.map_err(|error| Violation::new(format!("partition {id} can't be opened: {error}")))?;
         self.note(|| format!("partition {id} is opened"));
@@ -304,6 +301,8 @@ impl Simulation {
     /// Time passes, the wall clock is set, or the process is paused.
     pub fn pass_time(&mut self) {
         let ms = if self.dice.chance(self.plan.long_percent) {
+            self.workload.next_gap_ms(&mut self.dice) as u64
+        } else if self.dice.chance(self.plan.long_percent) {
             *self.dice.pick(&[1_800_000, 3_000_000, 3_600_000, 20_000_000, 86_400_000, 400_000_000])
         } else if self.dice.chance(10) {
             self.dice.below(400_000)

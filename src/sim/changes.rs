@@ -14,7 +14,9 @@ use crate::runtime::router::owner_among;
 use crate::runtime::shard::input::{Answer, ShardInput};
 use crate::sim::Violation;
 use crate::sim::machine::Machine;
+use crate::sim::observe::Cause;
 use crate::sim::simulation::Simulation;
+use crate::sim::workload::Closing;
 
 /// A change under way.
 #[derive(Debug)]
@@ -41,8 +43,9 @@ impl Simulation {
         match self.dice.below(10) {
             0..5 => self.begin_moving(),
             5..8 if may_publish => {
-                let text = self.script.next_publish();
-                self.publish(text);
+                if let Some(text) = self.workload.next_publish(&mut self.dice) {
+                    self.publish(text);
+                }
             }
             _ if may_publish => self.close_or_stop(),
             _ => self.begin_moving(),
@@ -53,31 +56,38 @@ impl Simulation {
     pub fn publish(&mut self, text: String) {
         let now = self.now().max(Millis(0));
         let Some(machine) = &self.machine else { return };
+        let resources = text.clone();
         let file = SourceFile { name: "drawn.yaml".to_owned(), text };
         match machine.catalog.apply(&[file], now) {
-            Ok((catalog, _)) if catalog.version != machine.catalog.version => self.install(catalog),
+            Ok((catalog, _)) if catalog.version != machine.catalog.version => {
+                self.install(catalog, Cause::Publish(resources));
+            }
             Ok(_) => self.published = true,
             Err(findings) => self.note(|| format!("not published: {findings:?}")),
         }
     }
 
     fn close_or_stop(&mut self) {
-        let Some(machine) = &self.machine else { return };
-        if machine.catalog.journeys.is_empty() {
+        let (Some(machine), Some(closing)) = (&self.machine, self.workload.next_closing(&mut self.dice)) else {
             return;
-        }
-        let name = self.dice.pick(&machine.catalog.journeys).clone();
-        let stops = self.dice.chance(50);
-        let changed = if stops { machine.catalog.stop(&name, None) } else { machine.catalog.close(&name, None) };
-        self.note(|| format!("journey {name} is {}", if stops { "stopped" } else { "closed" }));
-        if let Ok(catalog) = changed {
-            self.install(catalog);
+        };
+        let (changed, cause) = match &closing {
+            Closing::Stop(name) => (machine.catalog.stop(name, None), Cause::Stop(name.clone())),
+            Closing::Close(name) => (machine.catalog.close(name, None), Cause::Close(name.clone())),
+        };
+        let changed = changed.ok().filter(|catalog| catalog.version != machine.catalog.version);
+        self.note(|| format!("{closing:?}"));
+        if let Some(catalog) = changed {
+            self.install(catalog, cause);
         }
     }
 
-    fn install(&mut self, catalog: Catalog) {
+    fn install(&mut self, catalog: Catalog, cause: Cause) {
         let Some(machine) = &self.machine else { return };
         let version = catalog.version;
+        if let Some(witness) = &mut self.history.witness {
+            witness.propose(version, cause);
+        }
         let (told, written) = oneshot::channel();
         let catalog = Arc::new(catalog);
         machine.router.send(PartitionId::SYSTEM, ShardInput::WriteCatalog(catalog.to_record(), told));
@@ -129,8 +139,12 @@ impl Simulation {
                 Err(oneshot::error::TryRecvError::Empty) => Some(Change::Swapping(catalog, index, swapped)),
                 Ok(()) | Err(oneshot::error::TryRecvError::Closed) => None,
             },
+            Change::Moving(count, partitions, arriving) if self.client.is_advancing() => {
+                Some(Change::Moving(count, partitions, arriving))
+            }
             Change::Moving(count, partitions, arriving) => moving(machine, count, partitions, arriving),
         };
+        machine.is_moving = matches!(self.change, Some(Change::Moving(..)));
         if let Some(machine) = &self.machine {
             self.shards = machine.shards.len() as u16;
         }

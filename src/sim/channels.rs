@@ -160,6 +160,12 @@ impl Channels {
                     job.standing
                 )));
             }
+            // In doubt, decided about and offered again before its channel has heard that the doubt is durable.
+            if let Some(held) =
+                self.deliveries.iter().position(|d| d.job.row.id == id && matches!(d.stage, Stage::Settling(_)))
+            {
+                self.remove(held, machine);
+            }
             if self.deliveries.iter().any(|d| d.job.row.id == id) {
                 return Err(Violation::new(format!("delivery {id} is offered while its channel has it")));
             }

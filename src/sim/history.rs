@@ -80,6 +80,8 @@ pub struct History {
     pub firing: Firing,
     /// Fired timers so far.
     pub fired_count: u64,
+    /// Lines about records, if the trace is kept.
+    pub lines: Option<Vec<String>>,
     /// Whoever else wants to judge the records.
     pub witness: Option<crate::sim::witness::Witness>,
 }
@@ -112,6 +114,7 @@ impl History {
             time_max: Millis::MIN,
             firing,
             fired_count: 0,
+            lines: None,
             witness: None,
         }
     }
@@ -151,7 +154,14 @@ impl History {
             if record.head.kind == RecordKind::Catalog {
                 let catalog = Catalog::from_record(&record.payload);
                 let catalog = catalog.map_err(|e| Violation::new(format!("a durable catalog can't be read: {e}")))?;
-                self.catalogs.insert(catalog.version, Arc::new(catalog));
+                let version = catalog.version;
+                self.catalogs.insert(version, Arc::new(catalog));
+                if let Some(witness) = &mut self.witness {
+                    witness.published(version)?;
+                }
+            }
+            if let Some(lines) = &mut self.lines {
+                lines.push(laws::line(&record));
             }
             laws::check(self, &record, client)?;
         }
@@ -168,7 +178,7 @@ impl History {
         if seen.pseq != shadow.pseq.0 {
             return differs("last record", seen.pseq.to_string(), shadow.pseq.to_string());
         }
-        let due = Seen::of(shadow);
+        let due = Seen::of(shadow, self.time_max);
         if seen.events != due.events {
             return differs("count of events", seen.events.to_string(), due.events.to_string());
         }
@@ -266,8 +276,8 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Looks at a partition.
-    pub fn of(partition: &Partition) -> Self {
+    /// Looks at a partition. Ids that are forgotten by `now` don't count.
+    pub fn of(partition: &Partition, now: Millis) -> Self {
         let profiles = partition.table.profiles().map_while(Result::ok).map(|profile| (profile.key, profile));
         Self {
             id: partition.id,
@@ -275,7 +285,7 @@ impl Seen {
             events: partition.events,
             times: (partition.engine_time, partition.epoch.0),
             counts: format!("{:?}", partition.counts.versions),
-            dedup: format!("{:?}", partition.dedup.known(partition.engine_time)),
+            dedup: format!("{:?}", partition.dedup.known(partition.engine_time.max(now))),
             outbox: partition.outbox.rows().map(|row| format!("{row:?}")).collect(),
             profiles: profiles.collect(),
             hash_sum: partition.hash_sum,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::apply::Firing;
 use crate::domain::effect::OutboxState;
 use crate::domain::ids::{Millis, PartitionId, VersionId};
 use crate::domain::journey::program::Channel;
@@ -17,7 +18,39 @@ use crate::wire::record::{Mark, ProfileRecord, Record, RecordKind};
 /// Checks a record against everything before it, and makes it part of that.
 pub fn check(history: &mut History, record: &Record<'_>, client: &Client) -> Result<(), Violation> {
     let place = format!("record {} of partition {}", record.head.pseq, record.head.partition);
-    checked(history, record, client).map_err(|violation| violation.at(&place))
+    checked(history, record, client).map_err(|violation| {
+        let payload = ProfileRecord::read(&record.payload);
+        let content = payload.map(|p| {
+            format!("event {:?}, steps {:?}, outbox {:?}", p.event.map(|e| (e.id, e.kind)), p.steps, p.outbox)
+        });
+        violation.at(&format!("{place} at {}, catalog {}, {content:?}", record.head.engine_time, record.head.catalog))
+    })
+}
+
+/// A record as a line of the trace.
+pub fn line(record: &Record<'_>) -> String {
+    let head = &record.head;
+    let place = format!(
+        "    record {} of partition {} at {}, catalog {}",
+        head.pseq, head.partition, head.engine_time, head.catalog
+    );
+    let Ok(payload) = ProfileRecord::read(&record.payload) else { return format!("{place}: {:?}", head.kind) };
+    if head.kind != RecordKind::Profile {
+        return format!("{place}: {:?}", head.kind);
+    }
+    let event = payload.event.map(|event| format!("{} {}", event.kind, event.id)).unwrap_or_default();
+    let steps: Vec<String> =
+        payload.steps.iter().map(|s| format!("v{} n{} #{} {:?}", s.version, s.node, s.ordinal, s.kind)).collect();
+    let outbox: Vec<String> = payload
+        .outbox
+        .iter()
+        .map(|change| match change {
+            OutboxChange::Put(row) => format!("put {} {:?}", row.id, row.channel),
+            OutboxChange::Gone(id) => format!("gone {id}"),
+            OutboxChange::State { id, state, .. } => format!("{state:?} {id}"),
+        })
+        .collect();
+    format!("{place}: {:x} {event} [{}] [{}]", head.key.0 >> 112, steps.join(", "), outbox.join(", "))
 }
 
 fn checked(history: &mut History, record: &Record<'_>, client: &Client) -> Result<(), Violation> {
@@ -45,8 +78,9 @@ fn checked(history: &mut History, record: &Record<'_>, client: &Client) -> Resul
         check_profile(history, record, before.as_ref(), after)?;
     }
     check_ends(history, record, &payload, after.as_ref())?;
+    let catalog = std::sync::Arc::clone(history.catalog());
     match &mut history.witness {
-        Some(witness) => witness.take(record, &payload, after.as_ref().or(before.as_ref())),
+        Some(witness) => witness.take(record, &catalog),
         None => Ok(()),
     }
 }
@@ -157,8 +191,13 @@ fn check_event(
 fn check_times(before: &Option<Profile>, steps: &[Step], now: Millis, history: &mut History) -> Result<(), Violation> {
     let mut dues: BTreeMap<u32, Millis> =
         before.iter().flat_map(|profile| profile.instances.iter().map(|i| (i.ordinal, i.due))).collect();
-    for step in steps {
+    for (index, step) in steps.iter().enumerate() {
+        let arrived_just_now = index > 0
+            && steps[index - 1].kind == StepKind::Arrived
+            && (steps[index - 1].ordinal, steps[index - 1].node) == (step.ordinal, step.node);
         match step.kind {
+            // A wait until an instant that is past passes at once, without a timer.
+            StepKind::Left(Path::WaitEnded) if arrived_just_now => {}
             StepKind::Arrived => {
                 dues.insert(step.ordinal, step.due);
             }
@@ -285,7 +324,8 @@ fn check_ends(
                 step.ordinal, after.identity
             )));
         }
-        if !early {
+        // On the events' clock channels count as having tried everything at once.
+        if !early || history.firing == Firing::Due {
             continue;
         }
         let left = outbox.rows().find(|row| {

@@ -82,6 +82,8 @@ pub struct Machine {
     tail: TailIndex,
     epochs: TimerEpochs,
     opening_catalog: Arc<Catalog>,
+    /// Partitions are on their way to other shards.
+    pub is_moving: bool,
     /// Partitions that still have to be opened.
     pub unopened: BTreeSet<PartitionId>,
 }
@@ -141,6 +143,7 @@ impl Machine {
             snapshots,
             tail,
             epochs,
+            is_moving: false,
             unopened: (0..config.partitions).map(PartitionId).collect(),
         };
         let posts: Vec<Post> = (0..shards).map(|_| machine.hatch()).collect();

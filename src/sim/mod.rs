@@ -20,7 +20,6 @@ pub mod oracle;
 pub mod plan;
 pub mod rest;
 pub mod run;
-pub mod script;
 pub mod simulation;
 pub mod wires;
 pub mod witness;

@@ -19,6 +19,8 @@ pub struct Plan {
     pub shards: u16,
     /// Streams of events beside the callers.
     pub streams: usize,
+    /// Profiles at least.
+    pub profiles: usize,
     /// Events in all.
     pub events: u64,
     /// Crashes in 10,000 steps.
@@ -42,9 +44,10 @@ impl Plan {
             Firing::Engine => *dice.pick(&[2, 8, 100_000]),
             Firing::Due => usize::MAX,
         };
+        let id_window_ms = *dice.pick(&[20_000, 3_600_000, 86_400_000]);
         let decide = DecideConfig {
-            id_window_ms: *dice.pick(&[20_000, 3_600_000, 86_400_000]),
-            ids_max: *dice.pick(&[8, 40, 100_000, 100_000]),
+            id_window_ms,
+            ids_max: if id_window_ms < 100_000 { *dice.pick(&[8, 40, 100_000]) } else { 100_000 },
             outbox_rows_max,
             firing,
             hash_key: HASH_KEY,
@@ -70,6 +73,7 @@ impl Plan {
         Self {
             shards: *dice.pick(&[1, 1, 2, 3]),
             streams: if firing == Firing::Due { 1 } else { dice.index(3) },
+            profiles: *dice.pick(&[0, 0, 40, 1_200]),
             events: *dice.pick(&[60, 200, 400]),
             crash_rate: *dice.pick(&[0, 10, 30, 60]),
             stop_percent: *dice.pick(&[0, 1, 3]),

@@ -25,7 +25,7 @@ const WAITS_MAX: u32 = 24;
 impl Simulation {
     /// Runs the seed to its end.
     pub fn run(&mut self) -> Result<(), Violation> {
-        let resources = self.script.resources.clone();
+        let resources = self.workload.resources.clone();
         self.start()?;
         self.calm = true;
         self.publish(resources);
@@ -88,6 +88,7 @@ impl Simulation {
     pub fn rest(&mut self) -> Result<(), Violation> {
         let before = self.calm;
         self.calm = true;
+        self.client.is_calm = true;
         self.disk.calm();
         self.disk.set_capacity(None);
         self.index.fail(None);
@@ -101,6 +102,7 @@ impl Simulation {
         self.settle()?;
         self.check_rest()?;
         self.calm = before;
+        self.client.is_calm = before;
         Ok(())
     }
 
@@ -135,7 +137,7 @@ impl Simulation {
         let ids = Duration::from_millis(self.client.id_window_ms as u64 / 2);
         let step = match retry {
             Some(retry) if retry > Duration::ZERO => retry,
-            _ if self.client.has_more() && round > 200 => ids,
+            _ if self.client.has_more() && round.is_multiple_of(2) => ids,
             _ => self.plan.machine.keeper.interval.max(Duration::from_millis(10)),
         };
         self.steady += step;
@@ -152,6 +154,10 @@ impl Simulation {
             return Ok(true);
         }
         let mut busy = false;
+        // What is put off again and again waits for time.
+        let put_off = self.client.deferred_count > self.deferred_before;
+        self.deferred_before = self.client.deferred_count;
+        let acked = self.client.acked_count;
         while self.open_step()? {
             busy = true;
         }
@@ -160,6 +166,7 @@ impl Simulation {
                 busy = true;
             }
         }
+        self.look()?;
         while self.group_step()? {
             busy = true;
         }
@@ -175,7 +182,7 @@ impl Simulation {
         if let Some(machine) = &self.machine
             && let Some(told) = self.client.submit(machine, &mut self.dice)
         {
-            busy |= self.client.has_more() || !self.client.is_done();
+            busy |= self.client.acked_count > acked || !put_off;
             self.note(|| told);
         }
         Ok(busy)
@@ -226,6 +233,9 @@ impl Simulation {
             Firing::Due => self.client.greatest,
         };
         self.history.check_nothing_overdue(now)?;
+        if let Some(witness) = &self.history.witness {
+            witness.at_rest(now)?;
+        }
         laws::check_counts(&self.history)?;
         self.channels.check_fates(&self.history)?;
         for book in self.history.books.values() {
@@ -244,10 +254,11 @@ impl Simulation {
     fn check_running_state(&mut self) -> Result<(), Violation> {
         let Some(machine) = &self.machine else { return Ok(()) };
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let now = self.history.time_max;
         for post in &machine.posts {
             let seen = Arc::clone(&seen);
             let question = Box::new(move |partitions: &mut dyn Iterator<Item = &Partition>| {
-                seen.lock().extend(partitions.map(Seen::of));
+                seen.lock().extend(partitions.map(|partition| Seen::of(partition, now)));
                 Box::new(|| ()) as Answer
             });
             post.send(ShardInput::Ask(None, question));

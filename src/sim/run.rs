@@ -58,6 +58,7 @@ pub fn run_seed(seed: u64, trace: Trace) -> Outcome {
     if trace == Trace::Kept {
         let plan = format!("{:?}", simulation.plan);
         simulation.trace = Some(vec![plan]);
+        simulation.history.lines = Some(Vec::new());
     }
     let ran = catch_unwind(AssertUnwindSafe(|| simulation.run()));
     let violation = match ran {
@@ -77,7 +78,7 @@ pub fn run_seed(seed: u64, trace: Trace) -> Outcome {
         timers: left.history.fired_count,
         attempts: left.channels.attempt_count,
         faults: left.tally.faults.clone(),
-        trace: left.trace.clone().unwrap_or_default(),
+        trace: left.trace.iter().chain(&left.history.lines).flatten().cloned().collect(),
     };
     let _ = catch_unwind(move || drop(left));
     outcome

@@ -16,7 +16,8 @@ use crate::sim::history::{History, Seen};
 use crate::sim::index::IndexModel;
 use crate::sim::machine::Machine;
 use crate::sim::plan::Plan;
-use crate::sim::script::Script;
+use crate::sim::witness::Witness;
+use crate::sim::workload::Workload;
 use crate::store::memory::MemoryDisk;
 
 /// When the world begins: an instant within a slot, not at its edge.
@@ -56,7 +57,7 @@ pub struct Simulation {
     /// Who delivers.
     pub channels: Channels,
     /// What is sent.
-    pub script: Script,
+    pub workload: Workload,
     /// Events still to be drawn.
     pub events_left: u64,
     /// The steady clock.
@@ -71,8 +72,10 @@ pub struct Simulation {
     pub shards: u16,
     /// Whether faults are over.
     pub calm: bool,
-    /// The catalog that was acknowledged.
+    /// Whether the drawn resources were published.
     pub published: bool,
+    /// Events put off until the last round.
+    pub deferred_before: u64,
     /// Counters.
     pub tally: Tally,
     /// Lines of the trace, if wanted.
@@ -84,11 +87,16 @@ impl Simulation {
     pub fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let plan = Plan::draw(&mut dice.fork("plan"));
-        let script = Script::generate(&mut dice.fork("script"));
+        let mut workload = Workload::generate(&mut dice.fork("workload"));
+        let profiles = workload.profiles.len();
+        workload.profiles.extend((profiles..plan.profiles).map(|n| format!("shop:{n}")));
         dice.throw();
         let decide = &plan.machine.decide;
-        Self {
-            history: History::new(plan.machine.partitions, decide.firing),
+        let mut history = History::new(plan.machine.partitions, decide.firing);
+        let witness = Witness::new(&workload.resources, &workload.profiles, decide.firing, decide.outbox_rows_max);
+        history.witness = Some(witness.expect("the oracle reads what the workload draws"));
+        let mut simulation = Self {
+            history,
             client: Client::new(plan.machine.partitions, decide.id_window_ms, plan.streams),
             channels: Channels::new(),
             disk: MemoryDisk::tracked(),
@@ -102,12 +110,15 @@ impl Simulation {
             shards: plan.shards,
             calm: false,
             published: false,
+            deferred_before: 0,
             tally: Tally::default(),
             trace: None,
-            script,
+            workload,
             dice,
             plan,
-        }
+        };
+        simulation.client.greatest = simulation.wall();
+        simulation
     }
 
     /// Which clock decides.
@@ -146,9 +157,11 @@ impl Simulation {
         if self.trace.is_none() {
             return;
         }
+        let lines = self.history.lines.replace(Vec::new()).unwrap_or_default();
         let at = BEGINNING.plus(self.steady.as_millis() as i64);
         let text = format!("{:>6} {} {}", self.tally.steps, at, line());
         if let Some(trace) = &mut self.trace {
+            trace.extend(lines);
             trace.push(text);
         }
     }
@@ -224,7 +237,8 @@ impl Simulation {
             },
             |system| {
                 if broken.borrow().is_none() {
-                    **broken.borrow_mut() = history.borrow().compare("opened at a start", &Seen::of(system)).err();
+                    **broken.borrow_mut() =
+                        history.borrow().compare("opened at a start", &Seen::of(system, wall)).err();
                 }
             },
         );

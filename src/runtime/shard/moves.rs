@@ -59,7 +59,11 @@ impl Shard {
         let id = partition.id;
         if origin == Origin::Moved {
             let epoch = OwnershipEpoch(partition.epoch.0 + 1);
-            let now = self.now.max(partition.engine_time);
+            let now = match self.config.decide.firing {
+                Firing::Engine => self.now.max(partition.engine_time),
+                // The owner before may have been behind: the partition's own timers still come at their own time.
+                Firing::Due => partition.engine_time,
+            };
             let about = Circumstances { config: &self.config.decide, catalog: &self.catalog, now };
             partition.decide_ownership(epoch, about, &mut self.draught);
         }
