@@ -59,8 +59,10 @@ impl Belief {
             self.latest = self.latest.max(expected);
         } else {
             self.jumped = false;
-            (self.wall, self.steady) = (wall, steady);
-            self.latest = self.latest.max(wall);
+            if wall >= self.latest {
+                // A clock that was set back proves nothing: set right again, it must not look like a jump.
+                (self.wall, self.steady, self.latest) = (wall, steady, wall);
+            }
         }
         self.latest
     }
@@ -105,5 +107,20 @@ mod tests {
         assert!(belief.jumped);
         assert_eq!(belief.follow(Millis(2_000), at(1_000)), Millis(2_000));
         assert!(!belief.jumped);
+    }
+
+    /// Found by the simulator: a clock set back by a day for three hours, then set right, was taken for a jump forward, and
+    /// time stood still for a day.
+    #[test]
+    fn a_clock_set_back_and_set_right_again_is_followed() {
+        const HOUR: i64 = 3_600_000;
+        let at = |hours: i64| Duration::from_millis((hours * HOUR) as u64);
+        let mut belief = Belief::new(Millis(100 * HOUR), Duration::ZERO);
+        assert_eq!(belief.follow(Millis(77 * HOUR), at(1)), Millis(100 * HOUR));
+        assert_eq!(belief.follow(Millis(78 * HOUR), at(2)), Millis(100 * HOUR));
+        assert_eq!(belief.follow(Millis(103 * HOUR), at(3)), Millis(103 * HOUR));
+        // A jump beyond what has passed since is still not believed.
+        assert_eq!(belief.follow(Millis(80 * HOUR), at(4)), Millis(103 * HOUR));
+        assert_eq!(belief.follow(Millis(106 * HOUR), at(4)), Millis(104 * HOUR));
     }
 }
