@@ -123,4 +123,10 @@ fn a_partition_from_a_shard_that_was_behind_catches_up() {
     ahead.bench.shard.take(ShardInput::Arrive(partition, Origin::Moved));
     ahead.advance(100);
     assert_eq!(ahead.done(0), 1);
+    // Its records carry the instants at which things were due, not the time of the shard that took it over.
+    let seen = ahead.bench.seen.0.lock();
+    let blocks = seen.blocks.iter().flat_map(|block| records(&block.bytes));
+    let of_it = blocks.map(|record| record.expect("reads").1.head).filter(|head| head.epoch.0 == 1);
+    let minutes: Vec<i64> = of_it.map(|head| (head.engine_time.0 - START) / MINUTE).collect();
+    assert_eq!(minutes, [0, 30]);
 }
