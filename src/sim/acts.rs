@@ -28,6 +28,9 @@ impl Simulation {
                 self.draw_event();
             }
         }
+        if self.dice.chance(5) {
+            self.client.try_again();
+        }
         let Some(machine) = &self.machine else { return };
         if let Some(told) = self.client.submit(machine, &mut self.dice) {
             self.note(|| told);

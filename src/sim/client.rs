@@ -90,6 +90,8 @@ pub struct Client {
     /// Ids that were acknowledged, for repeats.
     known: Vec<Key>,
     flights: VecDeque<Flight>,
+    /// Put off for want of room for ids, to be tried again later.
+    put_off: Vec<Key>,
     /// Refused while the process was going down.
     orphans: Vec<Key>,
     order: u64,
@@ -136,6 +138,7 @@ impl Client {
             unsent: VecDeque::new(),
             known: Vec::new(),
             flights: VecDeque::new(),
+            put_off: Vec::new(),
             orphans: Vec::new(),
             order: 0,
             greatest: Millis::MIN,
@@ -223,7 +226,7 @@ impl Client {
 
     /// Whether anything waits to be put into mailboxes.
     pub fn has_more(&self) -> bool {
-        !self.unsent.is_empty() || self.streams.iter().any(|s| s.submitted < s.items.len())
+        !self.unsent.is_empty() || !self.put_off.is_empty() || self.streams.iter().any(|s| s.submitted < s.items.len())
     }
 
     /// Whether time is being moved on.
@@ -236,9 +239,14 @@ impl Client {
         !self.has_more() && self.flights.is_empty() && self.streams.iter().all(|s| s.acked == s.items.len())
     }
 
+    /// What was put off is tried again.
+    pub fn try_again(&mut self) {
+        self.unsent.extend(self.put_off.drain(..));
+    }
+
     /// Events waiting or on their way.
     pub fn pending(&self) -> usize {
-        self.unsent.len() + self.streams.iter().map(|s| s.items.len() - s.acked).sum::<usize>()
+        self.unsent.len() + self.put_off.len() + self.streams.iter().map(|s| s.items.len() - s.acked).sum::<usize>()
     }
 
     /// Puts one submission into the mailboxes: of a stream, or of callers. Says what it did.
@@ -433,8 +441,8 @@ impl Client {
                         return Err(Violation::new(format!("an event of a stream was put off: {key:?}")));
                     }
                     self.deferred_count += 1;
-                    if !sent.acked && !self.unsent.contains(key) {
-                        self.unsent.push_back(*key);
+                    if !sent.acked && !self.unsent.contains(key) && !self.put_off.contains(key) {
+                        self.put_off.push(*key);
                     }
                 }
             }

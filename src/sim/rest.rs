@@ -133,6 +133,11 @@ impl Simulation {
 
     /// Nothing moves without time: a retry, a checkpoint at intervals, ids to be forgotten.
     fn wait_for_something(&mut self, round: u32) {
+        // A process that started with a clock ahead stands still until the right time has come there.
+        let ahead = if self.firing() == Firing::Engine { self.now().0 - self.wall().0 } else { 0 };
+        if ahead > 0 {
+            self.steady += Duration::from_millis(ahead as u64);
+        }
         let retry = self.channels.next_due().map(|due| due.saturating_sub(self.steady));
         let ids = Duration::from_millis(self.client.id_window_ms as u64 / 2);
         let step = match retry {
@@ -141,6 +146,7 @@ impl Simulation {
             _ => self.plan.machine.keeper.interval.max(Duration::from_millis(10)),
         };
         self.steady += step;
+        self.client.try_again();
     }
 
     /// Everything has a turn; whether anything had something to do.
@@ -154,10 +160,6 @@ impl Simulation {
             return Ok(true);
         }
         let mut busy = false;
-        // What is put off again and again waits for time.
-        let put_off = self.client.deferred_count > self.deferred_before;
-        self.deferred_before = self.client.deferred_count;
-        let acked = self.client.acked_count;
         while self.open_step()? {
             busy = true;
         }
@@ -182,7 +184,7 @@ impl Simulation {
         if let Some(machine) = &self.machine
             && let Some(told) = self.client.submit(machine, &mut self.dice)
         {
-            busy |= self.client.acked_count > acked || !put_off;
+            busy = true;
             self.note(|| told);
         }
         Ok(busy)

@@ -74,8 +74,6 @@ pub struct Simulation {
     pub calm: bool,
     /// Whether the drawn resources were published.
     pub published: bool,
-    /// Events put off until the last round.
-    pub deferred_before: u64,
     /// Counters.
     pub tally: Tally,
     /// Lines of the trace, if wanted.
@@ -110,7 +108,6 @@ impl Simulation {
             shards: plan.shards,
             calm: false,
             published: false,
-            deferred_before: 0,
             tally: Tally::default(),
             trace: None,
             workload,
