@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::domain::catalog::Catalog;
 use crate::domain::ids::{PartitionId, Pseq};
+use crate::planted::{Bug, is_planted};
 use crate::runtime::failure::Failure;
 use crate::runtime::partition::Partition;
 use crate::runtime::router::Router;
@@ -77,7 +78,9 @@ impl TailIndex {
         let mut block: Option<(BlockAt, Vec<u8>)> = None;
         let cut = partition.pseq;
         let places = self.places.get(&id).map_or(&[][..], Vec::as_slice);
-        for Place { block: at, range, .. } in places.iter().filter(|place| place.pseq > cut) {
+        for Place { block: at, range, .. } in
+            places.iter().filter(|place| place.pseq > cut || is_planted(Bug::ReplayCountsTwice))
+        {
             if block.as_ref().is_none_or(|(held, _)| held != at) {
                 block = Some((*at, self.reader.read(*at)?));
             }
@@ -134,7 +137,10 @@ pub fn timer_epochs(timers: &mut dyn TimerIndex, partitions: u16) -> Result<Time
 
 /// An index that is behind the partition's snapshot has lost timers: they are written anew from the rows.
 pub fn suspect_lost_timers(partition: &mut Partition, epochs: &TimerEpochs) {
-    if partition.generation > 0 && epochs.get(&partition.id).copied().unwrap_or(0) < partition.generation {
+    if !is_planted(Bug::IndexLossUnnoticed)
+        && partition.generation > 0
+        && epochs.get(&partition.id).copied().unwrap_or(0) < partition.generation
+    {
         partition.horizon.suspect();
     }
 }

@@ -300,6 +300,10 @@ fn check_outbox(history: &mut History, record: &Record<'_>, payload: &ProfileRec
             }
         }
     }
+    // One decided and taken back by the same input never comes to the outbox.
+    if let Some(extra) = finals.iter().find(|(outcome, ..)| *outcome != MessageOutcome::Cancelled) {
+        return Err(Violation::new(format!("a step says {extra:?} of a delivery that does not go")));
+    }
     Ok(())
 }
 

@@ -46,6 +46,8 @@ pub struct MachineConfig {
     pub journal: JournalConfig,
     /// Checkpoints.
     pub keeper: KeeperConfig,
+    /// Bytes at which a block is full.
+    pub block_bytes_max: usize,
     /// Weight of events in one mailbox.
     pub mailbox_weight_max: usize,
     /// Deliveries that one channel holds.
@@ -165,7 +167,8 @@ impl Machine {
             router: Arc::downgrade(&self.router),
             post: post.clone(),
         };
-        let config = ShardConfig { id, partitions: self.config.partitions, decide: self.config.decide };
+        let MachineConfig { partitions, decide, block_bytes_max, .. } = self.config;
+        let config = ShardConfig { id, partitions, decide, block_bytes_max };
         self.shards.push(Shard::new(config, Arc::clone(&self.catalog), Box::new(ports)));
         self.posts.push(post.clone());
         post

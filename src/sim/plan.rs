@@ -67,6 +67,7 @@ impl Plan {
             decide: DecideConfig { ids_max: if firing == Firing::Due { 100_000 } else { decide.ids_max }, ..decide },
             journal,
             keeper,
+            block_bytes_max: *dice.pick(&[300, 4_000, 1 << 20]),
             mailbox_weight_max: *dice.pick(&[8, 1_000]),
             channel_held_max: *dice.pick(&[1, 5, 1_000]),
         };

@@ -18,6 +18,7 @@ use crate::sim::machine::Machine;
 use crate::sim::plan::Plan;
 use crate::sim::witness::Witness;
 use crate::sim::workload::Workload;
+use crate::store::disk::Disk as _;
 use crate::store::memory::MemoryDisk;
 
 /// When the world begins: an instant within a slot, not at its edge.
@@ -72,6 +73,8 @@ pub struct Simulation {
     pub shards: u16,
     /// Whether faults are over.
     pub calm: bool,
+    /// Directories with a damaged snapshot: one is what two points are for.
+    pub damaged: std::collections::BTreeSet<String>,
     /// Whether the drawn resources were published.
     pub published: bool,
     /// Counters.
@@ -107,6 +110,7 @@ impl Simulation {
             readings: Vec::new(),
             shards: plan.shards,
             calm: false,
+            damaged: std::collections::BTreeSet::new(),
             published: false,
             tally: Tally::default(),
             trace: None,
@@ -271,11 +275,41 @@ impl Simulation {
             self.disk = self.disk.crash_keep_all();
             self.note(|| "KILL".to_owned());
         }
+        if self.plan.fault_rate > 0 && self.dice.chance(20) {
+            self.damage_a_snapshot();
+        }
         self.index = self.index.crash(&mut self.dice);
         if self.dice.chance(5) {
             self.fault("timer index lost");
             self.index.lose_all();
         }
+    }
+
+    /// A bit flips in the newest snapshot of a partition that has an older one: that and more journal must do.
+    fn damage_a_snapshot(&mut self) {
+        let directories = self.disk.list_directories("snapshots").unwrap_or_default();
+        if directories.is_empty() {
+            return;
+        }
+        let directory = format!("snapshots/{}", self.dice.pick(&directories));
+        let names: Vec<String> = self.disk.list(&directory).unwrap_or_default();
+        let number = |name: &String| name.strip_suffix(".snap").and_then(|n| n.parse::<u64>().ok());
+        let Some(newest) = names.iter().filter(|name| number(name).is_some()).max_by_key(|name| number(name)) else {
+            return;
+        };
+        if self.damaged.contains(&directory) || names.iter().filter(|name| number(name).is_some()).count() < 2 {
+            return;
+        }
+        let path = format!("{directory}/{newest}");
+        let Ok(bytes) = self.disk.open_read(&path).and_then(|file| file.len()) else { return };
+        if bytes == 0 {
+            return;
+        }
+        let (offset, bit) = (self.dice.below(bytes), self.dice.below(8));
+        self.disk.corrupt(&path, offset, 1 << bit);
+        self.damaged.insert(directory);
+        self.fault("flipped bit in a snapshot");
+        self.note(|| format!("bit {bit} of byte {offset} in {path} flips"));
     }
 
     /// One step of the scheduler.

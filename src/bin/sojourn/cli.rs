@@ -379,4 +379,12 @@ pub struct SimArgs {
     /// Print every step
     #[arg(long)]
     pub trace: bool,
+    /// Plant known bugs, one after the other, and run each until it is found or the seeds are used up
+    #[cfg(feature = "planted-bugs")]
+    #[arg(long)]
+    pub planted: bool,
+    /// Plant this bug only
+    #[cfg(feature = "planted-bugs")]
+    #[arg(long, value_name = "BUG")]
+    pub bug: Option<String>,
 }

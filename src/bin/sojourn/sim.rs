@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
+#[cfg(feature = "planted-bugs")]
+use sojourn::planted::Bug;
 use sojourn::sim::run::{Outcome, Trace, keep_panics, run_seed};
 
 use crate::cli::SimArgs;
@@ -31,6 +33,16 @@ const FAILURES_MAX: usize = 20;
 /// Runs them.
 pub fn run(args: &SimArgs, output: &Output) -> Result<(), Failure> {
     keep_panics();
+    #[cfg(feature = "planted-bugs")]
+    if args.planted {
+        return planted(args, output);
+    }
+    #[cfg(feature = "planted-bugs")]
+    if let Some(name) = &args.bug {
+        let unknown = || Failure::Usage(format!("there is no bug {name:?} to plant"));
+        let bug = Bug::ALL.iter().find(|bug| format!("{bug:?}") == *name).ok_or_else(unknown)?;
+        sojourn::planted::plant(Some(*bug));
+    }
     let first = args.seed.unwrap_or(0);
     let count = if args.seed.is_some() && args.trace { 1 } else { args.seeds };
     let trace = if args.trace { Trace::Kept } else { Trace::Off };
@@ -48,6 +60,51 @@ pub fn run(args: &SimArgs, output: &Output) -> Result<(), Failure> {
     summary.cpu_seconds = cpu_seconds();
     output.result(&summary, people);
     if summary.failed.is_empty() { Ok(()) } else { Err(Failure::Failed(String::new())) }
+}
+
+/// One planted bug.
+#[cfg(feature = "planted-bugs")]
+#[derive(Debug, Serialize)]
+struct Search {
+    bug: String,
+    text: &'static str,
+    found: bool,
+    seeds: u64,
+    by: String,
+}
+
+/// Plants every bug and looks for it.
+#[cfg(feature = "planted-bugs")]
+fn planted(args: &SimArgs, output: &Output) -> Result<(), Failure> {
+    let first = args.seed.unwrap_or(0);
+    let mut searches = Vec::new();
+    let named = |bug: &&Bug| args.bug.as_ref().is_none_or(|name| format!("{bug:?}") == *name);
+    for bug in Bug::ALL.iter().filter(named) {
+        sojourn::planted::plant(Some(*bug));
+        let found = (first..first + args.seeds).map(|seed| run_seed(seed, Trace::Off)).find(|o| o.violation.is_some());
+        let seeds = found.as_ref().map_or(args.seeds, |outcome| outcome.seed - first + 1);
+        let by = found.as_ref().and_then(|outcome| outcome.violation.clone()).unwrap_or_default();
+        let search = Search { bug: format!("{bug:?}"), text: bug.text(), found: found.is_some(), seeds, by };
+        eprintln!(
+            "{:<24} {:>6} {}",
+            search.bug,
+            if search.found { seeds.to_string() } else { "-".to_owned() },
+            search.by.lines().next().unwrap_or_default()
+        );
+        searches.push(search);
+    }
+    sojourn::planted::plant(None);
+    let missed = searches.iter().filter(|search| !search.found).count();
+    let cpu_seconds = cpu_seconds();
+    output.result(&searches, |searches| {
+        let mut rows = crate::output::table(&["bug", "what is wrong", "found", "#seeds"]);
+        for search in searches {
+            let found = if search.found { "yes" } else { "no" };
+            rows.add_row([&search.bug, search.text, found, &search.seeds.to_string()]);
+        }
+        format!("{rows}\n{} of {} found, {cpu_seconds:.0} CPU seconds", searches.len() - missed, searches.len())
+    });
+    if missed == 0 { Ok(()) } else { Err(Failure::Failed(String::new())) }
 }
 
 impl Summary {

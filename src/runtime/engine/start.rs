@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::domain::apply::Firing;
 use crate::domain::catalog::{Catalog, CatalogError};
 use crate::domain::ids::{HashKey, PartitionId, ShardId};
-use crate::domain::limits::BLOCKS_IN_FLIGHT_MAX;
+use crate::domain::limits::{BLOCK_BYTES_MAX, BLOCKS_IN_FLIGHT_MAX};
 use crate::runtime::actor::ShardActor;
 use crate::runtime::admission::{Admission, Rate};
 use crate::runtime::clock::{Clock, EventsClock, WallClock};
@@ -328,7 +328,7 @@ fn hatch(egg: &Egg, id: ShardId, catalog: Arc<Catalog>) -> (Arbiter, ShardHandle
         });
     }
     let queued = Arc::new(AtomicUsize::new(0));
-    let config = ShardConfig { id, partitions: egg.partitions, decide: egg.decide };
+    let config = ShardConfig { id, partitions: egg.partitions, decide: egg.decide, block_bytes_max: BLOCK_BYTES_MAX };
     let ports = ThreadPorts {
         shard: id,
         appender: egg.appender.clone(),

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::domain::ids::{PartitionId, Pseq};
+use crate::planted::{Bug, is_planted};
 use crate::runtime::keeper::{KeeperMessage, KeeperParts};
 use crate::runtime::partition::table::Extent;
 use crate::runtime::shard::input::{CheckpointMessage, CheckpointResult, Cut, Need, Rebuild, ShardInput};
@@ -101,6 +102,7 @@ impl Work {
                 }
             }
             CheckpointMessage::Finish(partition) => self.finished.extend(self.coming.remove(&partition)),
+            CheckpointMessage::Nothing(_) if is_planted(Bug::KeeperWaitsForever) => {}
             CheckpointMessage::Nothing(partition) => {
                 self.asked.remove(&partition);
             }
@@ -228,8 +230,11 @@ impl Work {
 
     /// Tells the journal what every snapshot kept and every projection has passed.
     fn pass(&self) {
-        for (partition, _) in self.parts.snapshots.all_latest() {
-            let older_cut = self.parts.snapshots.recyclable_until(partition);
+        for (partition, newest) in self.parts.snapshots.all_latest() {
+            let mut older_cut = self.parts.snapshots.recyclable_until(partition);
+            if is_planted(Bug::RecycledTooEarly) {
+                older_cut = newest.cut;
+            }
             let passed = older_cut.min(self.parts.projection.passed(partition));
             if passed > Pseq(0) {
                 self.parts.journal.passed(partition, passed);

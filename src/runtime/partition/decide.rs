@@ -14,6 +14,7 @@ use crate::domain::ids::{
 };
 use crate::domain::profile::Profile;
 use crate::domain::step::{MessageOutcome, Step, StepKind};
+use crate::planted::{Bug, is_planted};
 use crate::runtime::api::EventStatus;
 use crate::runtime::partition::dedup::Novelty;
 use crate::runtime::partition::install::{TimerList, timers_of};
@@ -81,7 +82,10 @@ impl Partition {
     ) -> Result<EventStatus, WireError> {
         match self.dedup.judge(&mark, about.now, about.config.ids_max) {
             Novelty::New => {}
-            Novelty::Repeated => return Ok(EventStatus::Duplicate),
+            Novelty::Repeated => {
+                self.events += u64::from(is_planted(Bug::DuplicateCounted));
+                return Ok(EventStatus::Duplicate);
+            }
             Novelty::NoRoom => return Ok(EventStatus::Deferred),
         }
         let view = EventView { id: &event.id, kind: &event.kind, time: event.time, properties: &event.properties };
@@ -97,7 +101,7 @@ impl Partition {
                 return Ok(EventStatus::Rejected(EventError::new("bad_properties", error.to_string())));
             }
         };
-        let mut awake = Awake::wake(self, key, &event.profile)?;
+        let mut awake = Awake::wake(self, key, &event.profile, about)?;
         draught.outcome.clear();
         let world = self.world(about);
         let room = |surface: Option<&str>| self.outbox.waiting(surface) < about.config.outbox_rows_max;
@@ -130,6 +134,10 @@ impl Partition {
         draught: &mut Draught,
     ) -> Result<(), WireError> {
         if !self.table.names(timer) {
+            let stale = self.table.timers().find(|t| t.key == timer.key && t.ordinal == timer.ordinal);
+            if let (true, Some(stale)) = (is_planted(Bug::StaleTimerFires), stale) {
+                return self.decide_due(timer.key, Circumstances { now: about.now.max(stale.due), ..about }, draught);
+            }
             return Ok(());
         }
         self.decide_due(timer.key, about, draught)
@@ -142,7 +150,7 @@ impl Partition {
         about: Circumstances<'_>,
         draught: &mut Draught,
     ) -> Result<(), WireError> {
-        let mut awake = Awake::wake(self, key, "")?;
+        let mut awake = Awake::wake(self, key, "", about)?;
         if !awake.known {
             return Ok(());
         }
@@ -167,6 +175,7 @@ impl Partition {
             draught.outcome.steps.push(message_step(&row, MessageOutcome::Resolved));
         }
         match &report.outcome {
+            DeliveryOutcome::AttemptStarted if is_planted(Bug::AttemptNotJournaled) => {}
             DeliveryOutcome::AttemptStarted => {
                 let first = row.first_attempt_at.or(Some(about.now));
                 draught.outbox.push(state_change(&row, OutboxState::Started, first));
@@ -224,6 +233,9 @@ impl Partition {
     pub fn decide_ownership(&mut self, epoch: OwnershipEpoch, about: Circumstances<'_>, draught: &mut Draught) {
         assert!(epoch > self.epoch, "an owner's epoch is above the last");
         self.epoch = epoch;
+        if is_planted(Bug::EpochNotJournaled) {
+            return;
+        }
         let head = self.next_head(RecordKind::Ownership, ProfileKey::default(), about, draught);
         put_plain_record(&mut draught.bytes, &head, &[]);
     }
@@ -251,6 +263,9 @@ impl Partition {
             note(draught, reason);
         }
         draught.outcome.steps.push(message_step(row, outcome));
+        if is_planted(Bug::ReportCountedTwice) {
+            draught.outcome.steps.push(message_step(row, outcome));
+        }
         draught.outbox.push(OutboxChange::Gone(row.id));
     }
 
@@ -278,7 +293,7 @@ impl Partition {
         draught: &mut Draught,
     ) -> Head {
         self.pseq = Pseq(self.pseq.0 + 1);
-        self.engine_time = self.engine_time.max(about.now);
+        self.engine_time = if is_planted(Bug::TimeGoesBack) { about.now } else { self.engine_time.max(about.now) };
         draught.spans.insert(self.id, self.pseq);
         Head {
             kind,
@@ -426,10 +441,24 @@ struct Awake {
 }
 
 impl Awake {
-    fn wake(partition: &Partition, key: ProfileKey, identity: &str) -> Result<Self, WireError> {
+    fn wake(
+        partition: &Partition,
+        key: ProfileKey,
+        identity: &str,
+        about: Circumstances<'_>,
+    ) -> Result<Self, WireError> {
         let known = partition.table.wake(key)?;
         let (profile, known) = match known {
-            Some(profile) => (profile, true),
+            Some(mut profile) => {
+                if is_planted(Bug::MovedToNewVersion) {
+                    for instance in &mut profile.instances {
+                        let versions = about.catalog.versions_of(instance.journey);
+                        let newest = versions.last().filter(|v| usize::from(instance.node.0) < v.program.nodes.len());
+                        instance.version = newest.map_or(instance.version, |v| v.program.version);
+                    }
+                }
+                (profile, true)
+            }
             None => (Profile::new(key, SmolStr::new(identity)), false),
         };
         let chain_before = profile.chain;

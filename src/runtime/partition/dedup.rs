@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use hashbrown::HashMap;
 
 use crate::domain::ids::Millis;
+use crate::planted::{Bug, is_planted};
 use crate::wire::cursor::{Cursor, WireError, put_varint};
 use crate::wire::record::Mark;
 
@@ -35,6 +36,7 @@ impl Dedup {
     pub fn judge(&mut self, mark: &Mark, now: Millis, ids_max: usize) -> Novelty {
         match *mark {
             Mark::Stream { producer, epoch, sequence } => match self.producers.get(&producer) {
+                Some(&highest) if (epoch, sequence) == highest && is_planted(Bug::SequenceOffByOne) => Novelty::New,
                 Some(&highest) if (epoch, sequence) <= highest => Novelty::Repeated,
                 _ => Novelty::New,
             },
@@ -53,7 +55,7 @@ impl Dedup {
 
     fn expire(&mut self, now: Millis) {
         while let Some(&(expires, hash)) = self.order.front()
-            && expires <= now
+            && expires <= now.plus(i64::from(is_planted(Bug::IdForgottenEarly)))
         {
             self.order.pop_front();
             if self.ids.get(&hash) == Some(&expires) {
@@ -65,6 +67,8 @@ impl Dedup {
     /// Remembers `mark`: absolute, so that installing it again changes nothing.
     pub fn remember(&mut self, mark: &Mark) {
         match *mark {
+            Mark::Stream { producer, .. }
+                if is_planted(Bug::WatermarkNotRaised) && self.producers.contains_key(&producer) => {}
             Mark::Stream { producer, epoch, sequence } => {
                 self.producers.insert(producer, (epoch, sequence));
             }
@@ -88,6 +92,10 @@ impl Dedup {
             out.extend_from_slice(&producer.to_le_bytes());
             out.extend_from_slice(&epoch.to_le_bytes());
             out.extend_from_slice(&sequence.to_le_bytes());
+        }
+        if is_planted(Bug::IdsNotInSnapshot) {
+            put_varint(out, 0);
+            return;
         }
         put_varint(out, self.order.len() as u64);
         for (expires, hash) in &self.order {

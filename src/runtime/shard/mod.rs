@@ -21,6 +21,7 @@ use crate::domain::catalog::{Catalog, VersionStatus};
 use crate::domain::ids::{Millis, PartitionId, Pseq, ShardId, VersionId};
 use crate::domain::limits;
 use crate::domain::wheel::{Wheel, WheelEntry};
+use crate::planted::{Bug, is_planted};
 use crate::runtime::api::EventStatus;
 use crate::runtime::delivery::Recorded;
 use crate::runtime::partition::Partition;
@@ -44,6 +45,8 @@ pub struct ShardConfig {
     pub partitions: u16,
     /// How partitions decide.
     pub decide: DecideConfig,
+    /// Bytes at which a block is full.
+    pub block_bytes_max: usize,
 }
 
 /// A place for a partition.
@@ -170,7 +173,7 @@ impl Shard {
             return;
         }
         if self.config.decide.firing == Firing::Engine {
-            self.now = self.now.max(now);
+            self.now = if is_planted(Bug::TimeGoesBack) { now } else { self.now.max(now) };
         }
         if std::mem::take(&mut self.time_is_owed) && self.has_room() {
             self.pass_time();
@@ -178,7 +181,11 @@ impl Shard {
         while self.has_room() {
             let Some(input) = self.inbox.pop_front() else { break };
             if let Some(unfinished) = self.handle(input) {
-                self.inbox.push_front(unfinished);
+                if is_planted(Bug::RestOvertaken) {
+                    self.inbox.push_back(unfinished);
+                } else {
+                    self.inbox.push_front(unfinished);
+                }
                 break;
             }
         }
@@ -209,10 +216,10 @@ impl Shard {
 
     /// Whether another input may be handled now. Seals a full block if the journal takes it.
     fn has_room(&mut self) -> bool {
-        if self.draught.bytes.len() >= limits::BLOCK_BYTES_MAX {
+        if self.draught.bytes.len() >= self.config.block_bytes_max {
             self.seal();
         }
-        self.draught.bytes.len() < limits::BLOCK_BYTES_MAX
+        self.draught.bytes.len() < self.config.block_bytes_max
     }
 
     /// Sends the draught to the journal if it takes one more block.
@@ -248,7 +255,9 @@ impl Shard {
 
     /// Does `release` once everything decided so far is durable: at once if it is.
     fn release_when_durable(&mut self, release: Release) {
-        if self.draught.bytes.is_empty() && self.releases.in_flight() == 0 {
+        let early = is_planted(Bug::AcknowledgedWhenDecided)
+            || (self.draught.bytes.is_empty() && is_planted(Bug::RepeatAcknowledgedEarly));
+        if early || (self.draught.bytes.is_empty() && self.releases.in_flight() == 0) {
             self.release(release);
         } else {
             self.releases.push(release, self.draught.bytes.is_empty());
@@ -379,7 +388,9 @@ impl Shard {
         }
         self.take_draught();
         self.lower_next_slot(routed.partition);
-        self.ports.handled(room);
+        if !is_planted(Bug::WeightKept) {
+            self.ports.handled(room);
+        }
         1
     }
 
@@ -387,6 +398,11 @@ impl Shard {
     fn take_draught(&mut self) {
         for (partition, timer) in self.draught.timers.drain(..) {
             self.wheel.insert(timer.in_wheel(partition));
+        }
+        if is_planted(Bug::OfferedWhenDecided) {
+            for id in std::mem::take(&mut self.draught.sends) {
+                self.offer(id);
+            }
         }
         for id in self.draught.sends.drain(..) {
             self.releases.push(Release::Offer(id), false);
@@ -439,7 +455,7 @@ impl Shard {
             .map(|i| VersionId(i as u32))
             .collect();
         self.catalog = catalog;
-        if !newly.is_empty() {
+        if !newly.is_empty() && !is_planted(Bug::StoppedNotSwept) {
             // A sweep in progress starts over with all it has to find.
             let mut versions = self.sweep.take().map(|(versions, ..)| versions).unwrap_or_default();
             versions.extend(newly);
@@ -455,6 +471,10 @@ impl Shard {
         let now = self.now.max(system.engine_time);
         let about = Circumstances { config: &self.config.decide, catalog: &self.catalog, now };
         system.decide_catalog(payload, about, &mut self.draught);
+        if is_planted(Bug::CatalogToldEarly) {
+            let _ = told.send(());
+            return;
+        }
         self.release_when_durable(Release::Answer(Box::new(move || {
             let _ = told.send(());
         })));

@@ -13,6 +13,7 @@ use crate::domain::catalog::{Catalog, SourceFile};
 use crate::domain::effect::{DeliveryOutcome, DeliveryReport};
 use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, HashKey, Millis, PartitionId, SandboxId, ShardId};
+use crate::domain::limits::BLOCK_BYTES_MAX;
 use crate::runtime::api::EventStatus;
 use crate::runtime::delivery::{Job, Recorded};
 use crate::runtime::partition::Partition;
@@ -156,7 +157,12 @@ impl Bench {
             firing,
             hash_key: HashKey::FIXED,
         };
-        let config = ShardConfig { id: ShardId(0), partitions: partitions.len() as u16, decide };
+        let config = ShardConfig {
+            id: ShardId(0),
+            partitions: partitions.len() as u16,
+            decide,
+            block_bytes_max: BLOCK_BYTES_MAX,
+        };
         let mut shard = Shard::new(config, Arc::new(catalog), Box::new(seen.clone()));
         let now = Millis(1_700_000_000_000);
         shard.turn(now);
