@@ -29,7 +29,6 @@ bugs! {
     GroupNotSynced: "a group counts as durable before its sync",
     SyncRetried: "a failed sync is tried again, and believed",
     SegmentNotLinked: "a new segment's directory entry is not synced",
-    HeaderNotSynced: "a segment's header is not synced before the first group",
     IncarnationReused: "a segment is used again under the same incarnation",
     TailNotRewritten: "a start shows the unproven tail without writing it anew",
     TailCutShort: "a start takes the last proven group for the last one",

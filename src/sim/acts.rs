@@ -31,10 +31,32 @@ impl Simulation {
         if self.dice.chance(5) {
             self.client.try_again();
         }
+        if self.dice.below(1_000) < 8 {
+            self.repeat_at_the_edge();
+        }
         let Some(machine) = &self.machine else { return };
         if let Some(told) = self.client.submit(machine, &mut self.dice) {
             self.note(|| told);
         }
+    }
+
+    /// An id comes again just when it is forgotten, or just before.
+    fn repeat_at_the_edge(&mut self) {
+        let now = self.now();
+        if self.firing() == Firing::Due || self.client.known().is_empty() {
+            return;
+        }
+        let known = self.client.known();
+        let key = known[known.len() - 1 - self.dice.index(known.len().min(4))];
+        let Some(applied) = self.history.applied.get(&key) else { return };
+        let left = applied.expires.0.saturating_sub(self.wall().0);
+        if applied.expires <= now || left <= 0 {
+            return;
+        }
+        let early = i64::from(self.dice.chance(70)).min(left);
+        self.steady += Duration::from_millis((left - early) as u64);
+        self.client.repeat(key);
+        self.note(|| format!("{left} ms pass, {early} short of when an id is forgotten"));
     }
 
     fn draw_event(&mut self) {

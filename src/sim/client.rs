@@ -239,6 +239,18 @@ impl Client {
         !self.has_more() && self.flights.is_empty() && self.streams.iter().all(|s| s.acked == s.items.len())
     }
 
+    /// An id that was acknowledged is sent once more.
+    pub fn repeat(&mut self, key: Key) {
+        if !self.unsent.contains(&key) {
+            self.unsent.push_back(key);
+        }
+    }
+
+    /// Ids that were acknowledged.
+    pub fn known(&self) -> &[Key] {
+        &self.known
+    }
+
     /// What was put off is tried again.
     pub fn try_again(&mut self) {
         self.unsent.extend(self.put_off.drain(..));

@@ -48,6 +48,8 @@ pub struct MachineConfig {
     pub keeper: KeeperConfig,
     /// Bytes at which a block is full.
     pub block_bytes_max: usize,
+    /// Pages copied in one turn for each cut in progress.
+    pub pages_per_turn: usize,
     /// Weight of events in one mailbox.
     pub mailbox_weight_max: usize,
     /// Deliveries that one channel holds.
@@ -167,8 +169,8 @@ impl Machine {
             router: Arc::downgrade(&self.router),
             post: post.clone(),
         };
-        let MachineConfig { partitions, decide, block_bytes_max, .. } = self.config;
-        let config = ShardConfig { id, partitions, decide, block_bytes_max };
+        let MachineConfig { partitions, decide, block_bytes_max, pages_per_turn, .. } = self.config;
+        let config = ShardConfig { id, partitions, decide, block_bytes_max, pages_per_turn };
         self.shards.push(Shard::new(config, Arc::clone(&self.catalog), Box::new(ports)));
         self.posts.push(post.clone());
         post

@@ -68,18 +68,22 @@ impl Plan {
             journal,
             keeper,
             block_bytes_max: *dice.pick(&[300, 4_000, 1 << 20]),
+            pages_per_turn: *dice.pick(&[1, 8]),
             mailbox_weight_max: *dice.pick(&[8, 1_000]),
             channel_held_max: *dice.pick(&[1, 5, 1_000]),
         };
+        let is_wide = dice.chance(8);
+        let partitions = if is_wide { 1 } else { partitions };
+        let machine = MachineConfig { partitions, ..machine };
         Self {
             shards: *dice.pick(&[1, 1, 2, 3]),
             streams: if firing == Firing::Due { 1 } else { dice.index(3) },
-            profiles: *dice.pick(&[0, 0, 40, 1_200]),
-            events: *dice.pick(&[60, 200, 400]),
+            profiles: if is_wide { 3_000 } else { *dice.pick(&[0, 0, 40, 300]) },
+            events: if is_wide { 1_300 } else { *dice.pick(&[60, 200, 400]) },
             crash_rate: *dice.pick(&[0, 10, 30, 60]),
-            stop_percent: *dice.pick(&[0, 1, 3]),
+            stop_percent: *dice.pick(&[0, 2, 6]),
             fault_rate: *dice.pick(&[0, 0, 4, 20]),
-            change_rate: *dice.pick(&[0, 5, 20]),
+            change_rate: *dice.pick(&[0, 20, 80]),
             long_percent: *dice.pick(&[0, 2, 10]),
             machine,
         }

@@ -73,6 +73,8 @@ pub struct Simulation {
     pub shards: u16,
     /// Whether faults are over.
     pub calm: bool,
+    /// Throws of the scheduler that mostly come to nothing now.
+    pub slow: Option<(u64, u64)>,
     /// Directories with a damaged snapshot: one is what two points are for.
     pub damaged: std::collections::BTreeSet<String>,
     /// Whether the drawn resources were published.
@@ -110,6 +112,7 @@ impl Simulation {
             readings: Vec::new(),
             shards: plan.shards,
             calm: false,
+            slow: None,
             damaged: std::collections::BTreeSet::new(),
             published: false,
             tally: Tally::default(),
@@ -331,7 +334,11 @@ impl Simulation {
             self.begin_change();
         }
         self.moods();
-        match self.dice.below(100) {
+        let throw = self.dice.below(100);
+        if self.slow.is_some_and(|(from, to)| (from..to).contains(&throw)) && self.dice.chance(95) {
+            return self.look();
+        }
+        match throw {
             0..10 => self.send_some(),
             10..48 => self.shard_step()?,
             48..64 => drop(self.group_step()?),
@@ -383,6 +390,17 @@ impl Simulation {
     }
 
     fn moods(&mut self) {
+        if self.dice.below(1_000) < 6 {
+            // Somebody is slow for a while: a shard's thread, the journal's disk, the keeper, the opener, the providers.
+            self.slow = *self.dice.pick(&[
+                None,
+                Some((10, 48)),
+                Some((48, 64)),
+                Some((48, 64)),
+                Some((64, 78)),
+                Some((82, 93)),
+            ]);
+        }
         if self.dice.below(1_000) >= 3 {
             return;
         }

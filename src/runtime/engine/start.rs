@@ -29,7 +29,7 @@ use crate::runtime::ports::{BufferPool, DurableListener, POOLED_BUFFERS, ThreadP
 use crate::runtime::projection::{History, Projection};
 use crate::runtime::router::{Owners, Router};
 use crate::runtime::shard::input::{Origin, ShardInput};
-use crate::runtime::shard::{Shard, ShardConfig};
+use crate::runtime::shard::{PAGES_PER_TURN, Shard, ShardConfig};
 use crate::store::disk::Disk;
 use crate::store::error::StoreError;
 use crate::store::journal::{Appender, Journal, JournalConfig, LaneThread};
@@ -328,7 +328,13 @@ fn hatch(egg: &Egg, id: ShardId, catalog: Arc<Catalog>) -> (Arbiter, ShardHandle
         });
     }
     let queued = Arc::new(AtomicUsize::new(0));
-    let config = ShardConfig { id, partitions: egg.partitions, decide: egg.decide, block_bytes_max: BLOCK_BYTES_MAX };
+    let config = ShardConfig {
+        id,
+        partitions: egg.partitions,
+        decide: egg.decide,
+        block_bytes_max: BLOCK_BYTES_MAX,
+        pages_per_turn: PAGES_PER_TURN,
+    };
     let ports = ThreadPorts {
         shard: id,
         appender: egg.appender.clone(),

@@ -5,7 +5,7 @@ use crate::domain::ids::{Millis, PartitionId, Pseq};
 use crate::planted::{Bug, is_planted};
 use crate::runtime::partition::table::Extent;
 use crate::runtime::shard::input::{CheckpointMessage, CheckpointResult, Cut, Need, Rebuild};
-use crate::runtime::shard::{PAGES_PER_TURN, Seat, Shard};
+use crate::runtime::shard::{Seat, Shard};
 use crate::store::timers::{SlotNo, TimerEntry};
 
 /// A cut that the checkpoint thread does not have whole yet.
@@ -71,7 +71,7 @@ impl Shard {
     pub(super) fn capture_some(&mut self) {
         for index in 0..self.checkpoints.active.len() {
             if !self.checkpoints.active[index].pages_complete {
-                self.capture_of(index, PAGES_PER_TURN);
+                self.capture_of(index, self.config.pages_per_turn);
             }
         }
         self.finish_checkpoints();

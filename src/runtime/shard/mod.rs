@@ -47,6 +47,8 @@ pub struct ShardConfig {
     pub decide: DecideConfig,
     /// Bytes at which a block is full.
     pub block_bytes_max: usize,
+    /// Pages copied in one turn for each cut in progress.
+    pub pages_per_turn: usize,
 }
 
 /// A place for a partition.
@@ -113,7 +115,7 @@ pub struct Shard {
 /// Due timers handled in one turn before inputs get theirs again.
 const TIMERS_PER_TURN: usize = 4_096;
 /// Pages copied in one turn for cuts in progress: about 100 µs.
-const PAGES_PER_TURN: usize = 8;
+pub const PAGES_PER_TURN: usize = 8;
 
 impl Shard {
     /// A shard without partitions.

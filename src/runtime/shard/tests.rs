@@ -22,7 +22,7 @@ use crate::runtime::partition::table::Extent;
 use crate::runtime::shard::input::{
     CheckpointMessage, CheckpointResult, EventBatch, Need, Origin, Ports, RoutedEvent, SealedBlock, ShardInput,
 };
-use crate::runtime::shard::{Shard, ShardConfig};
+use crate::runtime::shard::{PAGES_PER_TURN, Shard, ShardConfig};
 use crate::runtime::ticket::{Ticket, Verdict};
 use crate::store::timers::{SLOT_MS, SlotNo, TimerEntry};
 use crate::wire::record::{Mark, records};
@@ -162,6 +162,7 @@ impl Bench {
             partitions: partitions.len() as u16,
             decide,
             block_bytes_max: BLOCK_BYTES_MAX,
+            pages_per_turn: PAGES_PER_TURN,
         };
         let mut shard = Shard::new(config, Arc::new(catalog), Box::new(seen.clone()));
         let now = Millis(1_700_000_000_000);
