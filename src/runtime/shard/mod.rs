@@ -416,7 +416,7 @@ impl Shard {
         report: &crate::domain::effect::DeliveryReport,
         told: tokio::sync::oneshot::Sender<Recorded>,
     ) {
-        let now = self.now;
+        let now = self.now_of_reports();
         let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(report.id.partition.0)) else { return };
         let about = Circumstances { config: &self.config.decide, catalog: &self.catalog, now };
         let recorded = if partition.outbox.get(report.id).is_some() { Recorded::Applied } else { Recorded::RowGone };
@@ -429,13 +429,22 @@ impl Shard {
         })));
     }
 
+    /// When a report comes. On the events' clock that says nothing, and the partition's own time counts: it may have come
+    /// from an owner who was behind, with timers still to fire.
+    fn now_of_reports(&self) -> Millis {
+        match self.config.decide.firing {
+            Firing::Engine => self.now,
+            Firing::Due => Millis::MIN,
+        }
+    }
+
     fn handle_resolution(
         &mut self,
         id: crate::domain::ids::DeliveryId,
         resolution: crate::runtime::view::Resolution,
         told: tokio::sync::oneshot::Sender<bool>,
     ) {
-        let now = self.now;
+        let now = self.now_of_reports();
         let mut done = false;
         if let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(id.partition.0)) {
             let about = Circumstances { config: &self.config.decide, catalog: &self.catalog, now };

@@ -74,6 +74,19 @@ nodes:
   send: { message: hello, then: rest }
   rest: { wait: 10h, then: done }
   done: { end: true }
+---
+kind: event
+name: hop
+schema: {}
+---
+kind: journey
+name: hopping
+entry: { event: hop }
+start: first
+nodes:
+  first: { wait: 5m, then: second }
+  second: { wait: 5m, then: done }
+  done: { end: true }
 "#;
 
 /// What a shard did, in order.
