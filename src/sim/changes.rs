@@ -41,8 +41,8 @@ impl Simulation {
         // On the events' clock decisions must not depend on when a change came.
         let may_publish = !self.published || self.firing() == Firing::Engine;
         match self.dice.below(10) {
-            0..5 => self.begin_moving(),
-            5..8 if may_publish => {
+            0..4 => self.begin_moving(),
+            4..7 if may_publish => {
                 if let Some(text) = self.workload.next_publish(&mut self.dice) {
                     self.publish(text);
                 }
@@ -137,7 +137,11 @@ impl Simulation {
                     Some(Change::Swapping(catalog, index + 1, told))
                 }
                 Err(oneshot::error::TryRecvError::Empty) => Some(Change::Swapping(catalog, index, swapped)),
-                Ok(()) | Err(oneshot::error::TryRecvError::Closed) => None,
+                Ok(()) => {
+                    self.rest_soon = self.dice.chance(20);
+                    None
+                }
+                Err(oneshot::error::TryRecvError::Closed) => None,
             },
             Change::Moving(count, partitions, arriving) if self.client.is_advancing() => {
                 Some(Change::Moving(count, partitions, arriving))

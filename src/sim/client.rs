@@ -149,6 +149,21 @@ impl Client {
         }
     }
 
+    /// Who sends the same, in the same order, from the beginning.
+    pub fn replay(&self) -> Self {
+        let mut again = Self::new(self.partitions, self.id_window_ms, self.streams.len());
+        (again.is_calm, again.greatest) = (true, self.greatest);
+        again.sent.clone_from(&self.sent);
+        for sent in again.sent.values_mut() {
+            (sent.acked, sent.rejected) = (false, false);
+            sent.orders.clear();
+        }
+        for (stream, own) in again.streams.iter_mut().zip(&self.streams) {
+            stream.items.clone_from(&own.items);
+        }
+        again
+    }
+
     /// What was sent under `key`.
     pub fn sent(&self, key: &Key) -> Option<&Sent> {
         self.sent.get(key)

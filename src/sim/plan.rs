@@ -73,7 +73,7 @@ impl Plan {
             channel_held_max: *dice.pick(&[1, 5, 1_000]),
         };
         let is_wide = dice.chance(8);
-        let partitions = if is_wide { 1 } else { partitions };
+        let partitions = if is_wide { 2 } else { partitions };
         let machine = MachineConfig { partitions, ..machine };
         Self {
             shards: *dice.pick(&[1, 1, 2, 3]),

@@ -36,7 +36,7 @@ impl Simulation {
         self.calm = false;
         let most = 60_000;
         while (self.events_left > 0 || !self.client.is_done()) && self.tally.steps < most {
-            if self.dice.below(2_000) == 0 {
+            if std::mem::take(&mut self.rest_soon) || self.dice.below(2_000) == 0 {
                 self.rest()?;
             }
             self.step()?;
@@ -44,6 +44,24 @@ impl Simulation {
         self.rest()?;
         self.follow_waits()?;
         self.restart_cleanly()
+    }
+
+    /// On the events' clock the same input gives the same decisions, however it is cut into batches, shards and lives of
+    /// the process: the same events through one shard that nothing happens to end with the same decision hash.
+    pub fn check_replay(&self, seed: u64) -> Result<(), Violation> {
+        let mut quiet = Self::new(seed);
+        (quiet.shards, quiet.calm, quiet.client.is_calm) = (1, true, true);
+        let resources = quiet.workload.resources.clone();
+        quiet.start()?;
+        quiet.publish(resources);
+        quiet.settle()?;
+        quiet.client = self.client.replay();
+        quiet.settle()?;
+        let (found, due) = (self.history.hash_sum(), quiet.history.hash_sum());
+        if found == due {
+            return Ok(());
+        }
+        Err(Violation::new(format!("the decision hash is {found:x}; without crashes and moves it is {due:x}")))
     }
 
     /// Follows waits into the future.

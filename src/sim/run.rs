@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::domain::apply::Firing;
 use crate::sim::Violation;
 use crate::sim::simulation::Simulation;
 
@@ -60,7 +61,10 @@ pub fn run_seed(seed: u64, trace: Trace) -> Outcome {
         simulation.trace = Some(vec![plan]);
         simulation.history.lines = Some(Vec::new());
     }
-    let ran = catch_unwind(AssertUnwindSafe(|| simulation.run()));
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        simulation.run()?;
+        if simulation.firing() == Firing::Due { simulation.check_replay(seed) } else { Ok(()) }
+    }));
     let violation = match ran {
         Ok(Ok(())) => None,
         Ok(Err(Violation(text))) => Some(text),

@@ -73,6 +73,8 @@ pub struct Simulation {
     pub shards: u16,
     /// Whether faults are over.
     pub calm: bool,
+    /// A change is done, and what it brings is to be looked at before anything else comes.
+    pub rest_soon: bool,
     /// Throws of the scheduler that mostly come to nothing now.
     pub slow: Option<(u64, u64)>,
     /// Directories with a damaged snapshot: one is what two points are for.
@@ -112,6 +114,7 @@ impl Simulation {
             readings: Vec::new(),
             shards: plan.shards,
             calm: false,
+            rest_soon: false,
             slow: None,
             damaged: std::collections::BTreeSet::new(),
             published: false,

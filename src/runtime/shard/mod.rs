@@ -175,7 +175,7 @@ impl Shard {
             return;
         }
         if self.config.decide.firing == Firing::Engine {
-            self.now = if is_planted(Bug::TimeGoesBack) { now } else { self.now.max(now) };
+            self.now = self.now.max(now);
         }
         if std::mem::take(&mut self.time_is_owed) && self.has_room() {
             self.pass_time();
@@ -376,7 +376,8 @@ impl Shard {
             }
             Seat::Absent => unreachable!("the router sends only to the owner"),
         };
-        let about = Circumstances { now: about.now.max(partition.engine_time), ..about };
+        let floor = if is_planted(Bug::TimeGoesBack) { Millis::MIN } else { partition.engine_time };
+        let about = Circumstances { now: about.now.max(floor), ..about };
         let mark = match routed.mark {
             Mark::Id { hash, .. } => Mark::Id { hash, expires: about.now.plus(about.config.id_window_ms) },
             stream => stream,
