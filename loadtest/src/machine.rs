@@ -1,4 +1,6 @@
-//! What the system knows of a process and of a disk: CPU, memory, bytes written, time of a sync.
+//! What the system knows of a process and of a disk: CPU, memory, bytes written, time of a sync; and which machine it is.
+
+mod description;
 
 use std::fs;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -8,6 +10,8 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use hdrhistogram::Histogram;
 use tokio::time::Instant;
+
+pub use description::{Machine, describe};
 
 /// Syncs of the probe: enough for a 99th percentile.
 const PROBE_SYNCS: u64 = 500;
@@ -47,6 +51,12 @@ pub fn probe_sync(directory: &Path) -> anyhow::Result<Histogram<u64>> {
 /// Nanoseconds of a span, which fit for 500 years.
 pub fn nanoseconds(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The machine's clock, milliseconds since 1970.
+pub fn wall_clock_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// What a process has used so far.

@@ -1,18 +1,17 @@
-//! What is published and what is sent: the n-th event of each connection, without randomness, so that two runs send
-//! the same.
+//! What a run does: each scenario publishes, feeds, waits, verifies, and says what only it measures.
 
-use std::sync::Arc;
+mod delivery;
+mod flow;
+mod overload;
+mod reshard;
+mod restart;
+mod timers;
+mod waiting;
 
-use bytes::Bytes;
 use clap::ValueEnum;
-use sojourn::domain::event::Event;
-use sojourn::domain::value::{Map, Value};
-use sojourn::wire::value::put_map;
 
-/// Different carts: their properties are encoded once.
-const CARTS: usize = 64;
-/// A purchase comes so many customers after the cart it ends.
-const PURCHASE_LAG: u64 = 500;
+use crate::figures::Figures;
+use crate::options::Run;
 
 /// What a run does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -22,6 +21,20 @@ pub enum Scenario {
     CartAbandonment,
     /// Events that enter no journey
     Ingest,
+    /// Profiles parked in waits: bytes of memory for each
+    Waiting,
+    /// Timers due at one instant, or within seconds: how many a second fire, and how late
+    Timers,
+    /// Profiles wait, the server is killed: time until it is ready again, and until its first acknowledgement
+    Restart,
+    /// From 1 shard to 4 and then 2 under load: longest pause of any profile
+    Reshard,
+    /// cart_abandonment with a large share of all events for one profile
+    HotProfile,
+    /// Ten times the rate that the server admits: what it takes, its memory, how soon it refuses
+    Overload,
+    /// Webhooks and then mails into receivers of its own, over real sockets
+    Delivery,
 }
 
 impl Scenario {
@@ -30,99 +43,41 @@ impl Scenario {
         match self {
             Self::CartAbandonment => "cart_abandonment",
             Self::Ingest => "ingest",
-        }
-    }
-
-    /// The resources.
-    pub fn resources(self, wait: &str) -> String {
-        match self {
-            Self::CartAbandonment => include_str!("cart_abandonment.yaml").replace("WAIT", wait),
-            Self::Ingest => include_str!("ingest.yaml").to_owned(),
-        }
-    }
-}
-
-/// The events of one connection.
-#[derive(Debug)]
-pub struct Source {
-    scenario: Scenario,
-    connection: u64,
-    connections: u64,
-    profiles: u64,
-    /// Events so far.
-    sent: u64,
-    carts: Arc<[Bytes]>,
-    empty: Bytes,
-}
-
-impl Source {
-    /// The source of one of so many connections: each has profiles of its own.
-    pub fn new(scenario: Scenario, connection: u64, connections: u64, profiles: u64) -> Self {
-        let carts = (0..CARTS).map(|n| packed(&[("total", Value::Float(50.0 + n as f64))])).collect();
-        let profiles = profiles.div_ceil(connections);
-        Self { scenario, connection, connections, profiles, sent: 0, carts, empty: packed(&[]) }
-    }
-
-    /// The next events.
-    pub fn next(&mut self, count: u64) -> Vec<Event> {
-        (0..count).map(|_| self.event()).collect()
-    }
-
-    /// Of three events two are carts and one is the purchase of an earlier one of them, so that half of the customers buy.
-    fn event(&mut self) -> Event {
-        let number = self.sent;
-        self.sent += 1;
-        let customer = match self.scenario {
-            Scenario::Ingest => number,
-            Scenario::CartAbandonment => {
-                let (group, place) = (number / 3, number % 3);
-                match place {
-                    0 => group * 2,
-                    1 => group * 2 + 1,
-                    _ => match (group * 2).checked_sub(PURCHASE_LAG) {
-                        Some(customer) => return self.make(number, customer, "purchase", self.empty.clone()),
-                        // Nobody has a cart yet: a purchase that ends nothing.
-                        None => return self.make(number, group * 2, "visit", self.empty.clone()),
-                    },
-                }
-            }
-        };
-        let cart = self.carts[number as usize % CARTS].clone();
-        self.make(number, customer, "cart_add", cart)
-    }
-
-    fn make(&self, number: u64, customer: u64, kind: &'static str, properties: Bytes) -> Event {
-        let profile = (customer % self.profiles) * self.connections + self.connection;
-        Event {
-            id: format!("{}-{number}", self.connection).into(),
-            kind: kind.into(),
-            profile: format!("crm:{profile}").into(),
-            time: None,
-            properties,
+            Self::Waiting => "waiting",
+            Self::Timers => "timers",
+            Self::Restart => "restart",
+            Self::Reshard => "reshard",
+            Self::HotProfile => "hot_profile",
+            Self::Overload => "overload",
+            Self::Delivery => "delivery",
         }
     }
 }
 
-fn packed(properties: &[(&str, Value)]) -> Bytes {
-    let map = Map(properties.iter().map(|(name, value)| ((*name).into(), value.clone())).collect());
-    let mut bytes = Vec::new();
-    put_map(&mut bytes, &map);
-    bytes.into()
+/// Performs a run.
+pub async fn perform(run: &Run) -> anyhow::Result<Figures> {
+    match run.scenario {
+        Scenario::CartAbandonment | Scenario::Ingest | Scenario::HotProfile => flow::perform(run).await,
+        Scenario::Waiting => waiting::perform(run).await,
+        Scenario::Timers => timers::perform(run).await,
+        Scenario::Restart => restart::perform(run).await,
+        Scenario::Reshard => reshard::perform(run).await,
+        Scenario::Overload => overload::perform(run).await,
+        Scenario::Delivery => delivery::perform(run).await,
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The journey of an abandoned cart, with waits this long.
+fn cart_abandonment(wait: &str) -> String {
+    include_str!("scenario/cart_abandonment.yaml").replace("WAIT", wait)
+}
 
-    #[test]
-    fn half_of_the_customers_buy() {
-        let mut source = Source::new(Scenario::CartAbandonment, 1, 2, 1_000_000);
-        let events = source.next(30_000);
-        let count = |kind: &str| events.iter().filter(|event| event.kind == kind).count();
-        assert_eq!((count("cart_add"), count("purchase")), (20_000, 9_750));
-        let carts: std::collections::BTreeSet<_> =
-            events.iter().filter(|event| event.kind == "cart_add").map(|event| event.profile.clone()).collect();
-        assert_eq!(carts.len(), 20_000);
-        assert!(events.iter().filter(|event| event.kind == "purchase").all(|event| carts.contains(&event.profile)));
-    }
+/// A duration in milliseconds, to the microsecond.
+fn ms(span: std::time::Duration) -> f64 {
+    (span.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// A duration in seconds, to the millisecond.
+fn seconds(span: std::time::Duration) -> f64 {
+    (span.as_secs_f64() * 1e3).round() / 1e3
 }

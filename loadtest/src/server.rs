@@ -1,25 +1,17 @@
-//! The server under test: this program again, as a child process with the production wiring; and what the load test asks
-//! of it over HTTP. The child ends when its standard input does, so it never outlives the test.
+//! The server under test, as this program runs it in a child process: the production wiring. It ends when its standard
+//! input does, so it never outlives the test.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
-use serde_json::{Value, json};
+use anyhow::bail;
 use sojourn::config::{self, Sources};
-use sojourn::runtime::view::Report;
 use sojourn::server::{self, Backend, Lifecycle, Outcome, Parts, Server, Upkeep};
 use sojourn::store::directory::CreatedBy;
+use sojourn::store::journal::SyncMode;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-
-use crate::Run;
-
-/// Longest time for one answer.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The child's command line.
 #[derive(Debug, clap::Args)]
@@ -28,8 +20,11 @@ pub struct ServerArgs {
     #[arg(long)]
     data: PathBuf,
     /// Settings, `KEY=VALUE`
-    #[arg(long = "set", value_parser = crate::setting)]
+    #[arg(long = "set", value_parser = crate::options::setting)]
     settings: Vec<(String, String)>,
+    /// Don't sync the journal
+    #[arg(long)]
+    no_sync: bool,
 }
 
 /// The child: serves until its standard input ends.
@@ -44,7 +39,8 @@ pub fn serve(args: &ServerArgs) -> anyhow::Result<()> {
     let config = config::load(&Sources { flags, ..Sources::default() })?.config;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("sojourn-io").build()?;
     let metrics = server::record_metrics()?;
-    let backend = Backend::open(&config, CreatedBy::Serve, runtime.handle())?;
+    let sync = if args.no_sync { SyncMode::Off } else { SyncMode::Always };
+    let backend = Backend::open_with(&config, CreatedBy::Serve, runtime.handle(), sync)?;
     let ended = Arc::new(Notify::new());
     let ends = Arc::clone(&ended);
     std::thread::spawn(move || {
@@ -85,78 +81,5 @@ pub fn serve(args: &ServerArgs) -> anyhow::Result<()> {
     match outcome {
         Outcome::Stopped | Outcome::CutOff => Ok(()),
         Outcome::Failed(reason) => bail!("the server stopped: {reason}"),
-    }
-}
-
-/// The child as the load test sees it.
-#[derive(Debug)]
-pub struct Child {
-    process: std::process::Child,
-    /// Of the TCP feed.
-    pub tcp: String,
-    base: String,
-    http: reqwest::Client,
-}
-
-impl Child {
-    /// Starts it on an empty directory and waits until it listens.
-    pub async fn start(data: &Path, run: &Run) -> anyhow::Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("server").arg("--data").arg(data);
-        if let Some(shards) = run.shards {
-            command.arg("--set").arg(format!("shards={shards}"));
-        }
-        for (key, value) in &run.settings {
-            command.arg("--set").arg(format!("{key}={value}"));
-        }
-        let mut process =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("starting the server")?;
-        let stdout = process.stdout.take().context("the server's stdout is piped")?;
-        let first = tokio::task::spawn_blocking(move || {
-            let mut line = String::new();
-            BufReader::new(stdout).read_line(&mut line).map(|_| line)
-        });
-        let line = first.await??;
-        ensure!(!line.is_empty(), "the server did not start: {}", process.wait()?);
-        let addresses: Value = serde_json::from_str(&line)?;
-        let address = |key: &str| addresses[key].as_str().map(str::to_owned).context("the server's addresses");
-        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
-        Ok(Self { process, tcp: address("tcp")?, base: format!("http://{}", address("http")?), http })
-    }
-
-    /// Its process.
-    pub fn id(&self) -> u32 {
-        self.process.id()
-    }
-
-    /// Publishes resources.
-    pub async fn publish(&self, text: &str) -> anyhow::Result<()> {
-        let body = json!({"files": [{"name": "resources.yaml", "text": text}]});
-        let response = self.http.post(format!("{}/v1/resources/apply", self.base)).json(&body).send().await?;
-        let (status, text) = (response.status(), response.text().await?);
-        ensure!(status.is_success(), "publishing was answered {status}: {text}");
-        Ok(())
-    }
-
-    /// Its report over all journeys.
-    pub async fn report(&self) -> anyhow::Result<Report> {
-        let response = self.http.get(format!("{}/v1/reports", self.base)).send().await?.error_for_status()?;
-        Ok(response.json().await?)
-    }
-
-    /// Asks it to stop and waits for it; it must end in order.
-    pub fn stop(&mut self) -> anyhow::Result<()> {
-        drop(self.process.stdin.take());
-        let status = self.process.wait()?;
-        ensure!(status.success(), "the server ended with {status}");
-        Ok(())
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        // Fails only for a process that has ended.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }

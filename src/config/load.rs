@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Description;
 use super::sections::{Config, setting};
 use super::value::{Setting, ShardCount};
+use crate::domain::suggest;
 
 /// As many as an engine takes.
 const SHARDS_MAX: u16 = 256;
@@ -243,32 +244,10 @@ fn flatten(prefix: &str, value: config::Value, flat: &mut Vec<(String, String)>)
     Ok(())
 }
 
-/// The known name closest to `name`, if close enough to have been meant.
+/// The known name that was meant. A right name in a wrong section is nearer than any misspelling.
 fn nearest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
     let last = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
-    known
-        .map(|candidate| {
-            // A right name in a wrong section is nearer than any misspelling.
-            let distance = if last(&candidate) == last(name) { 1 } else { distance(name, &candidate) };
-            (distance, candidate)
-        })
-        .min()
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein distance in characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    let known: Vec<String> = known.collect();
+    let elsewhere = known.iter().find(|candidate| last(candidate) == last(name));
+    elsewhere.cloned().or_else(|| suggest::nearest(name, known.iter().map(String::as_str)).map(str::to_owned))
 }

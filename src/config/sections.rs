@@ -147,7 +147,7 @@ sections! {
     }
     /// Messages on their way out.
     Outbox outbox "outbox." {
-        /// Messages waiting per surface; beyond, profiles wait at their message node.
+        /// Messages waiting per surface; beyond, profiles wait at their message node (with `--clock events` the feed waits instead).
         rows_max: usize = "100000",
         /// Messages in flight to one surface at once.
         in_flight_max: usize = "64",

@@ -104,8 +104,15 @@ pub const STREAM_BYTES_IN_FLIGHT_MAX: usize = 2 * FRAME_BYTES_MAX;
 pub const STREAMS_BYTES_IN_FLIGHT_MAX: usize = 512 << 20;
 /// Streams at once: each has two tasks and its buffers.
 pub const STREAMS_MAX: usize = 1_024;
-/// Producers whose last sequence is remembered after they left; older ones are forgotten (a look-up only, no guarantee).
+/// Producers whose last sequence is remembered at the door after they left; older ones are forgotten (a look-up only: partitions
+/// tell repeats).
 pub const PRODUCERS_REMEMBERED_MAX: usize = 65_536;
+/// Producers one partition remembers: four times the streams at once. Events of more are deferred, so that made-up names
+/// can't take the memory: at 72 bytes each and 1,024 partitions they hold 300 MB at most.
+pub const PRODUCERS_PER_PARTITION_MAX: usize = 4_096;
+/// How long a partition remembers a producer at least after its last event there, 3 days of engine time: what a producer
+/// could not send before a weekend is recognised after it.
+pub const PRODUCER_WINDOW_MS: i64 = 3 * 86_400_000;
 /// Submissions of one stream that wait for their commit: keeps the list of a stream of tiny batches short.
 pub const STREAM_SUBMISSIONS_IN_FLIGHT_MAX: usize = 4_096;
 /// Refused events named in one ack: keeps an ack far below a frame.

@@ -14,7 +14,7 @@ pub mod journey;
 pub mod limits;
 pub mod profile;
 pub mod step;
-mod suggest;
+pub mod suggest;
 pub mod surface;
 pub mod value;
 pub mod wheel;

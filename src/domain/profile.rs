@@ -84,8 +84,10 @@ pub struct Context {
 /// Which components of a profile changed: each becomes an absolute image in the record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Identity, last entries, entry count or chain.
+    /// Identity, last entries or entry count.
     pub header: bool,
+    /// The chain of decisions.
+    pub chain: bool,
     /// Top-level fields of the document that were set or deleted.
     pub fields: Vec<SmolStr>,
     /// Ordinals of instances whose position changed, or that are new or gone.
@@ -97,7 +99,16 @@ pub struct Changes {
 impl Changes {
     /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
-        !self.header && self.fields.is_empty() && self.instances.is_empty() && self.contexts.is_empty()
+        !self.header && !self.chain && self.fields.is_empty() && self.instances.is_empty() && self.contexts.is_empty()
+    }
+
+    /// Forgets all of it, keeping the memory.
+    pub fn clear(&mut self) {
+        self.header = false;
+        self.chain = false;
+        self.fields.clear();
+        self.instances.clear();
+        self.contexts.clear();
     }
 
     /// Notes that the instance `ordinal` moved, came or went.

@@ -1,8 +1,9 @@
 //! A hierarchical timer wheel: what is due soon, in memory, one per shard.
 //!
 //! Owns no truth: an entry counts only if the row it speaks of still names the same instance, generation and due
-//! instant ([`WheelEntry::names`]). So nothing is ever cancelled here; stale entries are popped and ignored. Knows no
-//! clock: time comes as the argument of [`Wheel::advance`].
+//! instant ([`WheelEntry::names`]). So nothing is cancelled here one by one; stale entries are popped and ignored, and
+//! where they are many, [`Wheel::compact`] drops them, some at a time. Knows no clock: time comes as the argument of
+//! [`Wheel::advance`].
 //!
 //! Eleven levels of 64 buckets cover every instant of 64 bits, so there is no overflow list. An entry lies at the
 //! level of the highest group of six bits in which its due instant differs from the wheel's time:
@@ -17,6 +18,10 @@
 //!
 //! INVARIANT: entries of one due instant always share one bucket and keep their order of insertion in it, because
 //! a bucket is moved down as a whole, into buckets that are empty. Hence the order (due, insertion) needs no sequence.
+
+mod compact;
+
+use compact::Walk;
 
 use crate::domain::ids::{Millis, PartitionId, ProfileKey};
 
@@ -79,6 +84,7 @@ pub struct Wheel {
     late: Vec<WheelEntry>,
     entry_count: usize,
     spare_chunks: Vec<Vec<WheelEntry>>,
+    walk: Walk,
 }
 
 #[derive(Debug)]
@@ -103,7 +109,14 @@ impl Wheel {
     /// An empty wheel whose time is `now`.
     pub fn new(now: Millis) -> Self {
         let levels = (0..LEVEL_COUNT).map(|_| Level { occupied: 0, buckets: [Bucket::EMPTY; BUCKET_COUNT] }).collect();
-        Self { time: instant_of(now), levels, late: Vec::new(), entry_count: 0, spare_chunks: Vec::new() }
+        Self {
+            time: instant_of(now),
+            levels,
+            late: Vec::new(),
+            entry_count: 0,
+            spare_chunks: Vec::new(),
+            walk: Walk::default(),
+        }
     }
 
     /// The instant up to which everything has been popped.
@@ -124,6 +137,7 @@ impl Wheel {
     /// Adds a timer. One that is due already is popped by the next [`advance`](Self::advance), whatever its instant.
     pub fn insert(&mut self, entry: WheelEntry) {
         self.entry_count += 1;
+        self.walk.changed(1);
         if entry.instant() <= self.time {
             self.late.push(entry);
         } else {
@@ -147,10 +161,11 @@ impl Wheel {
         }
         self.time = to;
         self.entry_count -= out.len() - out_start;
+        self.walk.popped(out.len() - out_start);
     }
 
-    /// The earliest due instant in the wheel, exactly; stale entries count. At or before
-    /// [`time`](Self::time) if something came late.
+    /// The earliest due instant in the wheel; stale entries count, and for a while those that [`compact`](Self::compact)
+    /// dropped. At or before [`time`](Self::time) if something came late.
     pub fn next_due(&self) -> Option<Millis> {
         if let Some(due) = self.late.iter().map(|entry| entry.due).min() {
             return Some(due);
@@ -167,6 +182,7 @@ impl Wheel {
     /// Empties a bucket whose range begins at or before `to`: pops what is due and moves the rest down.
     fn open_bucket(&mut self, level: usize, bucket: usize, to: u64, out: &mut Vec<WheelEntry>) {
         self.levels[level].occupied &= !(1 << bucket);
+        self.walk.bucket_opened(level, bucket);
         let taken = std::mem::replace(&mut self.levels[level].buckets[bucket], Bucket::EMPTY);
         // Nothing is due before `earliest`, so time may jump to it and skip the levels between.
         let time = taken.earliest.min(to);
@@ -180,9 +196,14 @@ impl Wheel {
                     self.place(entry);
                 }
             }
-            if self.spare_chunks.len() < SPARE_CHUNKS_MAX {
-                self.spare_chunks.push(chunk);
-            }
+            self.spare(chunk);
+        }
+    }
+
+    /// Keeps an emptied chunk for reuse. What a walk has moved up leaves places without a chunk behind.
+    fn spare(&mut self, chunk: Vec<WheelEntry>) {
+        if self.spare_chunks.len() < SPARE_CHUNKS_MAX && chunk.capacity() > 0 {
+            self.spare_chunks.push(chunk);
         }
     }
 
@@ -237,150 +258,4 @@ fn bucket_start(time: u64, level: usize, bucket: usize) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn entry(due: i64, ordinal: u32) -> WheelEntry {
-        WheelEntry::new(PartitionId(7), ProfileKey(u128::from(ordinal) << 70), ordinal, 1, Millis(due))
-    }
-
-    /// Inserts `dues` (ordinals count up), advances to `to`, and compares with the (due, ordinal) pairs expected.
-    fn check(start: i64, dues: &[i64], to: i64, expected: &[(i64, u32)]) -> Wheel {
-        let mut wheel = Wheel::new(Millis(start));
-        for (ordinal, due) in dues.iter().enumerate() {
-            wheel.insert(entry(*due, ordinal as u32));
-        }
-        let mut out = Vec::new();
-        wheel.advance(Millis(to), &mut out);
-        let popped: Vec<(i64, u32)> = out.iter().map(|e| (e.due.0, e.ordinal)).collect();
-        assert_eq!(popped, expected);
-        assert_eq!(wheel.len(), dues.len() - expected.len());
-        wheel
-    }
-
-    #[test]
-    fn pops_in_order_of_due_and_insertion() {
-        check(0, &[50, 3, 50, 4_000, 3, 64], 64, &[(3, 1), (3, 4), (50, 0), (50, 2), (64, 5)]);
-        check(-5, &[-1, 0, 1, -2], 0, &[(-2, 3), (-1, 0), (0, 1)]);
-    }
-
-    #[test]
-    fn the_very_millisecond_counts() {
-        let wheel = check(1_000, &[1_001, 1_002], 1_001, &[(1_001, 0)]);
-        assert_eq!(wheel.next_due(), Some(Millis(1_002)));
-    }
-
-    #[test]
-    fn what_comes_late_is_popped_first_and_sorted() {
-        check(100, &[101, 90, 100, 80, 90], 101, &[(80, 3), (90, 1), (90, 4), (100, 2), (101, 0)]);
-    }
-
-    #[test]
-    fn time_does_not_go_back() {
-        let mut wheel = check(100, &[101], 50, &[]);
-        assert_eq!(wheel.time(), Millis(100));
-        wheel.insert(entry(99, 9));
-        let mut out = Vec::new();
-        wheel.advance(Millis(1), &mut out);
-        assert_eq!(out.len(), 1);
-        assert_eq!(wheel.next_due(), Some(Millis(101)));
-    }
-
-    #[test]
-    fn the_ends_of_time_are_reached() {
-        let mut wheel = check(i64::MIN, &[i64::MAX, i64::MIN, 0], i64::MAX - 1, &[(i64::MIN, 1), (0, 2)]);
-        assert_eq!(wheel.next_due(), Some(Millis::NEVER));
-        let mut out = Vec::new();
-        wheel.advance(Millis::NEVER, &mut out);
-        assert_eq!((out.len(), wheel.is_empty()), (1, true));
-    }
-
-    #[test]
-    fn a_jump_of_months_opens_only_what_is_occupied() {
-        let day = 86_400_000;
-        let mut wheel = check(852_076_800_000, &[852_076_800_000 + 500 * day], 852_076_800_000 + 499 * day, &[]);
-        // Jumps over empty buckets touch no bucket at all: a million of them end at once even in a debug build.
-        let mut out = Vec::new();
-        for i in 0..1_000_000 {
-            wheel.advance(Millis(852_076_800_000 + 499 * day + i), &mut out);
-        }
-        assert!(out.is_empty());
-        wheel.advance(Millis(852_076_800_000 + 550 * day), &mut out);
-        assert_eq!(out.len(), 1);
-    }
-
-    #[test]
-    fn entries_hold_their_key() {
-        let key = ProfileKey(u128::MAX - 12_345);
-        let entry = WheelEntry::new(PartitionId(3), key, 5, 6, Millis(9));
-        assert_eq!(entry.key(), key);
-        assert!(entry.names(5, 6, Millis(9)));
-        assert!(!entry.names(4, 6, Millis(9)) && !entry.names(5, 7, Millis(9)) && !entry.names(5, 6, Millis(8)));
-    }
-
-    #[derive(Clone, Debug)]
-    enum Operation {
-        Insert(i64),
-        InsertMany(i64, usize),
-        Advance(i64),
-        StepToNext,
-    }
-
-    /// Distances of every magnitude, so that all levels and their edges are met.
-    fn distance() -> impl Strategy<Value = i64> {
-        (0u32..42, any::<u64>()).prop_map(|(bits, random)| (random & ((1 << bits) - 1)) as i64)
-    }
-
-    fn operation() -> impl Strategy<Value = Operation> {
-        prop_oneof![
-            4 => (distance(), any::<bool>()).prop_map(|(d, past)| Operation::Insert(if past { -(d % 100) } else { d })),
-            1 => (distance(), 1..200usize).prop_map(|(d, n)| Operation::InsertMany(d, n)),
-            2 => distance().prop_map(Operation::Advance),
-            2 => Just(Operation::StepToNext),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn behaves_as_an_ordered_map(start in -(1i64 << 41)..1 << 41, operations in prop::collection::vec(operation(), 1..120)) {
-            let mut wheel = Wheel::new(Millis(start));
-            let mut model: BTreeMap<(i64, u32), ()> = BTreeMap::new();
-            let mut now = start;
-            let mut ordinal = 0;
-            for operation in operations {
-                let to = match operation {
-                    Operation::Insert(d) => {
-                        ordinal += 1;
-                        wheel.insert(entry(now + d, ordinal));
-                        model.insert((now + d, ordinal), ());
-                        continue;
-                    }
-                    Operation::InsertMany(d, n) => {
-                        for _ in 0..n {
-                            ordinal += 1;
-                            wheel.insert(entry(now + d, ordinal));
-                            model.insert((now + d, ordinal), ());
-                        }
-                        continue;
-                    }
-                    Operation::Advance(d) => now + d,
-                    Operation::StepToNext => wheel.next_due().map_or(now, |due| due.0.max(now)),
-                };
-                prop_assert_eq!(wheel.next_due(), model.first_key_value().map(|((due, _), ())| Millis(*due)));
-                now = to;
-                let mut out = Vec::new();
-                wheel.advance(Millis(now), &mut out);
-                let rest = model.split_off(&(now + 1, 0));
-                let expected: Vec<(i64, u32)> = std::mem::replace(&mut model, rest).into_keys().collect();
-                let popped: Vec<(i64, u32)> = out.iter().map(|e| (e.due.0, e.ordinal)).collect();
-                prop_assert_eq!(popped, expected);
-                prop_assert_eq!(wheel.len(), model.len());
-                prop_assert_eq!(wheel.time(), Millis(now));
-            }
-        }
-    }
-}
+mod tests;

@@ -15,7 +15,7 @@ use crate::replay::sink::CountingSink;
 use crate::replay::source::{Events, Recording, SourceError};
 use crate::replay::timeline::{Order, Place, Timeline, sort};
 use crate::runtime::admission::Rate;
-use crate::runtime::api::{EventStatus, Origin, Patience, Refusal, Submission};
+use crate::runtime::api::{Deferral, EventStatus, Origin, Patience, Refusal, Submission};
 use crate::runtime::engine::start::{EngineConfig, EngineParts, StartError};
 use crate::runtime::engine::{ClockMode, DeliveryFilter, Engine, Receipt, RequestError};
 use crate::runtime::keeper::KeeperConfig;
@@ -321,8 +321,13 @@ impl Feed<'_> {
         let ids = events.iter().map(|event| event.id.clone()).collect();
         self.fed.submitted += events.len() as u64;
         self.fed.latest = engine_times.last().copied().unwrap_or(self.fed.latest);
-        let submission =
-            Submission { events, origin: Origin::Unsequenced, engine_times, patience: Patience::Unbounded };
+        let submission = Submission {
+            events,
+            origin: Origin::Unsequenced,
+            engine_times,
+            patience: Patience::Unbounded,
+            deferral: Deferral::default(),
+        };
         let receipt = self.engine.submit(submission).await.map_err(|refusal| stopped(&refusal))?;
         self.receipts.push_back((ids, receipt));
         Ok(())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::ids::{PartitionId, ProfileKey, Pseq};
-use crate::report::archive::{Archive, Entry};
+use crate::report::archive::{Archive, Entry, Told};
 use crate::runtime::projection::{History, HistoryEntry, HistoryEvent, Projection};
 use crate::wire::record::records;
 
@@ -27,15 +27,18 @@ impl ArchivedHistory {
 
 impl Projection for ArchivedHistory {
     fn follow(&self, block: &[u8]) {
-        let read = records(block).map(|record| record.and_then(|(_, record)| Entry::from_record(&record)));
-        match read.collect::<Result<Vec<_>, _>>() {
-            // ORDER: also records with nothing to show, because a skipped pseq would be a gap.
-            Ok(entries) => {
-                if let Err(error) = self.archive.append(&entries) {
-                    tracing::error!(%error, "the archive can't take records in");
-                }
+        let read: Result<Vec<_>, _> = records(block).map(|record| record.map(|(_, record)| record)).collect();
+        // ORDER: also records with nothing to show, because a skipped pseq would be a gap.
+        let told = read.as_ref().map_err(Clone::clone).and_then(|records| records.iter().map(Told::by).collect());
+        let told: Vec<_> = match told {
+            Ok(told) => told,
+            Err(error) => {
+                tracing::error!(%error, "a durable block can't be read for the archive");
+                return;
             }
-            Err(error) => tracing::error!(%error, "a durable block can't be read for the archive"),
+        };
+        if let Err(error) = self.archive.append(&told) {
+            tracing::error!(%error, "the archive can't take records in");
         }
     }
 
@@ -45,6 +48,10 @@ impl Projection for ArchivedHistory {
 
     fn hurry(&self) {
         self.archive.begin_flush();
+    }
+
+    fn stopping(&self) {
+        self.archive.stop_waiting();
     }
 
     fn finish(&self) {

@@ -15,11 +15,22 @@ use crate::runtime::shard::input::ShardInput;
 /// How often a shard looks at its timers when nothing else wakes it.
 const TICK: Duration = Duration::from_millis(2);
 
+/// Envelopes taken in before a turn comes whatever else the mailbox holds: senders that never pause must not put it off.
+const ENVELOPES_PER_TURN: usize = 256;
+
 /// A shard input as an actix message.
 #[expect(missing_debug_implementations, reason = "inputs hold closures")]
 pub struct Envelope(pub ShardInput);
 
 impl Message for Envelope {
+    type Result = ();
+}
+
+/// The shard's turn: everything that the mailbox held has been taken in.
+#[derive(Clone, Copy, Debug)]
+struct Turn;
+
+impl Message for Turn {
     type Result = ();
 }
 
@@ -29,27 +40,40 @@ pub struct ShardActor {
     shard: Shard,
     clock: Arc<dyn Clock>,
     failure: Failure,
+    /// Envelopes taken in since the last turn.
+    taken: usize,
+    /// A turn comes once the mailbox is empty.
+    turn_is_due: bool,
 }
 
 impl ShardActor {
     /// An actor for `shard`.
     pub fn new(shard: Shard, clock: Arc<dyn Clock>, failure: Failure) -> Self {
-        Self { shard, clock, failure }
+        Self { shard, clock, failure, taken: 0, turn_is_due: false }
     }
 
-    fn step(&mut self, input: Option<ShardInput>) {
+    fn turn(&mut self, ctx: &mut Context<Self>) {
+        self.taken = 0;
+        let now = self.clock.now();
+        self.guarded(|shard| shard.turn(now));
+        if self.shard.wants_another_turn() {
+            self.turn_soon(ctx);
+        }
+    }
+
+    /// Lets the turn come behind what the mailbox holds: many inputs then share a block and a sync.
+    fn turn_soon(&mut self, ctx: &mut Context<Self>) {
+        if !std::mem::replace(&mut self.turn_is_due, true) {
+            ctx.notify(Turn);
+        }
+    }
+
+    fn guarded(&mut self, step: impl FnOnce(&mut Shard)) {
         let shard = &mut self.shard;
-        let clock = &self.clock;
-        let stepped = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            if let Some(input) = input {
-                shard.take(input);
-            }
-            shard.turn(clock.now());
-        }));
-        if stepped.is_err() {
+        if std::panic::catch_unwind(AssertUnwindSafe(|| step(shard))).is_err() {
             // What is in memory can't be trusted half changed; what is durable can.
             self.failure.raise("a shard panicked: its partitions are read from disk again at the next start");
-            shard.take(ShardInput::Failed);
+            self.shard.take(ShardInput::Failed);
         }
     }
 }
@@ -65,7 +89,7 @@ impl Actor for ShardActor {
                 ctx.stop();
                 return;
             }
-            actor.step(None);
+            actor.turn(ctx);
         });
     }
 }
@@ -79,7 +103,22 @@ impl Supervised for ShardActor {
 impl Handler<Envelope> for ShardActor {
     type Result = ();
 
-    fn handle(&mut self, Envelope(input): Envelope, _: &mut Context<Self>) {
-        self.step(Some(input));
+    fn handle(&mut self, Envelope(input): Envelope, ctx: &mut Context<Self>) {
+        self.guarded(|shard| shard.take(input));
+        self.taken += 1;
+        if self.taken >= ENVELOPES_PER_TURN {
+            self.turn(ctx);
+        } else {
+            self.turn_soon(ctx);
+        }
+    }
+}
+
+impl Handler<Turn> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Turn, ctx: &mut Context<Self>) {
+        self.turn_is_due = false;
+        self.turn(ctx);
     }
 }

@@ -1,5 +1,7 @@
 //! What the layers above the engine may ask of it: submissions, answers, deliveries. Types only.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -38,6 +40,26 @@ pub struct Submission {
     pub engine_times: Vec<Millis>,
     /// How long to wait for room before refusing.
     pub patience: Patience,
+    /// Shared by the submissions of one stream; a fresh one elsewhere.
+    pub deferral: Deferral,
+}
+
+/// Whether an event of a stream was deferred: then everything behind it is, until the stream is connected anew. Else a
+/// later sequence could be taken first, and the event that was deferred would be a repeat when it comes again.
+#[derive(Clone, Debug, Default)]
+pub struct Deferral(Arc<AtomicBool>);
+
+impl Deferral {
+    /// Everything behind is deferred from now on. Within a partition events are in order, so one thread after the
+    /// other sees this; between partitions nothing depends on it.
+    pub fn begin(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether everything is deferred.
+    pub fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// How long a submission waits for tokens and mailbox room.
@@ -58,7 +80,7 @@ pub enum EventStatus {
     Duplicate,
     /// Refused for what it is; sending it again is no use.
     Rejected(EventError),
-    /// The partition's table of ids is full: send it again later.
+    /// The partition's table of ids or producers is full: send it again later.
     Deferred,
 }
 

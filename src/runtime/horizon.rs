@@ -69,7 +69,7 @@ pub struct SlotCount {
     pub epochs: u16,
 }
 
-/// Where a timer that was set belongs.
+/// Where a timer belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
     /// Into the wheel, once its record is durable.
@@ -160,11 +160,11 @@ impl Horizon {
     }
 
     /// A timer that was [`set`](Self::set) no longer counts: its instance moved, ended or was set anew. One that is still
-    /// pending never reaches the index.
-    pub fn cancel(&mut self, timer: &TimerEntry) {
+    /// pending never reaches the index. Answers where it was.
+    pub fn cancel(&mut self, timer: &TimerEntry) -> Placement {
         let slot = timer.slot();
         if slot < self.opened_until {
-            return;
+            return Placement::Wheel;
         }
         self.pending.remove(timer);
         match self.counts.get_mut(&slot) {
@@ -173,6 +173,7 @@ impl Horizon {
             _ => self.suspect = true,
         }
         self.forget_if_empty(slot);
+        Placement::Pending
     }
 
     /// Hands the pending timers to a checkpoint, at the cut that its snapshot shares. They stay here until the checkpoint

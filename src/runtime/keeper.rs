@@ -16,6 +16,7 @@ use crate::runtime::projection::Projection;
 use crate::runtime::router::Owners;
 use crate::runtime::shard::input::CheckpointMessage;
 use crate::store::journal::Journal;
+use crate::store::reserve::Reserve;
 use crate::store::snapshot_store::SnapshotStore;
 use crate::store::timers::{SlotNo, TimerIndex};
 
@@ -55,6 +56,8 @@ pub struct KeeperParts {
     pub journal: Journal,
     /// Snapshots.
     pub snapshots: Arc<SnapshotStore>,
+    /// Space for one of them when the disk is full.
+    pub reserve: Reserve,
     /// Timers.
     pub timers: Box<dyn TimerIndex>,
     /// What else must have passed a record.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Weak;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
 use crossbeam_channel::Sender;
 use crossbeam_queue::ArrayQueue;
@@ -47,6 +47,8 @@ pub struct ThreadPorts {
     pub wanted: Sender<PartitionId>,
     /// Weight of events in the mailbox.
     pub queued: Arc<AtomicUsize>,
+    /// Rows in all outboxes.
+    pub outbox_rows: Arc<AtomicIsize>,
     /// Raised when state can't be trusted.
     pub failure: Failure,
 }
@@ -89,6 +91,10 @@ impl Ports for ThreadPorts {
 
     fn handled(&mut self, weight: usize) {
         self.queued.fetch_sub(weight, Ordering::AcqRel);
+    }
+
+    fn rows_added(&mut self, count: isize) {
+        self.outbox_rows.fetch_add(count, Ordering::AcqRel);
     }
 
     fn corrupt(&mut self, partition: PartitionId, detail: String) {

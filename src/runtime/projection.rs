@@ -16,8 +16,16 @@ pub trait Projection: Send + Sync {
     fn passed(&self, partition: PartitionId) -> Pseq;
     /// The tail of the journal is long: pass it as soon as possible.
     fn hurry(&self) {}
+    /// The engine stops: wait no longer for what fails. What is not taken in is followed again after the next start.
+    fn stopping(&self) {}
     /// Nothing more will be followed: keep what there is.
     fn finish(&self) {}
+}
+
+impl std::fmt::Debug for dyn Projection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Projection(..)")
+    }
 }
 
 /// Follows nothing: for runs that keep no history.

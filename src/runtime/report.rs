@@ -40,7 +40,7 @@ fn journey_report(tally: &Tally, catalog: &Catalog, journey: JourneyId) -> Journ
     let mut whole = JourneyReport::default();
     for version in catalog.versions_of(journey) {
         let program = &version.program;
-        let counts = tally.counts.versions.get(&program.version).cloned().unwrap_or_default();
+        let counts = tally.counts.get(program.version).cloned().unwrap_or_default();
         let part = version_report(program, &counts);
         add(&mut whole, &part);
         whole.versions.insert(program.number.to_string(), part);
@@ -135,7 +135,7 @@ pub fn summary(tally: &Tally, catalog: &Catalog, journey: JourneyId) -> JourneyS
     let versions = catalog
         .versions_of(journey)
         .map(|version| {
-            let counts = tally.counts.versions.get(&version.program.version);
+            let counts = tally.counts.get(version.program.version);
             let active = counts.map_or(0, VersionCounts::active);
             let status = match version.status {
                 VersionStatus::Live => "live",

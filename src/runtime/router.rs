@@ -162,7 +162,7 @@ impl<M: Mailbox> Router<M> {
         room: impl Fn() -> Result<Room, Refusal>,
     ) -> Result<tokio::sync::oneshot::Receiver<Verdict>, Refusal> {
         let count = submission.events.len();
-        let (ticket, receiver) = Ticket::new(count);
+        let (ticket, receiver) = Ticket::of(count, submission.deferral.clone());
         let ticket = Arc::new(ticket);
         if count == 0 {
             drop(ticket);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::runtime::api::{EventStatus, Refusal};
+use crate::runtime::api::{Deferral, EventStatus, Refusal};
 
 /// What one submission came to.
 pub type Verdict = Result<Vec<EventStatus>, Refusal>;
@@ -14,6 +14,8 @@ pub type Verdict = Result<Vec<EventStatus>, Refusal>;
 #[derive(Debug)]
 pub struct Ticket {
     remaining: AtomicUsize,
+    /// Of the stream it belongs to.
+    pub deferral: Deferral,
     state: Mutex<State>,
 }
 
@@ -24,12 +26,17 @@ struct State {
 }
 
 impl Ticket {
-    /// A ticket for `count` events, all accepted unless said otherwise.
+    /// A ticket for `count` events of no stream, all accepted unless said otherwise.
     pub fn new(count: usize) -> (Self, oneshot::Receiver<Verdict>) {
+        Self::of(count, Deferral::default())
+    }
+
+    /// A ticket for `count` events of a stream, all accepted unless said otherwise.
+    pub fn of(count: usize, deferral: Deferral) -> (Self, oneshot::Receiver<Verdict>) {
         let (sender, receiver) = oneshot::channel();
         let statuses = vec![EventStatus::Accepted; count];
         let state = Mutex::new(State { statuses, waiter: Some(sender) });
-        (Self { remaining: AtomicUsize::new(count), state }, receiver)
+        (Self { remaining: AtomicUsize::new(count), deferral, state }, receiver)
     }
 
     /// Notes a fate other than accepted.

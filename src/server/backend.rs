@@ -26,7 +26,7 @@ use crate::runtime::engine::{ClockMode, Engine};
 use crate::runtime::keeper::KeeperConfig;
 use crate::server::StartError;
 use crate::store::directory::{CreatedBy, DataDirectory, DirectoryOptions};
-use crate::store::journal::JournalConfig;
+use crate::store::journal::{JournalConfig, SyncMode};
 use crate::store::timers::{SledTimers, TimerIndexConfig};
 
 /// What the `log` channel writes, inside the data directory.
@@ -49,6 +49,17 @@ pub struct Backend {
 impl Backend {
     /// Opens or makes the data directory and starts everything on it. `runtime` runs the channels. Blocks.
     pub fn open(config: &Config, command: CreatedBy, runtime: &Handle) -> Result<Self, StartError> {
+        Self::open_with(config, command, runtime, SyncMode::Always)
+    }
+
+    /// The same with a journal that may not sync: for measurements of what syncing costs. No setting leads here, so no
+    /// server that someone relies on can be started so.
+    pub fn open_with(
+        config: &Config,
+        command: CreatedBy,
+        runtime: &Handle,
+        sync: SyncMode,
+    ) -> Result<Self, StartError> {
         let path = config.engine.data.clone();
         let options =
             DirectoryOptions { partition_count: config.engine.partitions, command, ..DirectoryOptions::default() };
@@ -74,7 +85,7 @@ impl Backend {
             projection: Arc::clone(&history) as _,
             history,
         };
-        let engine = Engine::start(&engine_config(config, &directory), parts)?;
+        let engine = Engine::start(&engine_config(config, &directory, sync), parts)?;
         reports.connect(Arc::new(engine.clone()));
         Ok(Self { engine, dispatcher, archive, reports, _directory: directory })
     }
@@ -101,6 +112,7 @@ impl Backend {
     pub async fn stop(&self, patience: Duration) -> Ended {
         let ends_at = Instant::now() + patience;
         let left = || ends_at.saturating_duration_since(Instant::now());
+        self.engine.close();
         if tokio::time::timeout(left().mul_f32(SHARDS_SHARE), self.engine.drain()).await.is_err() {
             tracing::warn!("shards did not finish in time");
         }
@@ -112,7 +124,7 @@ impl Backend {
 }
 
 /// What the engine is told, from the settings and from what the directory is.
-fn engine_config(config: &Config, directory: &DataDirectory) -> EngineConfig {
+fn engine_config(config: &Config, directory: &DataDirectory, sync: SyncMode) -> EngineConfig {
     let header = directory.header();
     if header.partition_count != config.engine.partitions {
         let (has, asked) = (header.partition_count, config.engine.partitions);
@@ -139,6 +151,7 @@ fn engine_config(config: &Config, directory: &DataDirectory) -> EngineConfig {
             segment_bytes: config.journal.segment_bytes.0,
             tail_bytes_max,
             lanes: header.lanes,
+            sync,
             ..JournalConfig::default()
         },
         // Half of where ingest would have to wait: snapshots get the other half as a head start.

@@ -106,6 +106,11 @@ impl Simulation {
         let had_input = input.is_some();
         if let Some(input) = input {
             machine.shards[index].take(input);
+            // Mostly its mailbox holds more, which it takes in before its turn.
+            if self.dice.chance(30) {
+                let more = 1 + self.dice.index(5);
+                (0..more).map_while(|_| machine.posts[index].pop()).for_each(|input| machine.shards[index].take(input));
+            }
         }
         machine.shards[index].turn(now);
         if let Some(what) = what {

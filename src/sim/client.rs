@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::domain::event::Event;
 use crate::domain::ids::{Millis, PartitionId, ProfileKey, SandboxId, stable_hash};
 use crate::domain::value::{Map, Value};
-use crate::runtime::api::{EventStatus, Origin, Patience, ProducerId, Refusal, Submission};
+use crate::runtime::api::{Deferral, EventStatus, Origin, Patience, ProducerId, Refusal, Submission};
 use crate::runtime::router::{Room, Router};
 use crate::runtime::shard::input::ShardInput;
 use crate::runtime::ticket::Verdict;
@@ -371,7 +371,7 @@ impl Client {
         let engine_times = if stamped { sent.iter().map(|s| s.engine_time).collect() } else { Vec::new() };
         let events = sent.iter().map(|s| s.event.clone()).collect();
         let patience = Patience::UpTo(std::time::Duration::ZERO);
-        let submission = Submission { events, origin, engine_times, patience };
+        let submission = Submission { events, origin, engine_times, patience, deferral: Deferral::default() };
         let Some(verdict) = submit_now(&machine.router, submission, machine) else {
             self.refused_count += 1;
             return None;

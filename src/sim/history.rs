@@ -53,8 +53,8 @@ pub struct Book {
     pub catalog: CatalogVersion,
     /// Order of the last event of each profile in this life of the process.
     pub last_order: HashMap<ProfileKey, u64>,
-    /// The last sequence of each producer, with its epoch.
-    pub sequences: HashMap<u64, (u32, u64)>,
+    /// The last sequence of each producer, with its epoch, and when it came.
+    pub sequences: HashMap<u64, (u32, u64, Millis)>,
 }
 
 /// Everything durable.
@@ -74,6 +74,8 @@ pub struct History {
     pub record_count: u64,
     /// Steps so far.
     pub step_count: u64,
+    /// Events of streams applied again because their producer had been forgotten.
+    pub forgotten_count: u64,
     /// No engine time may be beyond this.
     pub time_max: Millis,
     /// Which clock decides.
@@ -111,6 +113,7 @@ impl History {
             offered: HashSet::new(),
             record_count: 0,
             step_count: 0,
+            forgotten_count: 0,
             time_max: Millis::MIN,
             firing,
             fired_count: 0,
@@ -284,7 +287,7 @@ impl Seen {
             pseq: partition.pseq.0,
             events: partition.events,
             times: (partition.engine_time, partition.epoch.0),
-            counts: format!("{:?}", partition.counts.versions),
+            counts: format!("{:?}", partition.counts.iter().collect::<Vec<_>>()),
             dedup: format!("{:?}", partition.dedup.known(partition.engine_time.max(now))),
             outbox: partition.outbox.rows().map(|row| format!("{row:?}")).collect(),
             profiles: profiles.collect(),

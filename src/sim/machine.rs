@@ -27,11 +27,14 @@ use crate::sim::wires::{Post, Queues, SimPorts};
 use crate::store::disk::Disk;
 use crate::store::journal::{Block, Journal, JournalConfig, Lane};
 use crate::store::memory::MemoryDisk;
+use crate::store::reserve::Reserve;
 use crate::store::snapshot_store::SnapshotStore;
 use crate::wire::record;
 
 /// Identity of the simulated data directory.
 const DIRECTORY_ID: u128 = 0x5051;
+/// Space set aside for snapshots on a full disk.
+const RESERVE_BYTES: u64 = 64 << 10;
 /// The key of its profiles.
 pub const HASH_KEY: HashKey = HashKey::FIXED;
 
@@ -105,6 +108,7 @@ impl Machine {
     ) -> Result<Self, StartError> {
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
         let mut timers: Box<dyn crate::store::timers::TimerIndex> = Box::new(index.clone());
+        let reserved = Arc::clone(&disk);
         let snapshots = Arc::new(SnapshotStore::open(Arc::clone(&disk))?);
         let (journal, tail) = Journal::open(disk, DIRECTORY_ID, config.journal.clone(), record::spans)?;
         let tail = TailIndex::build(&tail, &mut each)?;
@@ -126,6 +130,7 @@ impl Machine {
             router: Arc::clone(&router) as Arc<dyn Owners>,
             journal: journal.clone(),
             snapshots: Arc::clone(&snapshots),
+            reserve: Reserve::new(reserved, RESERVE_BYTES),
             timers,
             projection: Arc::new(NoProjection),
             failure: failure.clone(),

@@ -210,7 +210,7 @@ impl Simulation {
 
     fn is_at_rest(&self) -> bool {
         let Some(machine) = &self.machine else { return false };
-        let shards = machine.shards.iter().all(|s| s.is_quiet() && !s.has_due() && !s.has_captures());
+        let shards = machine.shards.iter().all(|s| s.is_quiet() && !s.wants_another_turn() && !s.has_captures());
         let queues = machine.queues.lock();
         shards
             && machine.posts.iter().all(crate::sim::wires::Post::is_empty)
@@ -232,7 +232,7 @@ impl Simulation {
              change {:?}, tail {} of {}, wait {}, full {}",
             machine.posts.iter().map(crate::sim::wires::Post::len).collect::<Vec<_>>(),
             machine.shards.iter().map(crate::runtime::shard::Shard::is_quiet).collect::<Vec<_>>(),
-            machine.shards.iter().map(crate::runtime::shard::Shard::has_due).collect::<Vec<_>>(),
+            machine.shards.iter().map(crate::runtime::shard::Shard::wants_another_turn).collect::<Vec<_>>(),
             queues.blocks.len(),
             queues.keeper.len(),
             machine.unopened.len(),

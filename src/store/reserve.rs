@@ -18,7 +18,7 @@ pub struct Reserve {
 }
 
 impl Reserve {
-    /// The reserve of this size (bytes); nothing is taken yet.
+    /// The reserve of this size (bytes, 0 = none); nothing is taken yet.
     pub fn new(disk: Arc<dyn Disk>, bytes: u64) -> Self {
         Self { disk, bytes }
     }
@@ -38,7 +38,7 @@ impl Reserve {
     /// # Errors
     /// [`StoreError::DiskFull`] while there is less than twice the reserve: ingest must get some of what was freed.
     pub fn hold(&self) -> Result<(), StoreError> {
-        if self.is_held()? {
+        if self.bytes == 0 || self.is_held()? {
             return Ok(());
         }
         let full = || StoreError::DiskFull { path: PATH.to_owned() };

@@ -20,7 +20,7 @@ pub enum Code {
     TooLarge = 5,
     /// Over the event rate: try again later.
     Throttled = 6,
-    /// Mailboxes, or the table of ids, are full: try again later.
+    /// Mailboxes, or a table of ids or producers, are full: try again later.
     Overloaded = 7,
     /// The disk is full: service resumes by itself.
     DiskFull = 8,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! component = tag u8 · body length varint · body
-//!   1 header    identity text · entries varint · chain u64 · n varint · n × (journey varint, entered-at i64)
+//!   1 header    identity text · entries varint · n varint · n × (journey varint, entered-at i64)
 //!   2 position  ordinal varint · version varint · journey varint · node u16 · generation u32 · sends varint ·
 //!               entered-at i64 · due i64 · due kind u8
 //!   3 gone      ordinal varint                       the instance ended: its position and context go
@@ -10,6 +10,7 @@
 //!               n varint · n × (node u16, visits u16) · event map · 0 | 1 + last map
 //!   5 field     name text · value MessagePack        a top-level field of the document
 //!   6 no field  name text                            deleted
+//!   7 chain     chain u64                            the chain of decisions so far
 //! ```
 //! INVARIANT: installing a component twice leaves what installing it once leaves.
 
@@ -28,11 +29,15 @@ const GONE: u8 = 3;
 const CONTEXT: u8 = 4;
 const FIELD: u8 = 5;
 const NO_FIELD: u8 = 6;
+const CHAIN: u8 = 7;
 
 /// Appends what `profile.changes` names.
 pub fn put_changes(out: &mut Vec<u8>, profile: &Profile, changes: &Changes) {
     if changes.header {
         put_header(out, profile);
+    }
+    if changes.chain {
+        put_chain(out, profile.chain);
     }
     for ordinal in &changes.instances {
         match profile.instances.iter().find(|i| i.ordinal == *ordinal) {
@@ -56,6 +61,7 @@ pub fn put_changes(out: &mut Vec<u8>, profile: &Profile, changes: &Changes) {
 /// Appends all of `profile`.
 pub fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
     put_header(out, profile);
+    put_chain(out, profile.chain);
     for instance in &profile.instances {
         put_position(out, instance);
         put_context(out, instance);
@@ -65,7 +71,7 @@ pub fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
     }
 }
 
-/// Appends the cold part of `profile`: all but the positions.
+/// Appends the cold part of `profile`: all but the chain and the positions.
 pub fn put_cold(out: &mut Vec<u8>, profile: &Profile) {
     put_header(out, profile);
     for instance in &profile.instances {
@@ -74,6 +80,13 @@ pub fn put_cold(out: &mut Vec<u8>, profile: &Profile) {
     for (name, value) in &profile.document.0 {
         put_field(out, name, value);
     }
+}
+
+/// Appends the chain of decisions.
+pub fn put_chain(out: &mut Vec<u8>, chain: u64) {
+    let mut component = [CHAIN, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+    component[2..].copy_from_slice(&chain.to_le_bytes());
+    out.extend_from_slice(&component);
 }
 
 /// Appends the position of one instance.
@@ -114,7 +127,6 @@ fn put_header(out: &mut Vec<u8>, profile: &Profile) {
     put_component(out, HEADER, |body| {
         put_text(body, &profile.identity);
         put_varint(body, u64::from(profile.entries));
-        body.extend_from_slice(&profile.chain.to_le_bytes());
         put_varint(body, profile.last_entries.len() as u64);
         for (journey, at) in &profile.last_entries {
             put_varint(body, u64::from(journey.0));
@@ -186,6 +198,7 @@ fn install_next(profile: &mut Profile, cursor: &mut Cursor<'_>) -> Result<(), Wi
         NO_FIELD => {
             profile.document.remove(body.text("field name")?);
         }
+        CHAIN => profile.chain = body.u64("chain")?,
         other => return Err(WireError::invalid("component", format!("tag {other}"))),
     }
     if body.is_empty() {
@@ -198,7 +211,6 @@ fn install_next(profile: &mut Profile, cursor: &mut Cursor<'_>) -> Result<(), Wi
 fn install_header(profile: &mut Profile, body: &mut Cursor<'_>) -> Result<(), WireError> {
     profile.identity = SmolStr::new(body.text("identity")?);
     profile.entries = body.varint_u32("entries")?;
-    profile.chain = body.u64("chain")?;
     profile.last_entries.clear();
     for _ in 0..body.varint("last entries")? {
         let journey = JourneyId(body.varint_u32("journey")?);
@@ -279,6 +291,18 @@ pub fn blank_profile(key: ProfileKey) -> Profile {
     let mut profile = Profile::new(key, SmolStr::default());
     profile.changes = Changes::default();
     profile
+}
+
+/// Makes `profile` blank again, keeping its memory.
+pub fn blank(profile: &mut Profile, key: ProfileKey) {
+    profile.key = key;
+    profile.identity = SmolStr::default();
+    profile.document.0.clear();
+    profile.instances.clear();
+    profile.last_entries.clear();
+    profile.entries = 0;
+    profile.chain = 0;
+    profile.changes.clear();
 }
 
 /// Appends bytes behind their length: a whole profile inside a page or record.

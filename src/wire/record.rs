@@ -133,31 +133,7 @@ pub fn put_profile_record(out: &mut Vec<u8>, draft: &Draft<'_>) {
             out.extend_from_slice(&expires.0.to_le_bytes());
         }
     }
-    match draft.event {
-        None => out.push(0),
-        Some(event) => {
-            out.push(1);
-            put_text(out, event.id);
-            put_text(out, event.kind);
-            match event.time {
-                None => out.push(0),
-                Some(time) => {
-                    out.push(1);
-                    out.extend_from_slice(&time.0.to_le_bytes());
-                }
-            }
-            put_bytes(out, event.properties);
-        }
-    }
-    put_varint(out, draft.steps.len() as u64);
-    for step in draft.steps {
-        put_step(out, step);
-    }
-    put_varint(out, draft.notes.len() as u64);
-    for (index, text) in draft.notes {
-        put_varint(out, *index as u64);
-        put_text(out, text);
-    }
+    put_happened(out, draft.event, draft.steps, draft.notes.iter().map(|(index, text)| (*index, text.as_str())));
     put_varint(out, draft.outbox.len() as u64);
     for change in draft.outbox {
         put_change(out, change);
@@ -336,20 +312,7 @@ impl<'a> ProfileRecord<'a> {
             2 => Some(Mark::Id { hash: cursor.u128("id hash")?, expires: Millis(cursor.i64("expires")?) }),
             other => return Err(WireError::invalid("mark", other)),
         };
-        let event = match cursor.u8("event")? {
-            0 => None,
-            1 => Some(read_event(&mut cursor)?),
-            other => return Err(WireError::invalid("event", other)),
-        };
-        let mut steps = Vec::new();
-        for _ in 0..cursor.varint("steps")? {
-            steps.push(read_step(&mut cursor)?);
-        }
-        let mut notes = Vec::new();
-        for _ in 0..cursor.varint("notes")? {
-            let index = cursor.varint_u32("note")? as usize;
-            notes.push((index, SmolStr::new(cursor.text("note")?)));
-        }
+        let Happened { event, steps, notes } = Happened::read(&mut cursor)?;
         let mut outbox = Vec::new();
         for _ in 0..cursor.varint("outbox changes")? {
             outbox.push(read_change(&mut cursor)?);
@@ -358,13 +321,126 @@ impl<'a> ProfileRecord<'a> {
     }
 }
 
+/// What history shows of a record: the same bytes in the journal and in the archive.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Happened<'a> {
+    /// The event, if one caused it.
+    pub event: Option<EventView<'a>>,
+    /// Steps taken.
+    pub steps: Vec<Step>,
+    /// Notes to steps: index, and text for people.
+    pub notes: Vec<(usize, SmolStr)>,
+}
+
+/// Appends what history shows of a record.
+pub fn put_happened<'t>(
+    out: &mut Vec<u8>,
+    event: Option<EventView<'_>>,
+    steps: &[Step],
+    notes: impl ExactSizeIterator<Item = (usize, &'t str)>,
+) {
+    match event {
+        None => out.push(0),
+        Some(event) => {
+            out.push(1);
+            put_text(out, event.id);
+            put_text(out, event.kind);
+            match event.time {
+                None => out.push(0),
+                Some(time) => {
+                    out.push(1);
+                    out.extend_from_slice(&time.0.to_le_bytes());
+                }
+            }
+            put_bytes(out, event.properties);
+        }
+    }
+    put_varint(out, steps.len() as u64);
+    for step in steps {
+        put_step(out, step);
+    }
+    put_varint(out, notes.len() as u64);
+    for (index, text) in notes {
+        put_varint(out, index as u64);
+        put_text(out, text);
+    }
+}
+
+impl<'a> Happened<'a> {
+    /// Reads what [`put_happened`] wrote.
+    pub fn read(cursor: &mut Cursor<'a>) -> Result<Self, WireError> {
+        let event = match cursor.u8("event")? {
+            0 => None,
+            1 => Some(read_event(cursor)?),
+            other => return Err(WireError::invalid("event", other)),
+        };
+        let mut steps = Vec::new();
+        for _ in 0..cursor.varint("steps")? {
+            steps.push(read_step(cursor)?);
+        }
+        let mut notes = Vec::new();
+        for _ in 0..cursor.varint("notes")? {
+            let index = cursor.varint_u32("note")? as usize;
+            notes.push((index, SmolStr::new(cursor.text("note")?)));
+        }
+        Ok(Self { event, steps, notes })
+    }
+}
+
+/// The bytes of a profile record's payload that [`put_happened`] wrote, looked through only as far as it takes to find
+/// their end.
+pub fn happened_in(payload: &[u8]) -> Result<&[u8], WireError> {
+    let mut cursor = Cursor::new(payload);
+    match cursor.u8("mark")? {
+        0 => {}
+        1 => drop(cursor.take(8 + 4 + 8, "producer")?),
+        2 => drop(cursor.take(16 + 8, "id hash")?),
+        other => return Err(WireError::invalid("mark", other)),
+    }
+    let from = cursor.rest();
+    match cursor.u8("event")? {
+        0 => {}
+        1 => skip_event(&mut cursor)?,
+        other => return Err(WireError::invalid("event", other)),
+    }
+    for _ in 0..cursor.varint("steps")? {
+        skip_step(&mut cursor)?;
+    }
+    for _ in 0..cursor.varint("notes")? {
+        cursor.varint("note")?;
+        cursor.bytes("note")?;
+    }
+    Ok(&from[..from.len() - cursor.rest().len()])
+}
+
+fn skip_event(cursor: &mut Cursor<'_>) -> Result<(), WireError> {
+    cursor.bytes("event id")?;
+    cursor.bytes("event type")?;
+    match cursor.u8("event time")? {
+        0 => {}
+        _ => drop(cursor.take(8, "event time")?),
+    }
+    cursor.bytes("properties")?;
+    Ok(())
+}
+
+fn skip_step(cursor: &mut Cursor<'_>) -> Result<(), WireError> {
+    cursor.varint("step version")?;
+    cursor.take(2, "step node")?;
+    cursor.varint("step ordinal")?;
+    let code = cursor.u8("step code")?;
+    cursor.take(if code == StepKind::ARRIVED { 2 + 8 } else { 2 }, "step detail")?;
+    Ok(())
+}
+
 fn read_event<'a>(cursor: &mut Cursor<'a>) -> Result<EventView<'a>, WireError> {
     Ok(EventView {
         id: cursor.text("event id")?,
         kind: cursor.text("event type")?,
         time: match cursor.u8("event time")? {
             0 => None,
-            _ => Some(Millis(cursor.i64("event time")?)),
+            1 => Some(Millis(cursor.i64("event time")?)),
+            other => return Err(WireError::invalid("event time", other)),
         },
         properties: cursor.bytes("properties")?,
     })

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sojourn::domain::event::Event;
 use sojourn::domain::ids::Millis;
-use sojourn::runtime::api::{EventStatus, Origin, Patience, Submission};
+use sojourn::runtime::api::{Deferral, EventStatus, Origin, Patience, Submission};
 use sojourn::runtime::engine::Engine;
 use sojourn::runtime::engine::start::EngineConfig;
 use sojourn::runtime::keeper::KeeperConfig;
@@ -39,7 +39,13 @@ fn entry(n: usize) -> Event {
 async fn try_submit(engine: &Engine, from: usize, to: usize) -> Option<Vec<EventStatus>> {
     let events: Vec<Event> = (from..to).map(entry).collect();
     let engine_times = events.iter().map(|e| e.time.unwrap_or(Millis::MIN)).collect();
-    let submission = Submission { events, origin: Origin::Unsequenced, engine_times, patience: Patience::Unbounded };
+    let submission = Submission {
+        events,
+        origin: Origin::Unsequenced,
+        engine_times,
+        patience: Patience::Unbounded,
+        deferral: Deferral::default(),
+    };
     engine.submit(submission).await.ok()?.await.ok()
 }
 

@@ -10,7 +10,8 @@ use sojourn::domain::event::Event;
 use sojourn::domain::ids::{HashKey, Millis};
 use sojourn::domain::value::{Map, Value};
 use sojourn::runtime::admission::Rate;
-use sojourn::runtime::api::{EventStatus, Origin, Patience, Submission};
+use sojourn::runtime::api::{Deferral, EventStatus, Origin, Patience, Submission};
+use sojourn::runtime::clock::Clock;
 use sojourn::runtime::delivery::{DeliverySink, Job, ReportSink};
 use sojourn::runtime::engine::start::{EngineConfig, EngineParts};
 use sojourn::runtime::engine::{ClockMode, Engine};
@@ -18,7 +19,7 @@ use sojourn::runtime::keeper::KeeperConfig;
 use sojourn::runtime::projection::{NoProjection, Projection};
 use sojourn::store::disk::Disk;
 use sojourn::store::journal::JournalConfig;
-use sojourn::store::timers::MemoryTimers;
+use sojourn::store::timers::{MemoryTimers, TimerIndex};
 use sojourn::wire::value::put_map;
 
 /// Accepts every message and reports it sent.
@@ -28,10 +29,15 @@ pub struct Sink {
     pub sent: Mutex<Vec<String>>,
     /// Keeps what it is offered and reports nothing.
     pub silent: AtomicBool,
+    /// Has no room.
+    pub full: AtomicBool,
 }
 
 impl DeliverySink for Sink {
     fn offer(&self, job: Job) -> Result<(), Job> {
+        if self.full.load(Ordering::Acquire) {
+            return Err(job);
+        }
         self.sent.lock().push(job.row.id.to_string());
         if !self.silent.load(Ordering::Acquire)
             && let Some(engine) = self.engine.get()
@@ -68,17 +74,33 @@ pub fn start(config: &EngineConfig, disk: Arc<dyn Disk>) -> (Engine, Arc<Sink>) 
 }
 
 pub fn start_with(config: &EngineConfig, disk: Arc<dyn Disk>, projection: Arc<dyn Projection>) -> (Engine, Arc<Sink>) {
-    let sink = Arc::new(Sink::default());
-    let parts = EngineParts {
-        disk,
-        timers: Box::new(MemoryTimers::default()),
-        sink: sink.clone(),
-        projection,
-        history: Arc::new(NoProjection),
-    };
+    let (sink, parts) = parts(disk, projection, Box::new(MemoryTimers::default()));
     let engine = Engine::start(config, parts).expect("starts");
     let _ = sink.engine.set(engine.clone());
     (engine, sink)
+}
+
+/// On a clock and with a timer index of the test's.
+pub fn start_on(
+    clock: Arc<dyn Clock>,
+    config: &EngineConfig,
+    disk: Arc<dyn Disk>,
+    timers: Box<dyn TimerIndex>,
+) -> (Engine, Arc<Sink>) {
+    let (sink, parts) = parts(disk, Arc::new(NoProjection), timers);
+    let engine = Engine::start_on(clock, config, parts).expect("starts");
+    let _ = sink.engine.set(engine.clone());
+    (engine, sink)
+}
+
+fn parts(
+    disk: Arc<dyn Disk>,
+    projection: Arc<dyn Projection>,
+    timers: Box<dyn TimerIndex>,
+) -> (Arc<Sink>, EngineParts) {
+    let sink = Arc::new(Sink::default());
+    let parts = EngineParts { disk, timers, sink: sink.clone(), projection, history: Arc::new(NoProjection) };
+    (sink, parts)
 }
 
 pub fn event(id: &str, kind: &str, profile: &str, time: &str, properties: &[(&str, Value)]) -> Event {
@@ -103,6 +125,12 @@ pub async fn submit(engine: &Engine, events: Vec<Event>) -> Vec<EventStatus> {
             latest
         })
         .collect();
-    let submission = Submission { events, origin: Origin::Unsequenced, engine_times, patience: Patience::Unbounded };
+    let submission = Submission {
+        events,
+        origin: Origin::Unsequenced,
+        engine_times,
+        patience: Patience::Unbounded,
+        deferral: Deferral::default(),
+    };
     engine.submit(submission).await.expect("taken").await.expect("durable")
 }

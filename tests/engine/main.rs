@@ -4,5 +4,8 @@ mod crashes;
 mod feeds;
 mod harness;
 mod journeys;
+mod log;
+mod outbox;
 mod space;
+mod timers;
 mod traffic;

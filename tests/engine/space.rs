@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sojourn::domain::ids::{Millis, PartitionId, Pseq};
-use sojourn::runtime::api::{EventStatus, Origin, Patience, Refusal, Submission};
+use sojourn::report::archive::{Archive, ArchiveConfig};
+use sojourn::report::history::ArchivedHistory;
+use sojourn::runtime::api::{Deferral, EventStatus, Origin, Patience, Refusal, Submission};
 use sojourn::runtime::engine::start::EngineConfig;
+use sojourn::runtime::engine::stop::Ended;
 use sojourn::runtime::keeper::KeeperConfig;
 use sojourn::runtime::projection::Projection;
 use sojourn::store::journal::JournalConfig;
@@ -41,6 +44,7 @@ async fn a_full_disk_refuses_and_service_resumes_by_itself() {
             origin: Origin::Unsequenced,
             engine_times: vec![Millis::MIN],
             patience: Patience::UpTo(Duration::ZERO),
+            deferral: Deferral::default(),
         };
         match engine.submit(submission).await {
             Ok(receipt) => receipts.push(receipt),
@@ -131,6 +135,7 @@ async fn ingest_waits_for_a_projection_that_does_not_pass() {
             origin: Origin::Unsequenced,
             engine_times: vec![Millis::MIN],
             patience: Patience::UpTo(Duration::ZERO),
+            deferral: Deferral::default(),
         };
         match engine.submit(submission).await {
             Ok(receipt) => drop(receipt.await.expect("durable")),
@@ -143,4 +148,56 @@ async fn ingest_waits_for_a_projection_that_does_not_pass() {
     projection.is_stuck.store(false, Ordering::Release);
     assert_eq!(submit(&engine, vec![update(taken)]).await, [EventStatus::Accepted]);
     engine.stop(LONG).await;
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_an_archive_that_cannot_write_and_history_is_complete_after_the_next_start() {
+    let directory = tempfile::TempDir::new().expect("temporary directory");
+    let path = directory.path().join("archive");
+    let open = || {
+        let config = ArchiveConfig { flush_bytes: 1, ..ArchiveConfig::new(path.clone()) };
+        Arc::new(Archive::open(config).expect("opens"))
+    };
+    let disk = MemoryDisk::new();
+    let config = EngineConfig { partitions: 1, ..busy(1) };
+    let archive = open();
+    let (engine, _) = start_with(&config, Arc::new(disk.clone()), Arc::new(ArchivedHistory::new(Arc::clone(&archive))));
+    submit(&engine, vec![update(0)]).await;
+    // From here on it can write nothing, and after a few blocks it holds the journal's thread.
+    std::fs::remove_dir_all(&path).expect("removes");
+    let mut receipts = Vec::new();
+    for n in 1..20 {
+        let submission = Submission {
+            events: vec![update(n)],
+            origin: Origin::Unsequenced,
+            engine_times: vec![Millis::MIN],
+            patience: Patience::Unbounded,
+            deferral: Deferral::default(),
+        };
+        receipts.push(engine.submit(submission).await.expect("taken"));
+    }
+    while archive.stats().fault.is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(engine.stop(LONG).await, Ended::Clean);
+    for receipt in receipts {
+        assert_eq!(receipt.await.expect("durable"), [EventStatus::Accepted]);
+    }
+    drop(archive);
+
+    let archive = open();
+    let (engine, _) = start_with(&config, Arc::new(disk), Arc::new(ArchivedHistory::new(Arc::clone(&archive))));
+    engine.report(None).await.expect("reports");
+    archive.flush().expect("flushes");
+    let of_all = (0..20).map(|n| archive.timeline(PartitionId(0), key(n), 100, None));
+    let ids: std::collections::BTreeSet<String> =
+        of_all.flatten().filter_map(|entry| Some(entry.event?.id.to_string())).collect();
+    // The first may have been in the directory that is gone.
+    assert!((1..20).all(|n| ids.contains(&n.to_string())), "{ids:?}");
+    assert_eq!(archive.stats().damage_count, 0);
+    engine.stop(LONG).await;
+}
+
+fn key(n: usize) -> sojourn::domain::ids::ProfileKey {
+    sojourn::domain::ids::HashKey::FIXED.profile_key(sojourn::domain::ids::SandboxId::DEFAULT, "crm", &n.to_string())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sojourn::domain::ids::Millis;
 use sojourn::domain::value::Value;
-use sojourn::runtime::api::{EventStatus, Origin, Patience, ProducerId, Submission};
+use sojourn::runtime::api::{Deferral, EventStatus, Origin, Patience, ProducerId, Submission};
 use sojourn::runtime::engine::Engine;
 use sojourn::store::memory::MemoryDisk;
 
@@ -37,6 +37,7 @@ async fn stream(engine: Engine, producer: u64, stop: Arc<AtomicBool>) -> i64 {
             events,
             origin: Origin::Stream { producer: ProducerId(producer), epoch: 1, first_sequence },
             patience: Patience::Unbounded,
+            deferral: Deferral::default(),
         };
         let statuses = engine.submit(submission).await.expect("taken").await.expect("durable");
         assert!(statuses.iter().all(|status| *status == EventStatus::Accepted), "{statuses:?}");

@@ -1,7 +1,7 @@
 //! A chunk: consecutive entries of one partition, and the filter that tells which profiles are in it.
 
 use crate::domain::ids::{Millis, PartitionId, ProfileKey, Pseq};
-use crate::report::archive::entry::{Entry, next_raw, put_entry};
+use crate::report::archive::entry::{Entry, Told, next_raw, put_entry};
 use crate::wire::cursor::{Cursor, WireError};
 
 /// A chunk is full at this size, uncompressed: small enough to be read for one profile, large enough to compress.
@@ -30,7 +30,7 @@ pub(super) struct Extent {
 
 impl Chunk {
     /// A chunk with one entry.
-    pub(super) fn new(entry: &Entry, scratch: &mut Vec<u8>) -> Self {
+    pub(super) fn new(entry: &Told<'_>, scratch: &mut Vec<u8>) -> Self {
         let extent = Extent {
             partition: entry.partition,
             entry_count: 0,
@@ -54,7 +54,7 @@ impl Chunk {
     }
 
     /// Appends an entry that comes after those in it.
-    pub(super) fn push(&mut self, entry: &Entry, scratch: &mut Vec<u8>) {
+    pub(super) fn push(&mut self, entry: &Told<'_>, scratch: &mut Vec<u8>) {
         assert!(entry.partition == self.extent.partition && entry.pseq >= self.extent.last, "entries come in order");
         put_entry(&mut self.bytes, scratch, entry);
         let extent = &mut self.extent;
@@ -127,9 +127,11 @@ mod tests {
             steps: vec![],
             notes: vec![(0, "x".into())],
         };
-        let mut chunk = Chunk::new(&entry(0), &mut scratch);
+        let first = entry(0);
+        let mut chunk = Chunk::new(&first.told(&first.happened()), &mut scratch);
         for n in 1..1_000 {
-            chunk.push(&entry(n), &mut scratch);
+            let entry = entry(n);
+            chunk.push(&entry.told(&entry.happened()), &mut scratch);
         }
         let filter = chunk.filter();
         assert!((0..1_000).all(|n| filter_has(&filter, entry(n).key)));

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! entry = length varint · key u128 · pseq varint · at i64 · event · steps · notes     length counts what follows it
+//! event · steps · notes as in `wire::record` (`put_happened`):
 //! event = 0 | 1 · id text · type text · (0 | 1 · time i64) · properties bytes
 //! steps = n varint · n × step                       step as in `wire::record`
 //! notes = n varint · n × (step index varint · text)
@@ -16,8 +17,8 @@ use smol_str::SmolStr;
 
 use crate::domain::ids::{Millis, PartitionId, ProfileKey, Pseq};
 use crate::domain::step::Step;
-use crate::wire::cursor::{Cursor, WireError, put_bytes, put_text, put_varint};
-use crate::wire::record::{Head, ProfileRecord, Record, RecordKind, put_step, read_step};
+use crate::wire::cursor::{Cursor, WireError, put_varint};
+use crate::wire::record::{EventView, Happened, Record, RecordKind, happened_in};
 
 /// What one record did to one profile.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,65 +52,58 @@ pub struct ArchivedEvent {
     pub properties: Bytes,
 }
 
-impl Entry {
-    /// The entry of a journal record. Records of no profile give an empty one.
-    pub fn from_record(record: &Record<'_>) -> Result<Self, WireError> {
-        let Head { kind, partition, pseq, engine_time, key, .. } = record.head;
-        let mut entry = Self { partition, pseq, at: engine_time, key, event: None, steps: vec![], notes: vec![] };
-        if kind == RecordKind::Profile {
-            let payload = ProfileRecord::read(&record.payload)?;
-            entry.event = payload.event.map(|event| ArchivedEvent {
-                id: SmolStr::new(event.id),
-                kind: SmolStr::new(event.kind),
-                time: event.time,
-                properties: event.properties_owned(),
-            });
-            entry.steps = payload.steps;
-            entry.notes = payload.notes.into_iter().map(|(index, text)| (index as u32, text)).collect();
-        }
-        Ok(entry)
+/// An entry on its way in. What happened stands as it does in its record: taking history in decodes none of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// The profile's partition.
+    pub partition: PartitionId,
+    /// Its place in the partition.
+    pub pseq: Pseq,
+    /// Engine time of the input.
+    pub at: Millis,
+    /// The profile.
+    pub key: ProfileKey,
+    /// Event, steps and notes, as [`put_happened`](crate::wire::record::put_happened) writes them.
+    pub happened: &'a [u8],
+}
+
+/// What nothing at all looks like: no event, no steps, no notes.
+const NOTHING: &[u8] = &[0, 0, 0];
+
+impl<'a> Told<'a> {
+    /// What a journal record tells. Records of no profile tell nothing.
+    pub fn by(record: &'a Record<'_>) -> Result<Self, WireError> {
+        let head = &record.head;
+        let happened = if head.kind == RecordKind::Profile { happened_in(&record.payload)? } else { NOTHING };
+        Ok(Self { partition: head.partition, pseq: head.pseq, at: head.engine_time, key: head.key, happened })
     }
 
     /// Whether there is nothing to show; such an entry only moves the watermark.
     pub fn is_empty(&self) -> bool {
-        self.event.is_none() && self.steps.is_empty() && self.notes.is_empty()
+        self.happened == NOTHING
     }
 }
 
 /// Appends an entry to the bytes of a chunk. `scratch` is reused between calls.
-pub(super) fn put_entry(out: &mut Vec<u8>, scratch: &mut Vec<u8>, entry: &Entry) {
+pub(super) fn put_entry(out: &mut Vec<u8>, scratch: &mut Vec<u8>, told: &Told<'_>) {
     scratch.clear();
-    scratch.extend_from_slice(&entry.key.0.to_le_bytes());
-    put_varint(scratch, entry.pseq.0);
-    scratch.extend_from_slice(&entry.at.0.to_le_bytes());
-    match &entry.event {
-        None => scratch.push(0),
-        Some(event) => put_event(scratch, event),
-    }
-    put_varint(scratch, entry.steps.len() as u64);
-    for step in &entry.steps {
-        put_step(scratch, step);
-    }
-    put_varint(scratch, entry.notes.len() as u64);
-    for (index, text) in &entry.notes {
-        put_varint(scratch, u64::from(*index));
-        put_text(scratch, text);
-    }
-    put_bytes(out, scratch);
+    scratch.extend_from_slice(&told.key.0.to_le_bytes());
+    put_varint(scratch, told.pseq.0);
+    scratch.extend_from_slice(&told.at.0.to_le_bytes());
+    put_varint(out, (scratch.len() + told.happened.len()) as u64);
+    out.extend_from_slice(scratch);
+    out.extend_from_slice(told.happened);
 }
 
-fn put_event(out: &mut Vec<u8>, event: &ArchivedEvent) {
-    out.push(1);
-    put_text(out, &event.id);
-    put_text(out, &event.kind);
-    match event.time {
-        None => out.push(0),
-        Some(time) => {
-            out.push(1);
-            out.extend_from_slice(&time.0.to_le_bytes());
+impl ArchivedEvent {
+    fn of(event: EventView<'_>) -> Self {
+        Self {
+            id: SmolStr::new(event.id),
+            kind: SmolStr::new(event.kind),
+            time: event.time,
+            properties: event.properties_owned(),
         }
     }
-    put_bytes(out, &event.properties);
 }
 
 /// An entry of a chunk that is not decoded yet.
@@ -135,37 +129,47 @@ impl RawEntry<'_> {
         let mut cursor = Cursor::new(self.rest);
         let pseq = Pseq(cursor.varint("pseq")?);
         let at = Millis(cursor.i64("time")?);
-        let event = match cursor.u8("event")? {
-            0 => None,
-            1 => Some(read_event(&mut cursor)?),
-            other => return Err(WireError::invalid("event", other)),
-        };
-        let mut steps = Vec::new();
-        for _ in 0..cursor.varint("steps")? {
-            steps.push(read_step(&mut cursor)?);
-        }
-        let mut notes = Vec::new();
-        for _ in 0..cursor.varint("notes")? {
-            notes.push((cursor.varint_u32("note")?, SmolStr::new(cursor.text("note")?)));
-        }
+        let Happened { event, steps, notes } = Happened::read(&mut cursor)?;
         if !cursor.is_empty() {
             return Err(WireError::invalid("entry", "bytes behind its end"));
         }
-        Ok(Entry { partition, pseq, at, key: self.key, event, steps, notes })
+        let notes = notes.into_iter().map(|(index, text)| (index as u32, text)).collect();
+        Ok(Entry { partition, pseq, at, key: self.key, event: event.map(ArchivedEvent::of), steps, notes })
     }
 }
 
-fn read_event(cursor: &mut Cursor<'_>) -> Result<ArchivedEvent, WireError> {
-    Ok(ArchivedEvent {
-        id: SmolStr::new(cursor.text("event id")?),
-        kind: SmolStr::new(cursor.text("event type")?),
-        time: match cursor.u8("event time")? {
-            0 => None,
-            1 => Some(Millis(cursor.i64("event time")?)),
-            other => return Err(WireError::invalid("event time", other)),
-        },
-        properties: Bytes::copy_from_slice(cursor.bytes("properties")?),
-    })
+#[cfg(test)]
+impl ArchivedEvent {
+    fn view(&self) -> EventView<'_> {
+        EventView { id: &self.id, kind: &self.kind, time: self.time, properties: &self.properties }
+    }
+}
+
+#[cfg(test)]
+impl Entry {
+    /// What happened, as a record has it.
+    pub(super) fn happened(&self) -> Vec<u8> {
+        let notes = self.notes.iter().map(|(index, text)| (*index as usize, text.as_str()));
+        let mut happened = Vec::new();
+        crate::wire::record::put_happened(
+            &mut happened,
+            self.event.as_ref().map(ArchivedEvent::view),
+            &self.steps,
+            notes,
+        );
+        happened
+    }
+
+    /// This entry on its way in.
+    pub(super) fn told<'a>(&self, happened: &'a [u8]) -> Told<'a> {
+        let Self { partition, pseq, at, key, .. } = *self;
+        Told { partition, pseq, at, key, happened }
+    }
+
+    /// Whether there is nothing to show.
+    pub(super) fn is_empty(&self) -> bool {
+        self.told(&self.happened()).is_empty()
+    }
 }
 
 #[cfg(test)]
@@ -175,7 +179,7 @@ mod tests {
     use super::*;
     use crate::domain::ids::{NodeNo, VersionId};
     use crate::domain::step::{Path, StepKind};
-    use crate::wire::record::{Draft, EventView, put_plain_record, put_profile_record, records};
+    use crate::wire::record::{Draft, Head, put_plain_record, put_profile_record, records};
 
     fn sample() -> Entry {
         let step = |kind, due| Step { version: VersionId(300), node: NodeNo(2), ordinal: 1, kind, due };
@@ -211,7 +215,7 @@ mod tests {
         let (mut bytes, mut scratch) = (Vec::new(), Vec::new());
         let entries = [sample(), empty, untimed];
         for entry in &entries {
-            put_entry(&mut bytes, &mut scratch, entry);
+            put_entry(&mut bytes, &mut scratch, &entry.told(&entry.happened()));
         }
         assert_eq!(decode_all(&bytes), Ok(entries.to_vec()));
         assert!(entries[1].is_empty() && !entries[0].is_empty());
@@ -227,7 +231,7 @@ mod tests {
     fn the_format_is_as_drawn() {
         let entry = Entry { steps: vec![], notes: vec![], ..sample() };
         let mut bytes = Vec::new();
-        put_entry(&mut bytes, &mut Vec::new(), &entry);
+        put_entry(&mut bytes, &mut Vec::new(), &entry.told(&entry.happened()));
         let mut expected = vec![53];
         expected.extend_from_slice(&(0xABu128 << 100).to_le_bytes());
         expected.extend_from_slice(&[0xC8, 1, 5, 0, 0, 0, 0, 0, 0, 0, 1, 3]);
@@ -265,10 +269,12 @@ mod tests {
         let mut block = Vec::new();
         put_profile_record(&mut block, &draft);
         put_plain_record(&mut block, &Head { kind: RecordKind::Ownership, pseq: Pseq(201), ..head }, b"");
-        let read: Vec<Entry> =
-            records(&block).map(|r| Entry::from_record(&r.expect("reads").1).expect("converts")).collect();
-        assert_eq!(read[0], entry);
-        assert!(read[1].is_empty() && read[1].pseq == Pseq(201));
+        let read: Vec<_> = records(&block).map(|record| record.expect("reads").1).collect();
+        let told: Vec<Told<'_>> = read.iter().map(|record| Told::by(record).expect("converts")).collect();
+        let mut bytes = Vec::new();
+        put_entry(&mut bytes, &mut Vec::new(), &told[0]);
+        assert_eq!(decode_all(&bytes), Ok(vec![entry]));
+        assert!(told[1].is_empty() && told[1].pseq == Pseq(201));
     }
 
     proptest! {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{SendTimeoutError, Sender};
 use parking_lot::{Condvar, Mutex};
 
 use crate::domain::ids::{PartitionId, Pseq};
-use crate::report::archive::entry::Entry;
+use crate::report::archive::entry::Told;
 use crate::report::archive::file::{self, ArchiveFile};
 use crate::report::archive::state::{ArchiveStats, Sealed, Shared, State};
 use crate::report::archive::writer;
@@ -19,6 +19,8 @@ use crate::report::archive::writer;
 /// Seals that wait for the writer. With the one being written, the one being sent and the open chunks, four times
 /// [`ArchiveConfig::flush_bytes`] bound the memory and the lag.
 const SEALS_WAITING_MAX: usize = 1;
+/// How often a feeder that waits for the writer looks whether it still should.
+const LOOK_UP: Duration = Duration::from_millis(100);
 
 /// Settings of the archive.
 #[derive(Clone, Debug)]
@@ -104,8 +106,11 @@ impl Archive {
     /// passed over; the first feed of a partition after the opening may begin anywhere. A gap later on is a hole in
     /// history: logged, counted as damage, and passed. Entries without anything to show only move the watermark.
     /// Blocks while the writer is behind.
-    pub fn append(&self, entries: &[Entry]) -> Result<(), ArchiveError> {
+    pub fn append(&self, entries: &[Told<'_>]) -> Result<(), ArchiveError> {
         let _feeding = self.shared.feeding.lock();
+        if self.shared.state.lock().is_closed {
+            return Err(ArchiveError::Stopped);
+        }
         let mut scratch = Vec::new();
         let mut rest = entries;
         while !rest.is_empty() {
@@ -123,6 +128,9 @@ impl Archive {
             let mut state = self.shared.state.lock();
             // A write that failed is tried again at once.
             self.shared.changed.notify_all();
+            if state.is_closed {
+                return Err(ArchiveError::Stopped);
+            }
             if let Some(fault) = state.fault.clone().filter(|_| state.sealed.len() > SEALS_WAITING_MAX) {
                 // Another seal would have to wait for the disk, maybe for ever.
                 return Err(ArchiveError::WriteFailed(fault));
@@ -161,13 +169,19 @@ impl Archive {
         let _ = self.send(sealed);
     }
 
+    /// From now on feeders don't wait for a disk that fails, now blocked ones included: what they bring is not taken, and is to
+    /// be fed again after the next opening. A writer that is only slow is waited for all the same.
+    pub fn stop_waiting(&self) {
+        self.shared.state.lock().is_impatient = true;
+    }
+
     /// What it is and how far it is behind.
     pub fn stats(&self) -> ArchiveStats {
         self.shared.state.lock().stats()
     }
 
     /// Takes entries until all are in or a seal is due; how many, and the seal.
-    fn take(&self, entries: &[Entry], scratch: &mut Vec<u8>) -> (usize, Option<Arc<Sealed>>) {
+    fn take(&self, entries: &[Told<'_>], scratch: &mut Vec<u8>) -> (usize, Option<Arc<Sealed>>) {
         let config = &self.shared.config;
         let mut state = self.shared.state.lock();
         for (index, entry) in entries.iter().enumerate() {
@@ -181,14 +195,25 @@ impl Archive {
     }
 
     fn send(&self, sealed: Option<Arc<Sealed>>) -> Result<(), ArchiveError> {
-        let Some(sealed) = sealed else { return Ok(()) };
+        let Some(mut sealed) = sealed else { return Ok(()) };
         let sender = self.seals.as_ref().ok_or(ArchiveError::Stopped)?;
-        sender.send(sealed).map_err(|_| ArchiveError::Stopped)
+        loop {
+            sealed = match sender.send_timeout(sealed, LOOK_UP) {
+                Ok(()) => return Ok(()),
+                Err(SendTimeoutError::Disconnected(_)) => return Err(ArchiveError::Stopped),
+                Err(SendTimeoutError::Timeout(back)) => back,
+            };
+            let mut state = self.shared.state.lock();
+            if state.is_impatient && state.fault.is_some() {
+                state.is_closed = true;
+                return Err(ArchiveError::Stopped);
+            }
+        }
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "pacing is real time, not engine time")]
-fn take_one(state: &mut State, entry: &Entry, scratch: &mut Vec<u8>) {
+fn take_one(state: &mut State, entry: &Told<'_>, scratch: &mut Vec<u8>) {
     let partition = entry.partition;
     let taken = state.taken.get(&partition).copied().unwrap_or_default();
     let is_first_feed = state.fed.insert(partition, ()).is_none();

@@ -15,6 +15,6 @@ mod state;
 mod tests;
 mod writer;
 
-pub use entry::{ArchivedEvent, Entry};
+pub use entry::{ArchivedEvent, Entry, Told};
 pub use feed::{Archive, ArchiveConfig, ArchiveError};
 pub use state::ArchiveStats;

@@ -9,7 +9,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::domain::ids::{Millis, PartitionId, Pseq};
 use crate::report::archive::chunk::Chunk;
-use crate::report::archive::entry::Entry;
+use crate::report::archive::entry::Told;
 use crate::report::archive::feed::ArchiveConfig;
 use crate::report::archive::file::ArchiveFile;
 
@@ -58,6 +58,11 @@ pub(super) struct State {
     pub(super) fault: Option<String>,
     pub(super) damage_count: u64,
     pub(super) is_stopping: bool,
+    /// Feeders wait for no writer that fails.
+    pub(super) is_impatient: bool,
+    /// A feeder gave up with a seal that the writer never got: nothing is taken any more, or its watermarks would cover
+    /// what is missing.
+    pub(super) is_closed: bool,
 }
 
 /// Chunks on their way to a file.
@@ -92,7 +97,7 @@ pub struct ArchiveStats {
 
 impl State {
     /// Puts an entry into its partition's open chunk.
-    pub(super) fn push(&mut self, entry: &Entry, scratch: &mut Vec<u8>) {
+    pub(super) fn push(&mut self, entry: &Told<'_>, scratch: &mut Vec<u8>) {
         let chunks = self.open.entry(entry.partition).or_default();
         let before = chunks.last().map_or(0, |chunk| chunk.bytes.len());
         match chunks.last_mut() {

@@ -56,6 +56,12 @@ fn entries(partition: u16, pseqs: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
     pseqs.map(|pseq| entry(partition, pseq)).collect()
 }
 
+fn feed(archive: &Archive, entries: &[Entry]) -> Result<(), ArchiveError> {
+    let happened: Vec<Vec<u8>> = entries.iter().map(Entry::happened).collect();
+    let told: Vec<Told<'_>> = entries.iter().zip(&happened).map(|(entry, happened)| entry.told(happened)).collect();
+    archive.append(&told)
+}
+
 fn key_of(partition: u16, pseq: u64) -> ProfileKey {
     entry(partition, pseq).key
 }
@@ -87,10 +93,10 @@ fn files(directory: &TempDir) -> Vec<PathBuf> {
 fn timelines_are_newest_first_and_see_what_is_not_flushed() {
     let directory = TempDir::new().expect("temporary directory");
     let archive = open(&directory);
-    archive.append(&entries(1, 1..=10)).expect("takes");
+    feed(&archive, &entries(1, 1..=10)).expect("takes");
     archive.flush().expect("flushes");
-    archive.append(&entries(1, 11..=20)).expect("takes");
-    archive.append(&entries(2, 1..=20)).expect("takes");
+    feed(&archive, &entries(1, 11..=20)).expect("takes");
+    feed(&archive, &entries(2, 1..=20)).expect("takes");
     assert_eq!(timeline(&archive, 1, key_of(1, 4)), expected(1, 4, 1..=20));
     assert_eq!(timeline(&archive, 2, key_of(2, 5)), expected(2, 5, 1..=20));
     assert_eq!(timeline(&archive, 2, key_of(1, 1)), [0; 0]);
@@ -103,14 +109,14 @@ fn timelines_are_newest_first_and_see_what_is_not_flushed() {
 fn the_watermark_advances_when_a_file_is_durable() {
     let directory = TempDir::new().expect("temporary directory");
     let archive = open(&directory);
-    archive.append(&entries(1, 1..=9)).expect("takes");
+    feed(&archive, &entries(1, 1..=9)).expect("takes");
     assert_eq!(archive.passed(PartitionId(1)), Pseq(0));
     assert!(archive.stats().lag_bytes > 0);
     archive.flush().expect("flushes");
     assert_eq!(archive.passed(PartitionId(1)), Pseq(9));
     assert_eq!((archive.stats().lag_bytes, archive.stats().lag_ms, archive.stats().file_count), (0, 0, 1));
     // An entry with nothing to show moves the watermark too, and survives a restart.
-    archive.append(&[entry(1, 10)]).expect("takes");
+    feed(&archive, &[entry(1, 10)]).expect("takes");
     archive.flush().expect("flushes");
     archive.flush().expect("nothing to flush");
     drop(archive);
@@ -123,14 +129,14 @@ fn the_watermark_advances_when_a_file_is_durable() {
 fn it_is_fed_again_from_its_watermark() {
     let directory = TempDir::new().expect("temporary directory");
     let archive = open(&directory);
-    archive.append(&entries(1, 1..=10)).expect("takes");
+    feed(&archive, &entries(1, 1..=10)).expect("takes");
     archive.flush().expect("flushes");
-    archive.append(&entries(1, 11..=20)).expect("takes, and loses them with the crash");
+    feed(&archive, &entries(1, 11..=20)).expect("takes, and loses them with the crash");
     drop(archive);
     let archive = open(&directory);
     assert_eq!(archive.passed(PartitionId(1)), Pseq(10));
     assert_eq!(timeline(&archive, 1, key_of(1, 1)), expected(1, 1, 1..=10));
-    archive.append(&entries(1, 6..=30)).expect("takes");
+    feed(&archive, &entries(1, 6..=30)).expect("takes");
     assert_eq!(timeline(&archive, 1, key_of(1, 1)), expected(1, 1, 1..=30));
     archive.flush().expect("flushes");
     assert_eq!(export(&archive, 0..100).len(), 24);
@@ -140,10 +146,10 @@ fn it_is_fed_again_from_its_watermark() {
 fn a_gap_is_a_counted_hole_and_holds_nothing_up() {
     let directory = TempDir::new().expect("temporary directory");
     let archive = open(&directory);
-    archive.append(&entries(1, 100..=104)).expect("the journal may have forgotten what was before");
+    feed(&archive, &entries(1, 100..=104)).expect("the journal may have forgotten what was before");
     assert_eq!(archive.stats().damage_count, 0);
-    archive.append(&[entry(2, 1), entry(1, 106)]).expect("105 is missing");
-    archive.append(&entries(1, 103..=110)).expect("what is known is passed over");
+    feed(&archive, &[entry(2, 1), entry(1, 106)]).expect("105 is missing");
+    feed(&archive, &entries(1, 103..=110)).expect("what is known is passed over");
     archive.flush().expect("flushes");
     assert_eq!(archive.stats().damage_count, 1);
     assert_eq!(archive.passed(PartitionId(1)), Pseq(110));
@@ -158,7 +164,7 @@ fn many_chunks_and_files_make_one_history() {
     let archive = Archive::open(config).expect("opens");
     for from in (1..20_000).step_by(1_000) {
         for partition in [1, 2] {
-            archive.append(&entries(partition, from..=from + 999)).expect("takes");
+            feed(&archive, &entries(partition, from..=from + 999)).expect("takes");
         }
     }
     for _ in 0..2 {
@@ -201,7 +207,7 @@ fn the_golden_file_is_readable() {
 fn unfinished_files_are_deleted() {
     let directory = TempDir::new().expect("temporary directory");
     let archive = open(&directory);
-    archive.append(&entries(1, 1..=10)).expect("takes");
+    feed(&archive, &entries(1, 1..=10)).expect("takes");
     archive.flush().expect("flushes");
     drop(archive);
     let whole = fs::read(&files(&directory)[0]).expect("readable");
@@ -221,7 +227,7 @@ fn damage_is_reported_and_skipped() {
     let directory = TempDir::new().expect("temporary directory");
     let archive = open(&directory);
     for (partition, pseqs) in [(1, 1..=10), (2, 1..=10), (1, 11..=20)] {
-        archive.append(&entries(partition, pseqs)).expect("takes");
+        feed(&archive, &entries(partition, pseqs)).expect("takes");
         archive.flush().expect("flushes");
     }
     drop(archive);
@@ -246,7 +252,7 @@ fn damage_is_reported_and_skipped() {
         assert!(exported.len() == 16 || exported.len() == 24, "{exported:?}");
         assert!(archive.stats().damage_count > 0);
         // It goes on: what the watermark does not cover is fed again, without repeats.
-        archive.append(&entries(1, archive.passed(PartitionId(1)).0 + 1..=30)).expect("takes");
+        feed(&archive, &entries(1, archive.passed(PartitionId(1)).0 + 1..=30)).expect("takes");
         let after = timeline(&archive, 1, key_of(1, 1));
         assert!(after.is_sorted_by(|a, b| a > b) && after[0] == 28, "{after:?}");
     }
@@ -258,14 +264,14 @@ fn old_files_are_deleted_whole() {
     let at_day = |partition, pseq: u64, day: i64| Entry { at: Millis(day * DAY_MS), ..entry(partition, pseq) };
     let archive = open(&directory);
     for pseq in 1..=4 {
-        archive.append(&[at_day(1, pseq, pseq as i64)]).expect("takes");
+        feed(&archive, &[at_day(1, pseq, pseq as i64)]).expect("takes");
         archive.flush().expect("flushes");
     }
-    archive.append(&[at_day(2, 1, 32)]).expect("takes");
+    feed(&archive, &[at_day(2, 1, 32)]).expect("takes");
     archive.flush().expect("flushes");
     assert_eq!(export(&archive, 0..i64::MAX), [(1, 2), (1, 3), (1, 4), (2, 1)], "day 1 is over 30 days before day 32");
     assert_eq!(files(&directory).len(), 4);
-    archive.append(&[at_day(2, 2, 80)]).expect("takes");
+    feed(&archive, &[at_day(2, 2, 80)]).expect("takes");
     archive.flush().expect("flushes");
     drop(archive);
     let archive = open(&directory);
@@ -277,7 +283,7 @@ fn old_files_are_deleted_whole() {
 fn files_beyond_the_bytes_are_deleted() {
     let directory = TempDir::new().expect("temporary directory");
     let archive = open(&directory);
-    archive.append(&entries(1, 1..=100)).expect("takes");
+    feed(&archive, &entries(1, 1..=100)).expect("takes");
     archive.flush().expect("flushes");
     let one = archive.stats().file_bytes;
     drop(archive);
@@ -286,7 +292,7 @@ fn files_beyond_the_bytes_are_deleted() {
     config.retention_bytes = one * 7 / 2;
     let archive = Archive::open(config).expect("opens");
     for from in (101..=901).step_by(100) {
-        archive.append(&entries(1, from..=from + 99)).expect("takes");
+        feed(&archive, &entries(1, from..=from + 99)).expect("takes");
         archive.flush().expect("flushes");
         assert!(archive.stats().file_bytes <= one * 9 / 2, "one file may come on top until the next");
     }
@@ -301,7 +307,7 @@ fn a_disk_that_fails_loses_nothing() {
     let place = directory.path().join("archive");
     let archive = Archive::open(config(&place)).expect("opens");
     fs::remove_dir_all(&place).expect("removes");
-    archive.append(&entries(1, 1..=10)).expect("takes");
+    feed(&archive, &entries(1, 1..=10)).expect("takes");
     assert!(matches!(archive.flush(), Err(ArchiveError::WriteFailed(_))));
     assert!(archive.stats().fault.is_some() && archive.stats().failure_count > 0);
     assert_eq!(archive.passed(PartitionId(1)), Pseq(0));
@@ -311,7 +317,7 @@ fn a_disk_that_fails_loses_nothing() {
     assert_eq!(archive.stats().fault, None);
     assert_eq!(archive.passed(PartitionId(1)), Pseq(10));
     fs::remove_dir_all(&place).expect("removes");
-    archive.append(&entries(1, 11..=20)).expect("takes");
+    feed(&archive, &entries(1, 11..=20)).expect("takes");
     assert!(archive.flush().is_err());
     drop(archive);
 }
@@ -322,7 +328,7 @@ fn what_is_open_for_long_is_written() {
     let mut config = config(directory.path());
     config.flush_age = Duration::ZERO;
     let archive = Archive::open(config).expect("opens");
-    archive.append(&entries(1, 1..=10)).expect("takes, and seals at once");
+    feed(&archive, &entries(1, 1..=10)).expect("takes, and seals at once");
     archive.flush().expect("flushes");
     assert_eq!(archive.passed(PartitionId(1)), Pseq(10));
 }
@@ -333,7 +339,7 @@ fn the_thread_writes_what_nobody_flushes() {
     let mut config = config(directory.path());
     config.flush_age = Duration::from_millis(1);
     let archive = Archive::open(config).expect("opens");
-    archive.append(&entries(1, 1..=10)).expect("takes");
+    feed(&archive, &entries(1, 1..=10)).expect("takes");
     let mut state = archive.shared.state.lock();
     while state.durable.is_empty() {
         archive.shared.changed.wait(&mut state);
@@ -347,7 +353,7 @@ fn a_flush_that_is_only_begun_ends_by_itself() {
     let directory = TempDir::new().expect("temporary directory");
     let archive = open(&directory);
     archive.begin_flush();
-    archive.append(&entries(1, 1..=10)).expect("takes");
+    feed(&archive, &entries(1, 1..=10)).expect("takes");
     archive.begin_flush();
     let mut state = archive.shared.state.lock();
     while state.durable.is_empty() {
@@ -366,7 +372,7 @@ fn readers_always_see_whole_histories() {
     std::thread::scope(|scope| {
         let feeder = scope.spawn(|| {
             for from in (1..3_000).step_by(10) {
-                archive.append(&entries(1, from..=from + 9)).expect("takes");
+                feed(&archive, &entries(1, from..=from + 9)).expect("takes");
             }
         });
         while !feeder.is_finished() {
@@ -426,7 +432,7 @@ proptest! {
                     let list = &mut model[usize::from(partition)];
                     let next = list.len() as u64 + 1;
                     let fed = entries(partition, next.saturating_sub(again).max(1)..=next + count - 1);
-                    archive.append(&fed).expect("takes");
+                    feed(&archive, &fed).expect("takes");
                     list.extend(entries(partition, next..=next + count - 1));
                 }
                 Operation::Flush => {
@@ -441,7 +447,7 @@ proptest! {
                     // What was not durable is fed again by the journal.
                     for (partition, list) in model.iter().enumerate() {
                         let passed = archive.passed(PartitionId(partition as u16)).0 as usize;
-                        archive.append(&list[passed..]).expect("takes");
+                        feed(&archive, &list[passed..]).expect("takes");
                     }
                 }
                 Operation::Timeline { partition, like, limit, before } => {

@@ -7,7 +7,7 @@ pub mod stop;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -23,7 +23,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::delivery::{Recorded, ReportSink, Stopped};
 use crate::runtime::failure::Failure;
 use crate::runtime::latency::{Latency, LatencySummary};
-use crate::runtime::projection::History;
+use crate::runtime::projection::{History, Projection};
 use crate::runtime::router::{Room, Router};
 use crate::runtime::shard::input::ShardInput;
 use crate::runtime::view::Health;
@@ -60,9 +60,14 @@ struct Core {
     clock: Arc<dyn Clock>,
     mode: ClockMode,
     history: Arc<dyn History>,
+    projection: Arc<dyn Projection>,
     failure: Failure,
     /// From a submission to its acknowledgement.
     ack_latency: Arc<Latency>,
+    /// Rows in all outboxes.
+    outbox_rows: Arc<AtomicIsize>,
+    /// On the events' clock: with more rows than this nothing new is taken in.
+    outbox_rows_max: usize,
     stopping: AtomicBool,
     all_open: watch::Receiver<bool>,
     machinery: Mutex<Option<start::Machinery>>,
@@ -178,7 +183,15 @@ impl Core {
         if self.journal.is_full() && patience != Patience::Unbounded {
             return Err(Refusal::DiskFull);
         }
-        Ok(if self.journal.must_wait() { Room::Later } else { Room::Now })
+        Ok(if self.journal.must_wait() || self.feed_waits() { Room::Later } else { Room::Now })
+    }
+
+    /// On the events' clock instances never park at a full outbox: what is decided must not depend on how fast channels
+    /// are. The feed waits instead, which changes when an event comes and not what it does. Time that passes without
+    /// events waits for nobody, so the bound is passed by what one submission, or one advance, makes due.
+    fn feed_waits(&self) -> bool {
+        let rows = usize::try_from(self.outbox_rows.load(Ordering::Acquire)).unwrap_or(0);
+        self.mode == ClockMode::Events && rows > self.outbox_rows_max
     }
 
     fn engine_now(&self) -> Millis {

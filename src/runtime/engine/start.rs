@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize};
 use std::thread::JoinHandle;
 
 use actix::prelude::{Arbiter, Supervisor, System};
@@ -24,6 +24,7 @@ use crate::runtime::failure::Failure;
 use crate::runtime::handle::ShardHandle;
 use crate::runtime::keeper::{Keeper, KeeperConfig, KeeperMessage, KeeperParts};
 use crate::runtime::opener::{OpenError, Opener, OpenerSource, TailIndex, open_partition, timer_epochs};
+use crate::runtime::partition::Partition;
 use crate::runtime::partition::decide::DecideConfig;
 use crate::runtime::ports::{BufferPool, DurableListener, POOLED_BUFFERS, ThreadPorts};
 use crate::runtime::projection::{History, Projection};
@@ -32,7 +33,8 @@ use crate::runtime::shard::input::{Origin, ShardInput};
 use crate::runtime::shard::{PAGES_PER_TURN, Shard, ShardConfig};
 use crate::store::disk::Disk;
 use crate::store::error::StoreError;
-use crate::store::journal::{Appender, Journal, JournalConfig, LaneThread};
+use crate::store::journal::{Appender, Journal, JournalConfig, LaneThread, SyncMode};
+use crate::store::reserve::Reserve;
 use crate::store::snapshot_store::SnapshotStore;
 use crate::store::timers::TimerIndex;
 use crate::wire::record;
@@ -59,7 +61,7 @@ pub struct EngineConfig {
     pub id_window_ms: i64,
     /// Ids kept at most, over all partitions.
     pub ids_max: usize,
-    /// Outbox rows of one surface at most, over all partitions.
+    /// Outbox rows of one surface at most, over all partitions; on the events' clock, rows with which the feed waits.
     pub outbox_rows_max: usize,
     /// The journal.
     pub journal: JournalConfig,
@@ -112,41 +114,35 @@ pub(super) struct Machinery {
 }
 
 impl Engine {
-    /// Opens what is on disk and starts serving. Partitions go on being opened behind it.
+    /// Opens what is on disk and starts serving, on the clock that `config` names. Partitions go on being opened behind it.
     ///
     /// # Errors
     /// Nothing runs then, and nothing on disk was lost.
     pub fn start(config: &EngineConfig, parts: EngineParts) -> Result<Self, StartError> {
-        assert!((1..=SHARDS_MAX).contains(&config.shards), "the configuration checks the count of shards");
-        let EngineParts { disk, mut timers, sink, projection, history } = parts;
-        let snapshots = Arc::new(SnapshotStore::open(Arc::clone(&disk))?);
-        let (journal, tail) = Journal::open(disk, config.directory_id, config.journal.clone(), record::spans)?;
-        let tail = TailIndex::build(&tail, |block| projection.follow(block))?;
-        let system = open_partition(PartitionId::SYSTEM, &snapshots, &tail, &Catalog::default())?;
-        let catalog = if system.catalog_record.is_empty() {
-            Arc::new(Catalog::default())
-        } else {
-            Arc::new(Catalog::from_record(&system.catalog_record)?)
-        };
-        let timer_epochs = timer_epochs(timers.as_mut(), config.partitions)?;
-
-        let failure = Failure::default();
-        let router = Arc::new(Router::new(config.hash_key, config.partitions));
         let clock: Arc<dyn Clock> = match config.clock {
             ClockMode::Wall => Arc::new(WallClock::default()),
             ClockMode::Events => Arc::new(EventsClock),
         };
+        Self::start_on(clock, config, parts)
+    }
+
+    /// As [`start`](Self::start), with a clock of the caller's in the place of the system's.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_on(clock: Arc<dyn Clock>, config: &EngineConfig, parts: EngineParts) -> Result<Self, StartError> {
+        assert!((1..=SHARDS_MAX).contains(&config.shards), "the configuration checks the count of shards");
+        let EngineParts { disk, mut timers, sink, projection, history } = parts;
+        let reserve = Reserve::new(Arc::clone(&disk), reserve_bytes(config));
+        let found = Found::read(config, disk, timers.as_mut(), projection.as_ref())?;
+        let Found { snapshots, journal, tail, system, catalog, timer_epochs } = found;
+        let failure = Failure::default();
+        let router = Arc::new(Router::new(config.hash_key, config.partitions));
         let buffers: Arc<BufferPool> = Arc::new(BufferPool::new(POOLED_BUFFERS));
-        let listener = DurableListener {
-            router: Arc::downgrade(&router),
-            projection: Arc::clone(&projection),
-            buffers: Arc::clone(&buffers),
-            failure: failure.clone(),
-        };
-        let lane = journal.take_lane(crate::runtime::ports::LANE).expect("a journal opened just now has its lane");
-        let lane = LaneThread::start(lane, usize::from(SHARDS_MAX) * BLOCKS_IN_FLIGHT_MAX, listener)?;
+        let lane = start_lane(&journal, &router, &projection, &buffers, &failure)?;
         let (keeper_messages, keeper_received) = unbounded();
         let (wanted, wanted_received) = unbounded();
+        let outbox_rows = Arc::new(AtomicIsize::new(0));
         let hatchery = Hatchery::start(Egg {
             decide: decide_config(config),
             partitions: config.partitions,
@@ -157,14 +153,10 @@ impl Engine {
             router: Arc::clone(&router),
             wanted,
             clock: Arc::clone(&clock),
+            outbox_rows: Arc::clone(&outbox_rows),
             failure: failure.clone(),
         })?;
-        let handles = (0..config.shards).map(|id| hatchery.hatch(ShardId(id), &catalog)).collect::<Result<_, _>>()?;
-        router.start(handles);
-        router.send_to(ShardId(0), ShardInput::Arrive(Box::new(system), Origin::Opened));
-        for index in 0..config.partitions {
-            router.send(PartitionId(index), ShardInput::Expect(PartitionId(index)));
-        }
+        start_shards(config, &hatchery, &router, &catalog, system)?;
         let source = OpenerSource {
             snapshots: Arc::clone(&snapshots),
             tail,
@@ -174,15 +166,14 @@ impl Engine {
             timer_epochs,
         };
         let opener = Opener::start(source, wanted_received)?;
-        // ORDER: the tail is shortened before it is so long that ingest waits for that.
-        let tail_bytes = config.keeper.tail_bytes.min(journal.tail_bytes_max() / 2);
         let keeper_parts = KeeperParts {
-            config: KeeperConfig { tail_bytes, ..config.keeper },
+            config: keeper_config(config, &journal),
             router: Arc::clone(&router) as Arc<dyn Owners>,
             journal: journal.clone(),
             snapshots,
+            reserve,
             timers,
-            projection,
+            projection: Arc::clone(&projection),
             failure: failure.clone(),
         };
         let keeper = Keeper::start(keeper_parts, keeper_messages, keeper_received)?;
@@ -196,14 +187,96 @@ impl Engine {
             clock,
             mode: config.clock,
             history,
+            projection,
             failure,
             ack_latency: Arc::default(),
+            outbox_rows,
+            outbox_rows_max: config.outbox_rows_max,
             stopping: AtomicBool::new(false),
             all_open: opener.complete(),
             machinery: Mutex::new(Some(Machinery { lane, keeper, opener, hatchery })),
         };
         Ok(Self { core: Arc::new(core) })
     }
+}
+
+/// What is on disk, as far as it is read before anything runs.
+struct Found {
+    snapshots: Arc<SnapshotStore>,
+    journal: Journal,
+    tail: TailIndex,
+    system: Partition,
+    catalog: Arc<Catalog>,
+    timer_epochs: HashMap<PartitionId, u64>,
+}
+
+impl Found {
+    fn read(
+        config: &EngineConfig,
+        disk: Arc<dyn Disk>,
+        timers: &mut dyn TimerIndex,
+        projection: &dyn Projection,
+    ) -> Result<Self, StartError> {
+        let snapshots = Arc::new(SnapshotStore::open(Arc::clone(&disk))?);
+        let (journal, tail) = Journal::open(disk, config.directory_id, config.journal.clone(), record::spans)?;
+        let tail = TailIndex::build(&tail, |block| projection.follow(block))?;
+        let system = open_partition(PartitionId::SYSTEM, &snapshots, &tail, &Catalog::default())?;
+        let catalog = match system.catalog_record.as_slice() {
+            [] => Arc::default(),
+            record => Arc::new(Catalog::from_record(record)?),
+        };
+        let timer_epochs = timer_epochs(timers, config.partitions)?;
+        Ok(Self { snapshots, journal, tail, system, catalog, timer_epochs })
+    }
+}
+
+/// Starts the journal's writer, which tells shards and projection what is durable.
+fn start_lane(
+    journal: &Journal,
+    router: &Arc<Router>,
+    projection: &Arc<dyn Projection>,
+    buffers: &Arc<BufferPool>,
+    failure: &Failure,
+) -> std::io::Result<LaneThread> {
+    let listener = DurableListener {
+        router: Arc::downgrade(router),
+        projection: Arc::clone(projection),
+        buffers: Arc::clone(buffers),
+        failure: failure.clone(),
+    };
+    let lane = journal.take_lane(crate::runtime::ports::LANE).expect("a journal opened just now has its lane");
+    LaneThread::start(lane, usize::from(SHARDS_MAX) * BLOCKS_IN_FLIGHT_MAX, listener)
+}
+
+/// Starts the shards. Each expects its partitions; the first has the system partition at once.
+fn start_shards(
+    config: &EngineConfig,
+    hatchery: &Hatchery,
+    router: &Router,
+    catalog: &Arc<Catalog>,
+    system: Partition,
+) -> std::io::Result<()> {
+    let handles = (0..config.shards).map(|id| hatchery.hatch(ShardId(id), catalog)).collect::<Result<_, _>>()?;
+    router.start(handles);
+    router.send_to(ShardId(0), ShardInput::Arrive(Box::new(system), Origin::Opened));
+    for index in 0..config.partitions {
+        router.send(PartitionId(index), ShardInput::Expect(PartitionId(index)));
+    }
+    Ok(())
+}
+
+/// Space set aside for a snapshot: far more than one partition's, and less than a segment, so that the journal can't take it
+/// for its next one when it is given back. A journal that is not synced is one of memory, which has nothing to reserve.
+fn reserve_bytes(config: &EngineConfig) -> u64 {
+    match config.journal.sync {
+        SyncMode::Always => config.journal.segment_bytes / 2,
+        SyncMode::Off => 0,
+    }
+}
+
+/// ORDER: the tail is shortened before it is so long that ingest waits for that.
+fn keeper_config(config: &EngineConfig, journal: &Journal) -> KeeperConfig {
+    KeeperConfig { tail_bytes: config.keeper.tail_bytes.min(journal.tail_bytes_max() / 2), ..config.keeper }
 }
 
 fn decide_config(config: &EngineConfig) -> DecideConfig {
@@ -213,7 +286,7 @@ fn decide_config(config: &EngineConfig) -> DecideConfig {
         ids_max: config.ids_max.div_ceil(partitions),
         outbox_rows_max: match config.clock {
             ClockMode::Wall => config.outbox_rows_max.div_ceil(partitions),
-            // Parking would make decisions depend on how fast channels are; here the feed waits instead.
+            // Parking would make decisions depend on how fast channels are; here the feed waits instead (`feed_waits`).
             ClockMode::Events => usize::MAX,
         },
         firing: match config.clock {
@@ -235,6 +308,7 @@ struct Egg {
     router: Arc<Router>,
     wanted: Sender<PartitionId>,
     clock: Arc<dyn Clock>,
+    outbox_rows: Arc<AtomicIsize>,
     failure: Failure,
 }
 
@@ -344,6 +418,7 @@ fn hatch(egg: &Egg, id: ShardId, catalog: Arc<Catalog>) -> (Arbiter, ShardHandle
         router: Arc::downgrade(&egg.router),
         wanted: egg.wanted.clone(),
         queued: Arc::clone(&queued),
+        outbox_rows: Arc::clone(&egg.outbox_rows),
         failure: egg.failure.clone(),
     };
     let (clock, failure) = (Arc::clone(&egg.clock), egg.failure.clone());

@@ -20,6 +20,8 @@ impl Engine {
     /// Takes nothing more in from now on.
     pub fn close(&self) {
         self.core.stopping.store(true, Ordering::Release);
+        // The journal's thread may be waiting there for a full disk, and all that drains waits for the journal.
+        self.core.projection.stopping();
     }
 
     /// Waits until everything taken in is durable and answered.

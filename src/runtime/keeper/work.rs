@@ -17,6 +17,8 @@ use crate::store::error::StoreError;
 use crate::store::snapshot::{PublishedGeneration, SnapshotKind};
 use crate::store::timers::{SlotNo, TimerIndexError};
 
+/// How often snapshots are asked for because the disk is full.
+const MAKE_SPACE: Duration = Duration::from_secs(1);
 /// Cuts in progress at once: bounds the pages in memory.
 const CUTS_MAX: usize = 16;
 /// Finished cuts published with one manifest.
@@ -28,6 +30,15 @@ struct Coming {
     pages: Vec<(u32, Vec<u8>)>,
 }
 
+/// Where the space set aside for a snapshot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReserveState {
+    /// In its file (or nobody could put it there).
+    Held,
+    /// With the disk's free space.
+    Released,
+}
+
 /// What the keeper does, step by step.
 #[expect(missing_debug_implementations, reason = "holds trait objects")]
 pub struct Work {
@@ -36,6 +47,9 @@ pub struct Work {
     asked: HashSet<PartitionId>,
     finished: Vec<Coming>,
     last_round: Duration,
+    reserve: ReserveState,
+    /// When snapshots were last asked for because the disk is full.
+    made_space: Duration,
     round: Vec<PartitionId>,
 }
 
@@ -48,6 +62,8 @@ impl Work {
             asked: HashSet::new(),
             finished: Vec::new(),
             last_round: Duration::ZERO,
+            reserve: ReserveState::Released,
+            made_space: Duration::ZERO,
             round: Vec::new(),
         }
     }
@@ -124,7 +140,9 @@ impl Work {
     fn schedule(&mut self, now: Duration) {
         self.show_timers();
         self.pass();
-        if self.parts.journal.tail_bytes() > self.parts.config.tail_bytes {
+        self.hold_reserve();
+        let too_long = self.parts.journal.tail_bytes() > self.parts.config.tail_bytes;
+        if too_long || self.must_make_space(now) {
             self.parts.projection.hurry();
             let holding: Vec<PartitionId> = self.parts.journal.oldest_needed().into_iter().map(|(id, _)| id).collect();
             for partition in holding {
@@ -141,6 +159,41 @@ impl Work {
         {
             self.ask(partition, Need::IfChanged);
         }
+    }
+
+    /// Takes the reserve (again) once there is room for it, and for ingest beside it.
+    fn hold_reserve(&mut self) {
+        if self.reserve == ReserveState::Held || self.parts.journal.is_full() {
+            return;
+        }
+        match self.parts.reserve.hold() {
+            Ok(()) => self.reserve = ReserveState::Held,
+            // There is not yet twice the reserve: the next tick looks again.
+            Err(StoreError::DiskFull { .. }) => {}
+            Err(error) => {
+                tracing::warn!(%error, "space for a snapshot can't be set aside");
+                self.reserve = ReserveState::Held;
+            }
+        }
+    }
+
+    /// A snapshot found no space: the reserve is there for the next attempt.
+    fn release_reserve(&mut self) {
+        tracing::warn!("the disk is full: the reserve is released for snapshots");
+        match self.parts.reserve.release() {
+            Ok(()) => self.reserve = ReserveState::Released,
+            Err(error) => tracing::warn!(%error, "the reserve can't be released"),
+        }
+    }
+
+    /// Whether the journal waits for space, which snapshots of those who hold its oldest segment may make. Asked at every
+    /// tick, it says so once a second: what holds a segment may be something else.
+    fn must_make_space(&mut self, now: Duration) -> bool {
+        let due = self.parts.journal.is_full() && now.saturating_sub(self.made_space) >= MAKE_SPACE;
+        if due {
+            self.made_space = now;
+        }
+        due
     }
 
     fn ask(&mut self, partition: PartitionId, need: Need) {
@@ -165,6 +218,7 @@ impl Work {
         let timers = self.write_timers(&finished);
         let synced = self.heal(timers);
         let mut written = Vec::new();
+        let mut disk_is_full = false;
         let mut results: BTreeMap<PartitionId, (u64, CheckpointResult)> = BTreeMap::new();
         for coming in &finished {
             let id = coming.cut.partition;
@@ -174,7 +228,10 @@ impl Work {
             }
             match self.write_snapshot(coming) {
                 Ok(snapshot) => written.push((id, snapshot)),
-                Err(error) => tracing::error!(partition = id.0, %error, "a snapshot could not be written"),
+                Err(error) => {
+                    disk_is_full |= matches!(error, StoreError::DiskFull { .. });
+                    tracing::error!(partition = id.0, %error, "a snapshot could not be written");
+                }
             }
         }
         let (ids, snapshots): (Vec<_>, Vec<_>) = written.into_iter().unzip();
@@ -185,7 +242,13 @@ impl Work {
                     metrics::counter!("sojourn_checkpoints_total").increment(1);
                 }
             }
-            Err(error) => tracing::error!(%error, "the manifest could not be written"),
+            Err(error) => {
+                disk_is_full |= matches!(error, StoreError::DiskFull { .. });
+                tracing::error!(%error, "the manifest could not be written");
+            }
+        }
+        if disk_is_full && self.reserve == ReserveState::Held {
+            self.release_reserve();
         }
         for (id, (generation, result)) in results {
             self.asked.remove(&id);
@@ -268,5 +331,117 @@ impl Work {
             self.parts.router.send(PartitionId(index), ShardInput::SuspectTimers(PartitionId(index)));
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::ids::{HashKey, Millis};
+    use crate::runtime::failure::Failure;
+    use crate::runtime::handle::ShardHandle;
+    use crate::runtime::keeper::KeeperConfig;
+    use crate::runtime::projection::NoProjection;
+    use crate::runtime::router::Router;
+    use crate::store::journal::Journal;
+    use crate::store::journal::JournalConfig;
+    use crate::store::memory::MemoryDisk;
+    use crate::store::reserve::Reserve;
+    use crate::store::snapshot_store::SnapshotStore;
+    use crate::store::timers::MemoryTimers;
+    use crate::wire::record::spans;
+
+    const ONLY: PartitionId = PartitionId(0);
+
+    fn work(disk: &MemoryDisk) -> Work {
+        let disk = Arc::new(disk.clone());
+        let config = JournalConfig { segment_bytes: 64 << 10, ..JournalConfig::default() };
+        let (journal, _) = Journal::open(disk.clone(), 1, config, spans).expect("opens");
+        Work::new(KeeperParts {
+            config: KeeperConfig { tail_bytes: 1 << 20, interval: Duration::from_secs(60) },
+            router: Arc::new(Router::<ShardHandle>::new(HashKey::FIXED, 1)),
+            journal,
+            reserve: Reserve::new(disk.clone(), 32 << 10),
+            snapshots: Arc::new(SnapshotStore::open(disk).expect("opens")),
+            timers: Box::new(MemoryTimers::default()),
+            projection: Arc::new(NoProjection),
+            failure: Failure::default(),
+        })
+    }
+
+    impl Work {
+        fn begin(&mut self, number: u64, extent: Extent, pages: &[(u32, u8)]) {
+            let cut = Cut {
+                partition: ONLY,
+                generation: number,
+                pseq: Pseq(number),
+                extent,
+                parts: vec![number as u8],
+                timers: Arc::new([]),
+                rewritten: Vec::new(),
+                rebuild: Rebuild::No,
+                next_due: Millis::NEVER,
+            };
+            self.take_cut(CheckpointMessage::Begin(Box::new(cut)));
+            let pages = pages.iter().map(|(page, byte)| (*page, vec![*byte; 9])).collect();
+            self.take_cut(CheckpointMessage::Pages(ONLY, pages));
+        }
+
+        fn finish_cut(&mut self) {
+            self.take_cut(CheckpointMessage::Finish(ONLY));
+            self.publish();
+        }
+    }
+
+    #[test]
+    fn a_snapshot_found_damaged_while_a_cut_was_on_its_way_fails_that_cut_and_the_next_is_whole() {
+        let disk = MemoryDisk::tracked();
+        let mut work = work(&disk);
+        work.begin(1, Extent::Whole, &[(0, 1), (1, 1)]);
+        work.finish_cut();
+        work.begin(2, Extent::Dirty, &[(1, 2)]);
+        work.finish_cut();
+        let snapshots = Arc::clone(&work.parts.snapshots);
+        assert_eq!(snapshots.latest(ONLY).expect("published").cut, Pseq(2));
+        // Asked for as changes to the second, which turns out to be damaged before they are written.
+        work.begin(3, Extent::Dirty, &[(0, 3)]);
+        disk.corrupt("snapshots/p0000/2.snap", 100, 0x10);
+        let fallen_back = snapshots.load(ONLY).expect("loads").expect("there");
+        assert_eq!(fallen_back.cut, Pseq(1));
+        work.finish_cut();
+        assert_eq!(snapshots.latest(ONLY).expect("there").cut, Pseq(2), "changes to nothing are not published");
+        assert_eq!(snapshots.kind_due(ONLY), SnapshotKind::Full);
+        work.begin(4, Extent::Whole, &[(0, 3), (1, 2)]);
+        work.finish_cut();
+        let loaded = snapshots.load(ONLY).expect("loads").expect("there");
+        assert_eq!((loaded.cut, loaded.fell_back), (Pseq(4), None));
+        assert_eq!(loaded.pages.values().map(|page| page[0]).collect::<Vec<_>>(), [3, 2]);
+        assert_eq!(snapshots.recyclable_until(ONLY), Pseq(1), "the damaged one is no point to go back to");
+    }
+
+    #[test]
+    fn a_full_disk_takes_one_more_snapshot_from_the_reserve_which_is_held_again_when_there_is_room() {
+        let disk = MemoryDisk::tracked();
+        let mut work = work(&disk);
+        let is_held = |work: &Work| work.parts.reserve.is_held().expect("asks");
+        work.schedule(Duration::ZERO);
+        assert!(is_held(&work), "taken as soon as it runs");
+        let pages: Vec<(u32, u8)> = (0..1_000).map(|page| (page, 7)).collect();
+        disk.set_capacity(Some(disk.used_bytes() + 4_096));
+        work.begin(1, Extent::Whole, &pages);
+        work.finish_cut();
+        let snapshots = Arc::clone(&work.parts.snapshots);
+        assert!(snapshots.latest(ONLY).is_none(), "30 KB do not fit 4 KB");
+        assert!(!is_held(&work));
+        work.begin(2, Extent::Whole, &pages);
+        work.finish_cut();
+        assert_eq!(snapshots.latest(ONLY).expect("published").cut, Pseq(2));
+        work.schedule(Duration::ZERO);
+        assert!(!is_held(&work), "there is no room for it");
+        disk.set_capacity(None);
+        work.schedule(Duration::ZERO);
+        assert!(is_held(&work));
     }
 }

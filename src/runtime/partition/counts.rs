@@ -2,8 +2,6 @@
 //!
 //! INVARIANT: per version, entered = active + Σ exited + errors; per node, entered = in node + left + exited + errors.
 
-use std::collections::BTreeMap;
-
 use crate::domain::ids::{NodeNo, VersionId};
 use crate::domain::step::{DiscardReason, ExitReason, Failure, MessageOutcome, Step, StepKind};
 use crate::wire::cursor::{Cursor, WireError, put_varint};
@@ -98,14 +96,36 @@ fn add_all<const N: usize>(sum: &mut [u64; N], other: &[u64; N]) {
 /// Counters of all versions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// By version.
-    pub versions: BTreeMap<VersionId, VersionCounts>,
+    /// By version, ascending. A partition knows few, and each step looks one up: a search of a dense list is cheapest.
+    versions: Vec<(VersionId, VersionCounts)>,
 }
 
 impl Counts {
+    /// Those of a version that was counted for.
+    pub fn get(&self, version: VersionId) -> Option<&VersionCounts> {
+        self.place(version).ok().map(|index| &self.versions[index].1)
+    }
+
+    /// All, by version.
+    pub fn iter(&self) -> impl Iterator<Item = (VersionId, &VersionCounts)> {
+        self.versions.iter().map(|(version, counts)| (*version, counts))
+    }
+
+    fn place(&self, version: VersionId) -> Result<usize, usize> {
+        self.versions.binary_search_by_key(&version, |(v, _)| *v)
+    }
+
+    fn of(&mut self, version: VersionId) -> &mut VersionCounts {
+        let index = self.place(version).unwrap_or_else(|index| {
+            self.versions.insert(index, (version, VersionCounts::default()));
+            index
+        });
+        &mut self.versions[index].1
+    }
+
     /// Counts a step.
     pub fn count(&mut self, step: &Step) {
-        let version = self.versions.entry(step.version).or_default();
+        let version = self.of(step.version);
         match step.kind {
             StepKind::Entered => version.entered += 1,
             StepKind::Arrived => version.node(step.node).entered += 1,
@@ -128,7 +148,7 @@ impl Counts {
     /// Adds another partition's counters.
     pub fn add(&mut self, other: &Self) {
         for (version, counts) in &other.versions {
-            self.versions.entry(*version).or_default().add(counts);
+            self.of(*version).add(counts);
         }
     }
 
@@ -178,7 +198,7 @@ impl Counts {
                 }
                 version.messages.push(message);
             }
-            counts.versions.insert(id, version);
+            *counts.of(id) = version;
         }
         Ok(counts)
     }

@@ -1,8 +1,6 @@
 //! From one input to one record: repeats, decision, images. Everything here happens before the commit, so nothing
 //! here may be seen from outside until the block it writes to is durable (design §4 rule 1).
 
-use std::collections::BTreeMap;
-
 use smol_str::SmolStr;
 
 use crate::domain::apply::{self, EventInput, Firing, Outcome, World};
@@ -19,10 +17,11 @@ use crate::runtime::api::EventStatus;
 use crate::runtime::partition::dedup::Novelty;
 use crate::runtime::partition::install::{TimerList, timers_of};
 use crate::runtime::partition::outbox::{Hand, state_change};
+use crate::runtime::partition::table::{Rewrite, Slot};
 use crate::runtime::partition::{Partition, chain_share};
 use crate::runtime::view::Resolution;
 use crate::store::timers::TimerEntry;
-use crate::wire::component::put_changes;
+use crate::wire::component::{blank, blank_profile, put_changes};
 use crate::wire::cursor::WireError;
 use crate::wire::outbox::OutboxChange;
 use crate::wire::record::{Draft, EventView, Head, Mark, RecordKind, put_plain_record, put_profile_record};
@@ -60,14 +59,33 @@ pub struct Draught {
     /// Records, one behind the other.
     pub bytes: Vec<u8>,
     /// Last pseq of each partition in it.
-    pub spans: BTreeMap<PartitionId, Pseq>,
+    pub spans: Vec<(PartitionId, Pseq)>,
     /// Timers set that the wheel takes, by partition. Those due later are with the partition's horizon.
     pub timers: Vec<(PartitionId, TimerEntry)>,
+    /// How many timers of the wheel no longer count.
+    pub stale_timers: usize,
     /// Outbox rows decided.
     pub sends: Vec<DeliveryId>,
+    /// How many more rows the outbox has than before.
+    pub rows_added: isize,
     outcome: Outcome,
     components: Vec<u8>,
     outbox: Vec<OutboxChange>,
+    /// Memory of the profile that was awake last.
+    bed: Option<Box<Profile>>,
+}
+
+impl Draught {
+    /// Memory for a profile to wake in.
+    fn bed(&mut self, key: ProfileKey) -> Box<Profile> {
+        match self.bed.take() {
+            Some(mut profile) => {
+                blank(&mut profile, key);
+                profile
+            }
+            None => Box::new(blank_profile(key)),
+        }
+    }
 }
 
 impl Partition {
@@ -101,7 +119,7 @@ impl Partition {
                 return Ok(EventStatus::Rejected(EventError::new("bad_properties", error.to_string())));
             }
         };
-        let mut awake = Awake::wake(self, key, &event.profile, about)?;
+        let mut awake = Awake::wake(self, key, &event.profile, draught, about)?;
         draught.outcome.clear();
         let world = self.world(about);
         let room = |surface: Option<&str>| self.outbox.waiting(surface) < about.config.outbox_rows_max;
@@ -133,14 +151,14 @@ impl Partition {
         about: Circumstances<'_>,
         draught: &mut Draught,
     ) -> Result<(), WireError> {
-        if !self.table.names(timer) {
+        let Some(slot) = self.table.named(timer) else {
             let stale = self.table.timers().find(|t| t.key == timer.key && t.ordinal == timer.ordinal);
             if let (true, Some(stale)) = (is_planted(Bug::StaleTimerFires), stale) {
                 return self.decide_due(timer.key, Circumstances { now: about.now.max(stale.due), ..about }, draught);
             }
             return Ok(());
-        }
-        self.decide_due(timer.key, about, draught)
+        };
+        self.decide_due_at(slot, about, draught)
     }
 
     /// Fires what is due of a profile and ends its instances in stopped versions.
@@ -150,10 +168,13 @@ impl Partition {
         about: Circumstances<'_>,
         draught: &mut Draught,
     ) -> Result<(), WireError> {
-        let mut awake = Awake::wake(self, key, "", about)?;
-        if !awake.known {
-            return Ok(());
-        }
+        let Some(slot) = self.table.find(key) else { return Ok(()) };
+        self.decide_due_at(slot, about, draught)
+    }
+
+    fn decide_due_at(&mut self, slot: Slot, about: Circumstances<'_>, draught: &mut Draught) -> Result<(), WireError> {
+        let mut awake = Awake::wake_slot(self, slot, draught, about)?;
+        let key = awake.profile.key;
         draught.outcome.clear();
         let room = |surface: Option<&str>| self.outbox.waiting(surface) < about.config.outbox_rows_max;
         let world = World { room: &room, ..self.world(about) };
@@ -294,7 +315,13 @@ impl Partition {
     ) -> Head {
         self.pseq = Pseq(self.pseq.0 + 1);
         self.engine_time = if is_planted(Bug::TimeGoesBack) { about.now } else { self.engine_time.max(about.now) };
-        draught.spans.insert(self.id, self.pseq);
+        match draught.spans.get_mut(self.span) {
+            Some((id, last)) if *id == self.id => *last = self.pseq,
+            _ => {
+                self.span = draught.spans.len();
+                draught.spans.push((self.id, self.pseq));
+            }
+        }
         Head {
             kind,
             partition: self.id,
@@ -337,11 +364,13 @@ impl Partition {
         for step in &draught.outcome.steps {
             self.counts.count(step);
         }
+        let rows_before = self.outbox.len();
         for change in draught.outbox.drain(..) {
             self.outbox.install(&change, |row| surface_of(about.catalog, row));
         }
+        draught.rows_added += self.outbox.len() as isize - rows_before as isize;
         if let Some(mark) = mark {
-            self.dedup.remember(&mark);
+            self.dedup.remember(&mark, self.engine_time);
         }
         self.events += u64::from(event.is_some());
         draught.outcome.clear();
@@ -381,21 +410,21 @@ impl Partition {
 
     /// Encodes what changed and puts the profile back to sleep.
     fn passivate(&mut self, awake: Awake, draught: &mut Draught) {
-        let Awake { mut profile, known, chain_before, stood } = awake;
-        let changes = std::mem::take(&mut profile.changes);
-        let worth_keeping = known || !draught.outcome.steps.is_empty() || !profile.document.is_empty();
-        if changes.is_empty() || !worth_keeping {
-            return;
+        let Awake { profile, slot, chain_before, stood } = awake;
+        let changes = &profile.changes;
+        let worth_keeping = slot.is_some() || !draught.outcome.steps.is_empty() || !profile.document.is_empty();
+        if !changes.is_empty() && worth_keeping {
+            if changes.chain {
+                let (before, after) = (chain_share(chain_before), chain_share(profile.chain));
+                self.hash_sum = self.hash_sum.wrapping_sub(before).wrapping_add(after);
+            }
+            put_changes(&mut draught.components, &profile, changes);
+            self.table.store(slot, &profile, Rewrite::Changed(changes));
+            let id = self.id;
+            draught.stale_timers +=
+                self.reschedule(&stood, &timers_of(&profile), |timer| draught.timers.push((id, timer)));
         }
-        if profile.chain != chain_before {
-            let before = chain_share(&profile.identity, chain_before);
-            let after = chain_share(&profile.identity, profile.chain);
-            self.hash_sum = self.hash_sum.wrapping_sub(before).wrapping_add(after);
-        }
-        put_changes(&mut draught.components, &profile, &changes);
-        self.table.store(&profile);
-        let id = self.id;
-        self.reschedule(&stood, &timers_of(&profile), |timer| draught.timers.push((id, timer)));
+        draught.bed = Some(profile);
     }
 }
 
@@ -434,8 +463,9 @@ fn note(draught: &mut Draught, text: &str) {
 
 /// A profile that is awake for one input.
 struct Awake {
-    profile: Profile,
-    known: bool,
+    profile: Box<Profile>,
+    /// Where it sleeps; `None` if it was never seen.
+    slot: Option<Slot>,
     chain_before: u64,
     stood: TimerList,
 }
@@ -445,24 +475,34 @@ impl Awake {
         partition: &Partition,
         key: ProfileKey,
         identity: &str,
+        draught: &mut Draught,
         about: Circumstances<'_>,
     ) -> Result<Self, WireError> {
-        let known = partition.table.wake(key)?;
-        let (profile, known) = match known {
-            Some(mut profile) => {
-                if is_planted(Bug::MovedToNewVersion) {
-                    for instance in &mut profile.instances {
-                        let versions = about.catalog.versions_of(instance.journey);
-                        let newest = versions.last().filter(|v| usize::from(instance.node.0) < v.program.nodes.len());
-                        instance.version = newest.map_or(instance.version, |v| v.program.version);
-                    }
-                }
-                (profile, true)
+        if let Some(slot) = partition.table.find(key) {
+            return Self::wake_slot(partition, slot, draught, about);
+        }
+        let mut profile = draught.bed(key);
+        profile.identity = SmolStr::new(identity);
+        profile.changes.header = true;
+        Ok(Self { profile, slot: None, chain_before: 0, stood: TimerList::new() })
+    }
+
+    fn wake_slot(
+        partition: &Partition,
+        slot: Slot,
+        draught: &mut Draught,
+        about: Circumstances<'_>,
+    ) -> Result<Self, WireError> {
+        let mut profile = draught.bed(ProfileKey::default());
+        partition.table.wake_into(slot, &mut profile)?;
+        if is_planted(Bug::MovedToNewVersion) {
+            for instance in &mut profile.instances {
+                let versions = about.catalog.versions_of(instance.journey);
+                let newest = versions.last().filter(|v| usize::from(instance.node.0) < v.program.nodes.len());
+                instance.version = newest.map_or(instance.version, |v| v.program.version);
             }
-            None => (Profile::new(key, SmolStr::new(identity)), false),
-        };
-        let chain_before = profile.chain;
-        let stood = timers_of(&profile);
-        Ok(Self { profile, known, chain_before, stood })
+        }
+        let (chain_before, stood) = (profile.chain, timers_of(&profile));
+        Ok(Self { profile, slot: Some(slot), chain_before, stood })
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Parts of a snapshot (what is not in pages), all of it at the same cut:
 //! ```text
-//! format u8 = 1 · pseq u64 · generation u64 · engine time i64 · epoch u32 · events u64 · hash sum u128 · catalog record ·
+//! format u8 = 2 · pseq u64 · generation u64 · engine time i64 · epoch u32 · events u64 · hash sum u128 · catalog record ·
 //! dedup · outbox · counts · horizon (the rest)
 //! ```
+//! Format 1, which is read too, says of producers no time until which they are kept.
 
 use smallvec::SmallVec;
 
@@ -17,13 +18,16 @@ use crate::runtime::partition::counts::Counts;
 use crate::runtime::partition::decide::surface_of;
 use crate::runtime::partition::dedup::Dedup;
 use crate::runtime::partition::outbox::Outbox;
+use crate::runtime::partition::table::Rewrite;
 use crate::runtime::partition::{Partition, chain_share};
 use crate::store::timers::TimerEntry;
 use crate::wire::component;
 use crate::wire::cursor::{Cursor, WireError, put_bytes};
 use crate::wire::record::{ProfileRecord, Record, RecordKind};
 
-const PARTS_FORMAT: u8 = 1;
+const PARTS_FORMAT: u8 = 2;
+/// The format before: producers were kept for ever.
+const PARTS_FORMAT_AGELESS: u8 = 1;
 
 impl Partition {
     /// Everything that is not in pages, as it is now.
@@ -60,7 +64,7 @@ impl Partition {
     ) -> Result<Self, WireError> {
         let mut cursor = Cursor::new(parts);
         let format = cursor.u8("format")?;
-        if format != PARTS_FORMAT {
+        if format != PARTS_FORMAT && format != PARTS_FORMAT_AGELESS {
             return Err(WireError::invalid("snapshot format", format));
         }
         let mut partition = Self::new(id);
@@ -72,7 +76,10 @@ impl Partition {
         partition.events = cursor.u64("events")?;
         partition.hash_sum = cursor.u128("hash sum")?;
         partition.catalog_record = cursor.bytes("catalog record")?.to_vec();
-        partition.dedup = Dedup::read(&mut cursor)?;
+        partition.dedup = match format {
+            PARTS_FORMAT_AGELESS => Dedup::read_ageless(&mut cursor, partition.engine_time)?,
+            _ => Dedup::read(&mut cursor)?,
+        };
         partition.outbox = Outbox::read(&mut cursor, |row| surface_of(catalog, row))?;
         partition.counts = Counts::read(&mut cursor)?;
         partition.horizon = Horizon::decode(cursor.rest()).map_err(|e| WireError::invalid("horizon", e))?;
@@ -111,7 +118,7 @@ impl Partition {
     fn install_profile(&mut self, record: &Record<'_>, catalog: &Catalog) -> Result<(), WireError> {
         let payload = ProfileRecord::read(&record.payload)?;
         if let Some(mark) = &payload.mark {
-            self.dedup.remember(mark);
+            self.dedup.remember(mark, self.engine_time);
         }
         self.events += u64::from(payload.event.is_some());
         for step in &payload.steps {
@@ -124,29 +131,41 @@ impl Partition {
             return Ok(());
         }
         let key = record.head.key;
-        let mut profile = self.table.wake(key)?.unwrap_or_else(|| component::blank_profile(key));
-        let before = chain_share(&profile.identity, profile.chain);
+        let slot = self.table.find(key);
+        let mut profile = component::blank_profile(key);
+        if let Some(slot) = slot {
+            self.table.wake_into(slot, &mut profile)?;
+        }
+        let before = chain_share(profile.chain);
         let stood = timers_of(&profile);
         component::install(&mut profile, payload.components)?;
-        let after = chain_share(&profile.identity, profile.chain);
+        let after = chain_share(profile.chain);
         self.hash_sum = self.hash_sum.wrapping_sub(before).wrapping_add(after);
-        self.table.store(&profile);
+        self.table.store(slot, &profile, Rewrite::Whole);
         let stands = timers_of(&profile);
         // What falls into an opened slot is found again when the rows are scanned after the replay.
         self.reschedule(&stood, &stands, |_| {});
         Ok(())
     }
 
-    /// Tells the horizon which timers went and which came; `near` gets those for the wheel.
-    pub fn reschedule(&mut self, stood: &[TimerEntry], stands: &[TimerEntry], mut near: impl FnMut(TimerEntry)) {
+    /// Tells the horizon which timers went and which came; `near` gets those for the wheel. Answers how many of the
+    /// wheel's went.
+    pub fn reschedule(
+        &mut self,
+        stood: &[TimerEntry],
+        stands: &[TimerEntry],
+        mut near: impl FnMut(TimerEntry),
+    ) -> usize {
+        let mut gone_near = 0;
         for timer in stood.iter().filter(|t| !stands.contains(t)) {
-            self.horizon.cancel(timer);
+            gone_near += usize::from(self.horizon.cancel(timer) == Placement::Wheel);
         }
         for timer in stands.iter().filter(|t| !stood.contains(t)) {
             if self.horizon.set(*timer) == Placement::Wheel {
                 near(*timer);
             }
         }
+        gone_near
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Partition {
     pub cut: Pseq,
     /// System partition: the catalog's record. Empty elsewhere.
     pub catalog_record: Vec<u8>,
+    /// Where its last pseq stands among those of the draught, if that place is its own.
+    span: usize,
 }
 
 impl Partition {
@@ -71,13 +73,22 @@ impl Partition {
             generation: 0,
             cut: Pseq(0),
             catalog_record: Vec::new(),
+            span: 0,
         }
     }
 }
 
-/// A profile's share of the decision hash; nothing before its first decision.
-fn chain_share(identity: &str, chain: u64) -> u128 {
-    if chain == 0 { 0 } else { crate::domain::ids::stable_hash(&[identity.as_bytes(), &chain.to_le_bytes()]) }
+/// A profile's share of the decision hash; nothing before its first decision. The chain hangs on the profile's
+/// identity already: here it is only spread over 128 bits, so that shares can be added and taken away.
+fn chain_share(chain: u64) -> u128 {
+    if chain == 0 { 0 } else { u128::from(spread(chain)) << 64 | u128::from(spread(chain ^ 0x736f_6a6f_7572_6e32)) }
+}
+
+/// The finalizer of SplitMix64 (Steele, Lea, Flood 2014): one to one, every bit depends on every other.
+fn spread(mut bits: u64) -> u64 {
+    bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ bits >> 31
 }
 
 #[cfg(test)]

@@ -19,6 +19,16 @@ struct Entry {
     row: Arc<OutboxRow>,
     surface: Option<SmolStr>,
     hand: Hand,
+    past: Past,
+}
+
+/// What an earlier life of the process may have done with a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Past {
+    /// It is of this life, or its channel journals what it tries.
+    Known,
+    /// It may have been with a channel that journals nothing, and may have left.
+    Unknown,
 }
 
 /// Rows by delivery id.
@@ -66,7 +76,10 @@ impl Outbox {
                 self.remove(row.id);
                 let surface = surface_of(row);
                 *self.by_surface.entry(surface.clone()).or_default() += 1;
-                self.rows.insert(row.id, Entry { row: Arc::new((**row).clone()), surface, hand: Hand::Ours });
+                self.rows.insert(
+                    row.id,
+                    Entry { row: Arc::new((**row).clone()), surface, hand: Hand::Ours, past: Past::Known },
+                );
             }
             OutboxChange::Gone(id) => self.remove(*id),
             OutboxChange::State { id, state, first_attempt_at } => {
@@ -103,10 +116,12 @@ impl Outbox {
         };
     }
 
-    /// After a start no channel has anything: every row that waits for nobody's decision is to be offered.
+    /// After a start no channel has anything: every row that waits for nobody's decision is to be offered. Which of them
+    /// channels had before, only those know that journal their attempts.
     pub fn take_all_back(&mut self) {
         for entry in self.rows.values_mut() {
             entry.hand = Hand::Returned;
+            entry.past = if journals_attempts(entry.row.channel) { Past::Known } else { Past::Unknown };
         }
         self.returned = self.rows.keys().copied().collect();
     }
@@ -148,14 +163,16 @@ impl Outbox {
         open
     }
 
-    /// Rows of `instance` of which no attempt began: no channel has them, or the channel journals attempts and has not.
+    /// Rows of `instance` of which no attempt began: no channel has them nor had them before the start, or the channel
+    /// journals attempts and has not.
     pub fn unattempted(&self, partition_first: DeliveryId, instance: InstanceId) -> Vec<DeliveryId> {
         let first = DeliveryId { instance, ordinal: 0, ..partition_first };
         let last = DeliveryId { instance, ordinal: u16::MAX, ..partition_first };
         self.rows
             .range(first..=last)
             .filter(|(_, e)| {
-                e.row.state == OutboxState::Pending && (e.hand != Hand::Channel || e.row.channel == Channel::Email)
+                let untouched = e.hand != Hand::Channel && e.past == Past::Known;
+                e.row.state == OutboxState::Pending && (untouched || journals_attempts(e.row.channel))
             })
             .map(|(id, _)| *id)
             .collect()
@@ -181,6 +198,11 @@ impl Outbox {
         }
         Ok(outbox)
     }
+}
+
+/// Whether a channel journals an attempt before its first byte, and asks then whether the row is still there.
+fn journals_attempts(channel: Channel) -> bool {
+    channel == Channel::Email
 }
 
 /// Who has a row.
@@ -237,6 +259,26 @@ mod tests {
         }
         assert_eq!(offered.len(), 10);
         assert_eq!(outbox.take_returned(100).len(), 10);
+    }
+
+    #[test]
+    fn after_a_start_only_what_is_known_to_be_untried_can_be_taken_back() {
+        let mut outbox = Outbox::default();
+        let of = |channel, ordinal| {
+            let id = DeliveryId { ordinal, ..row(1).id };
+            OutboxChange::Put(Box::new(OutboxRow { channel, id, ..row(1) }))
+        };
+        outbox.install(&of(Channel::Webhook, 0), |_| None);
+        outbox.install(&of(Channel::Log, 1), |_| None);
+        outbox.install(&of(Channel::Email, 2), |_| None);
+        let ordinals = |outbox: &Outbox| {
+            outbox.unattempted(row(1).id, InstanceId(1)).iter().map(|id| id.ordinal).collect::<Vec<_>>()
+        };
+        assert_eq!(ordinals(&outbox), [0, 1, 2], "nobody has them yet");
+        outbox.take_all_back();
+        assert_eq!(ordinals(&outbox), [2]);
+        outbox.install(&of(Channel::Webhook, 3), |_| None);
+        assert_eq!(ordinals(&outbox), [2, 3], "of this life");
     }
 
     #[test]

@@ -7,10 +7,10 @@ use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use crate::domain::ids::{JourneyId, Millis, NodeNo, ProfileKey, VersionId};
-use crate::domain::profile::{DueKind, Instance, Profile};
+use crate::domain::profile::{Changes, DueKind, Instance, Profile};
 use crate::planted::{Bug, is_planted};
 use crate::store::timers::TimerEntry;
-use crate::wire::component::{self, put_cold, put_position, vacant_instance};
+use crate::wire::component::{self, put_chain, put_cold, put_position, vacant_instance};
 use crate::wire::cursor::{Cursor, WireError, put_bytes};
 
 /// Rows of one page: small enough that copying one before a write is no pause, large enough that a page is worth a write.
@@ -61,9 +61,26 @@ impl Position {
 struct Row {
     key: ProfileKey,
     /// One instance inline; more overflow to the heap.
-    positions: SmallVec<[Position; 1]>,
+    positions: Positions,
+    /// The chain of decisions.
+    chain: u64,
     /// Header, contexts and document as components.
     cold: Box<[u8]>,
+}
+
+type Positions = SmallVec<[Position; 1]>;
+
+/// The place of a profile in its table, for life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(u32);
+
+/// How much of a profile is to be written anew.
+#[derive(Clone, Copy, Debug)]
+pub enum Rewrite<'a> {
+    /// All of it.
+    Whole,
+    /// What these touch.
+    Changed(&'a Changes),
 }
 
 /// Pages still to be copied at a cut.
@@ -115,16 +132,30 @@ impl Table {
         self.slot(key).is_some()
     }
 
-    /// The profile, awake; `None` if never seen. Errors only on a corrupt cold record.
-    pub fn wake(&self, key: ProfileKey) -> Result<Option<Profile>, WireError> {
-        let Some(slot) = self.slot(key) else { return Ok(None) };
-        self.wake_slot(slot).map(Some)
+    /// Where the profile is.
+    pub fn find(&self, key: ProfileKey) -> Option<Slot> {
+        self.slot(key).map(Slot)
     }
 
-    fn wake_slot(&self, slot: u32) -> Result<Profile, WireError> {
-        let row = &self.rows[slot as usize];
-        let mut profile = component::blank_profile(row.key);
-        component::install(&mut profile, &row.cold)?;
+    /// A byte of the cold record, to have it near.
+    pub fn first_cold_byte(&self, slot: Slot) -> u8 {
+        self.rows[slot.0 as usize].cold.first().copied().unwrap_or_default()
+    }
+
+    /// The profile, awake; `None` if never seen. Errors only on a corrupt cold record.
+    pub fn wake(&self, key: ProfileKey) -> Result<Option<Profile>, WireError> {
+        let Some(slot) = self.find(key) else { return Ok(None) };
+        let mut profile = component::blank_profile(key);
+        self.wake_into(slot, &mut profile)?;
+        Ok(Some(profile))
+    }
+
+    /// Makes `profile` the one at `slot`, awake. Errors only on a corrupt cold record.
+    pub fn wake_into(&self, slot: Slot, profile: &mut Profile) -> Result<(), WireError> {
+        let row = &self.rows[slot.0 as usize];
+        component::blank(profile, row.key);
+        component::install(profile, &row.cold)?;
+        profile.chain = row.chain;
         for position in &row.positions {
             let index = match profile.instances.iter().position(|i| i.ordinal >= position.ordinal) {
                 Some(index) if profile.instances[index].ordinal == position.ordinal => index,
@@ -136,27 +167,34 @@ impl Table {
             };
             position.restore(&mut profile.instances[index]);
         }
-        Ok(profile)
+        Ok(())
     }
 
-    /// Passivates `profile`: its row and cold record are what they are from now on.
-    pub fn store(&mut self, profile: &Profile) {
-        self.scratch.clear();
-        put_cold(&mut self.scratch, profile);
-        let positions: SmallVec<[Position; 1]> = profile.instances.iter().map(Position::of).collect();
+    /// Passivates `profile`: its row and cold record are what they are from now on. `slot` is where it was found.
+    pub fn store(&mut self, slot: Option<Slot>, profile: &Profile, rewrite: Rewrite<'_>) {
+        let positions: Positions = profile.instances.iter().map(Position::of).collect();
         self.timer_count += positions.len();
-        match self.slot(profile.key) {
-            Some(slot) => {
-                self.touch(slot);
-                let row = &mut self.rows[slot as usize];
-                self.timer_count -= row.positions.len();
-                row.positions = positions;
-                if *row.cold != *self.scratch {
-                    row.cold = self.scratch.as_slice().into();
-                }
+        let Some(Slot(slot)) = slot else {
+            self.scratch.clear();
+            put_cold(&mut self.scratch, profile);
+            let cold = self.scratch.as_slice().into();
+            self.insert(Row { key: profile.key, positions, chain: profile.chain, cold });
+            return;
+        };
+        self.touch(slot);
+        let row = &mut self.rows[slot as usize];
+        self.timer_count -= row.positions.len();
+        if touches_cold(rewrite, &row.positions, &positions) {
+            self.scratch.clear();
+            put_cold(&mut self.scratch, profile);
+            if row.cold.len() == self.scratch.len() {
+                row.cold.copy_from_slice(&self.scratch);
+            } else {
+                row.cold = self.scratch.as_slice().into();
             }
-            None => self.insert(Row { key: profile.key, positions, cold: self.scratch.as_slice().into() }),
         }
+        row.positions = positions;
+        row.chain = profile.chain;
     }
 
     fn insert(&mut self, row: Row) {
@@ -245,7 +283,8 @@ impl Table {
             let key = ProfileKey(cursor.u128("profile key")?);
             let mut profile = component::blank_profile(key);
             component::install(&mut profile, cursor.bytes("profile")?)?;
-            self.store(&profile);
+            let slot = self.find(key);
+            self.store(slot, &profile, Rewrite::Whole);
         }
         self.dirty[page as usize] = false;
         Ok(())
@@ -265,12 +304,14 @@ impl Table {
 
     /// Whether the row still names this timer (design §5: instance, generation *and* due).
     pub fn names(&self, timer: &TimerEntry) -> bool {
-        self.slot(timer.key).is_some_and(|slot| {
-            self.rows[slot as usize]
-                .positions
-                .iter()
-                .any(|p| p.ordinal == timer.ordinal && p.generation == timer.generation && p.due == timer.due)
-        })
+        self.named(timer).is_some()
+    }
+
+    /// Where the profile is, if its row still names this timer.
+    pub fn named(&self, timer: &TimerEntry) -> Option<Slot> {
+        let slot = self.slot(timer.key)?;
+        let names = |p: &Position| p.ordinal == timer.ordinal && p.generation == timer.generation && p.due == timer.due;
+        self.rows[slot as usize].positions.iter().any(names).then_some(Slot(slot))
     }
 
     /// Keys of profiles from slot `from` on with an instance in one of the `versions`, at most `max` rows looked at;
@@ -287,7 +328,10 @@ impl Table {
 
     /// Every profile, awake, in slot order: for checks and exports.
     pub fn profiles(&self) -> impl Iterator<Item = Result<Profile, WireError>> + '_ {
-        (0..self.rows.len() as u32).map(|slot| self.wake_slot(slot))
+        (0..self.rows.len() as u32).map(|slot| {
+            let mut profile = component::blank_profile(self.rows[slot as usize].key);
+            self.wake_into(Slot(slot), &mut profile).map(|()| profile)
+        })
     }
 }
 
@@ -300,6 +344,15 @@ pub enum Extent {
     Dirty,
 }
 
+/// Whether the cold record is another from now on: a context goes with its instance.
+fn touches_cold(rewrite: Rewrite<'_>, before: &[Position], after: &[Position]) -> bool {
+    let Rewrite::Changed(changes) = rewrite else { return true };
+    changes.header
+        || !changes.fields.is_empty()
+        || !changes.contexts.is_empty()
+        || before.iter().map(|p| p.ordinal).ne(after.iter().map(|p| p.ordinal))
+}
+
 fn encode_page(rows: &[Row], page: usize) -> Vec<u8> {
     let start = page * PAGE_ROWS;
     let end = rows.len().min(start + PAGE_ROWS);
@@ -308,6 +361,7 @@ fn encode_page(rows: &[Row], page: usize) -> Vec<u8> {
     for row in &rows[start..end] {
         out.extend_from_slice(&row.key.0.to_le_bytes());
         body.clear();
+        put_chain(&mut body, row.chain);
         let mut instance = vacant_instance(0);
         for position in &row.positions {
             position.restore(&mut instance);

@@ -77,7 +77,7 @@ impl Bench {
     }
 
     fn outcomes(&self, outcome: MessageOutcome) -> u64 {
-        self.partition.counts.versions[&VersionId(0)].messages[0].of(outcome)
+        self.partition.counts.get(VersionId(0)).expect("counted").messages[0].of(outcome)
     }
 }
 

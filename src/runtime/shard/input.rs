@@ -187,6 +187,8 @@ pub trait Ports: Send {
     fn want(&mut self, partition: PartitionId);
     /// Events of this weight were handled: room for more.
     fn handled(&mut self, weight: usize);
+    /// Outboxes have so many rows more than before (or fewer). Only who bounds their sum listens.
+    fn rows_added(&mut self, _count: isize) {}
     /// State can't be trusted: stop the process.
     fn corrupt(&mut self, partition: PartitionId, detail: String);
 }

@@ -5,6 +5,7 @@
 //! sealed into a block; acks, answers and sends wait in `releases` until the block is durable.
 
 pub mod checkpoints;
+mod events;
 pub mod input;
 pub mod moves;
 pub mod releases;
@@ -22,17 +23,15 @@ use crate::domain::ids::{Millis, PartitionId, Pseq, ShardId, VersionId};
 use crate::domain::limits;
 use crate::domain::wheel::{Wheel, WheelEntry};
 use crate::planted::{Bug, is_planted};
-use crate::runtime::api::EventStatus;
 use crate::runtime::delivery::Recorded;
 use crate::runtime::partition::Partition;
 use crate::runtime::partition::decide::{Circumstances, DecideConfig, Draught};
 use crate::runtime::ticket::Ticket;
 use crate::store::timers::SlotNo;
 use crate::wire::cursor::WireError;
-use crate::wire::record::Mark;
 
 use checkpoints::Checkpoints;
-use input::{EventBatch, Ports, RoutedEvent, SealedBlock, ShardInput};
+use input::{Ports, RoutedEvent, SealedBlock, ShardInput};
 use moves::Leaving;
 use releases::{Release, Releases};
 
@@ -112,8 +111,8 @@ pub struct Shard {
     ports: Box<dyn Ports>,
 }
 
-/// Due timers handled in one turn before inputs get theirs again.
-const TIMERS_PER_TURN: usize = 4_096;
+/// Due timers handled in one turn before inputs get theirs again: 2 or 3 ms of work.
+const TIMERS_PER_TURN: usize = 1_024;
 /// Pages copied in one turn for cuts in progress: about 100 µs.
 pub const PAGES_PER_TURN: usize = 8;
 
@@ -197,6 +196,7 @@ impl Shard {
             // Under steady load every block fills with inputs: what time brings has the next one first.
             self.time_is_owed = true;
         }
+        self.drop_stale_timers();
         self.capture_some();
         self.offer_some();
         self.seal();
@@ -231,7 +231,7 @@ impl Shard {
         }
         let number = self.releases.seal();
         let bytes = std::mem::replace(&mut self.draught.bytes, self.ports.buffer());
-        let spans = std::mem::take(&mut self.draught.spans).into_iter().collect();
+        let spans = std::mem::take(&mut self.draught.spans);
         self.ports.append(SealedBlock { number, bytes, spans });
     }
 
@@ -337,70 +337,15 @@ impl Shard {
         None
     }
 
-    /// Handles events in order; gives back those that no longer fit the block.
-    fn handle_events(&mut self, batch: EventBatch) -> Option<EventBatch> {
-        let EventBatch { events, ticket } = batch;
-        let mut events = events.into_iter();
-        let mut handled = 0;
-        let mut unfinished = None;
-        while let Some(routed) = events.next() {
-            if !self.has_room() || self.is_held(&routed) || !self.time_reaches(routed.engine_time) {
-                let rest = std::iter::once(routed).chain(events).collect();
-                unfinished = Some(EventBatch { events: rest, ticket: Arc::clone(&ticket) });
-                break;
-            }
-            handled += self.handle_event(routed, &ticket);
-        }
-        if handled > 0 {
-            self.release_when_durable(Release::Settle(ticket, handled));
-        }
-        unfinished
-    }
-
-    /// On the events' clock nothing may overtake an event whose partition is on its way: its time would pass.
-    fn is_held(&self, routed: &RoutedEvent) -> bool {
-        self.config.decide.firing == Firing::Due && matches!(self.seat(routed.partition), Some(Seat::Expected(_)))
-    }
-
-    /// Handles one event; how many of the ticket's events that settles (0 if it has to wait).
-    fn handle_event(&mut self, routed: RoutedEvent, ticket: &Arc<Ticket>) -> usize {
-        let about = Circumstances { config: &self.config.decide, catalog: &self.catalog, now: self.now };
-        let partition = match &mut self.seats[usize::from(routed.partition.0)] {
-            Seat::Open(partition) => partition,
-            Seat::Expected(waiting) => {
-                if waiting.is_empty() {
-                    self.ports.want(routed.partition);
-                }
-                waiting.push_back(Waiting::Event(routed, Arc::clone(ticket)));
-                return 0;
-            }
-            Seat::Absent => unreachable!("the router sends only to the owner"),
-        };
-        let floor = if is_planted(Bug::TimeGoesBack) { Millis::MIN } else { partition.engine_time };
-        let about = Circumstances { now: about.now.max(floor), ..about };
-        let mark = match routed.mark {
-            Mark::Id { hash, .. } => Mark::Id { hash, expires: about.now.plus(about.config.id_window_ms) },
-            stream => stream,
-        };
-        let room = crate::runtime::handle::weight(&routed.event);
-        let decided = partition.decide_event(&routed.event, routed.key, mark, about, &mut self.draught);
-        match decided {
-            Ok(EventStatus::Accepted) => {}
-            Ok(other) => ticket.set(routed.index, other),
-            Err(error) => self.corrupt(routed.partition, &error),
-        }
-        self.take_draught();
-        self.lower_next_slot(routed.partition);
-        if !is_planted(Bug::WeightKept) {
-            self.ports.handled(room);
-        }
-        1
-    }
-
     /// Puts timers into the wheel and sends behind the sync.
     fn take_draught(&mut self) {
         for (partition, timer) in self.draught.timers.drain(..) {
             self.wheel.insert(timer.in_wheel(partition));
+        }
+        self.wheel.note_stale(std::mem::take(&mut self.draught.stale_timers));
+        match std::mem::take(&mut self.draught.rows_added) {
+            0 => {}
+            added => self.ports.rows_added(added),
         }
         if is_planted(Bug::OfferedWhenDecided) {
             for id in std::mem::take(&mut self.draught.sends) {

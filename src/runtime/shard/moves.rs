@@ -76,7 +76,10 @@ impl Shard {
         match origin {
             Origin::Opened if is_planted(Bug::OutboxForgottenAtStart) => {}
             Origin::Moved if is_planted(Bug::OutboxForgottenAtMove) => {}
-            Origin::Opened => partition.outbox.take_all_back(),
+            Origin::Opened => {
+                partition.outbox.take_all_back();
+                self.ports.rows_added(partition.outbox.len() as isize);
+            }
             Origin::Moved => partition.outbox.take_ours_back(),
         }
         self.offer_again = true;
@@ -133,9 +136,8 @@ impl Shard {
     fn holds_stopped(&self, partition: &Partition) -> bool {
         partition
             .counts
-            .versions
             .iter()
-            .any(|(version, counts)| counts.active() > 0 && self.catalog.get(*version).status == VersionStatus::Stopped)
+            .any(|(version, counts)| counts.active() > 0 && self.catalog.get(version).status == VersionStatus::Stopped)
     }
 
     fn sweep_again(&mut self) {
@@ -160,6 +162,7 @@ impl Shard {
             }
         };
         let partition = partition.expect("the router releases only what is here");
+        self.wheel.suspect_stale();
         let covered_by = self.covering_block();
         self.leaving.push(Leaving { partition, to, covered_by });
     }

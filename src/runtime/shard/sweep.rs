@@ -34,6 +34,8 @@ impl Shard {
     pub(super) fn decide_due(&mut self, id: PartitionId, key: ProfileKey) {
         let now = self.now;
         let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(id.0)) else { return };
+        // Where the clock went back, time stands still: no wait may begin before what the partition has journaled.
+        let now = now.max(partition.engine_time);
         let about = Circumstances { config: &self.config.decide, catalog: &self.catalog, now };
         let decided = partition.decide_due(key, about, &mut self.draught);
         if let Err(error) = decided {

@@ -13,8 +13,8 @@ use crate::domain::catalog::{Catalog, SourceFile};
 use crate::domain::effect::{DeliveryOutcome, DeliveryReport};
 use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, HashKey, Millis, PartitionId, SandboxId, ShardId};
-use crate::domain::limits::BLOCK_BYTES_MAX;
-use crate::runtime::api::EventStatus;
+use crate::domain::limits;
+use crate::runtime::api::{Deferral, EventStatus};
 use crate::runtime::delivery::{Job, Recorded};
 use crate::runtime::partition::Partition;
 use crate::runtime::partition::decide::DecideConfig;
@@ -419,7 +419,7 @@ fn inputs_of_a_partition_on_its_way_wait_for_it_in_order() {
     bench.sync();
     assert!(first.try_recv().is_ok() && second.try_recv().is_ok());
     let counts = &bench.shard.partition(ONLY).expect("is here").counts;
-    assert!(counts.versions.values().all(|v| v.entered == 1 && v.active() == 0));
+    assert!(counts.iter().all(|(_, v)| v.entered == 1 && v.active() == 0));
 }
 
 #[test]
@@ -454,7 +454,7 @@ fn a_slot_that_opens_during_its_checkpoint_fires_each_timer_once() {
     bench.pass(2 * SLOT_MS);
     bench.sync();
     let partition = bench.shard.partition(ONLY).expect("is here");
-    for version in partition.counts.versions.values() {
+    for (_, version) in partition.counts.iter() {
         assert_eq!((version.entered, version.active(), version.exited[0]), (2, 0, 2));
     }
 }
@@ -489,4 +489,60 @@ fn recovery_from_records_gives_the_state_that_wrote_them() {
     }
     let recovered = bench.recovered();
     check_same(&recovered, bench.shard.partition(ONLY).expect("is here"));
+}
+
+#[test]
+fn what_comes_behind_a_deferred_event_of_its_stream_is_deferred_until_the_stream_comes_again() {
+    let mut partition = Partition::new(ONLY);
+    for producer in 1_000..1_000 + limits::PRODUCERS_PER_PARTITION_MAX as u64 {
+        partition.dedup.remember(&Mark::Stream { producer, epoch: 0, sequence: 1 }, Millis(1_700_000_000_000));
+    }
+    let mut bench = Bench::with(partition, Origin::Opened, Recorder::default());
+    let first = bench.routed("go", "crm:1");
+    let second = bench.routed("go", "crm:2");
+    let send = |bench: &mut Bench, routed: &RoutedEvent, deferral: &Deferral| {
+        let (ticket, mut receiver) = Ticket::of(1, deferral.clone());
+        let batch = EventBatch { events: vec![routed.clone()], ticket: Arc::new(ticket) };
+        bench.shard.take(ShardInput::Events(batch));
+        bench.turn();
+        bench.sync();
+        receiver.try_recv().expect("told").expect("not refused").remove(0)
+    };
+    let stream = Deferral::default();
+    assert_eq!(send(&mut bench, &first, &stream), EventStatus::Deferred, "the table of producers is full");
+    bench.pass(limits::PRODUCER_WINDOW_MS + 2 * 3_600_000);
+    assert_eq!(send(&mut bench, &second, &stream), EventStatus::Deferred, "there is room, but not before the first");
+    let again = Deferral::default();
+    assert_eq!(send(&mut bench, &first, &again), EventStatus::Accepted);
+    assert_eq!(send(&mut bench, &second, &again), EventStatus::Accepted);
+}
+
+#[test]
+fn a_checkpoint_that_failed_is_cut_again_whole_even_if_nothing_changes() {
+    let mut bench = Bench::new();
+    for i in 0..50 {
+        bench.send("go", &format!("crm:{i}"));
+    }
+    bench.sync();
+    bench.checkpoint();
+    for _ in 0..3 {
+        bench.sync();
+    }
+    assert!(bench.finished());
+    let cuts = |bench: &Bench| {
+        let seen = bench.seen.0.lock();
+        seen.checkpoints.iter().filter(|m| matches!(m, CheckpointMessage::Begin(_))).count()
+    };
+    let take = |bench: &mut Bench, result| {
+        bench.shard.take(ShardInput::CheckpointDone(ONLY, 1, result));
+        bench.shard.take(ShardInput::Checkpoint(ONLY, Extent::Dirty, Need::IfChanged));
+        for _ in 0..3 {
+            bench.turn();
+        }
+    };
+    assert_eq!(cuts(&bench), 1);
+    take(&mut bench, CheckpointResult::Failed);
+    assert_eq!(cuts(&bench), 2);
+    let live = bench.shard.seats[0].open().expect("is here");
+    check_same(&bench.recovered(), live);
 }

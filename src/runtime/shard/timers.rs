@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::domain::apply::Firing;
 use crate::domain::ids::{Millis, PartitionId};
+use crate::domain::limits;
 use crate::domain::wheel::WheelEntry;
 use crate::runtime::horizon::{Verdict, open_until};
 use crate::runtime::partition::decide::Circumstances;
@@ -25,23 +26,41 @@ impl Shard {
             self.wheel.advance(self.now, &mut popped);
             self.due.extend(popped);
         }
+        let mut near = 0;
         for _ in 0..TIMERS_PER_TURN {
             if self.due.is_empty() || !self.has_room() {
                 return;
             }
+            if near == 0 {
+                near = self.approach(self.due.iter().map(|entry| (entry.partition, entry.key())));
+            }
+            near -= 1;
             let entry = self.due.pop_front().expect("not empty");
             self.fire(&entry, self.now);
         }
     }
 
-    /// Whether due timers wait for their turn.
-    pub fn has_due(&self) -> bool {
-        !self.due.is_empty()
+    /// Whether due timers wait for their turn, and the journal takes what they decide: on the wall clock, where a turn
+    /// fires some of them only.
+    pub fn wants_another_turn(&self) -> bool {
+        !self.due.is_empty() && !self.failed && self.releases.in_flight() < limits::BLOCKS_IN_FLIGHT_MAX
     }
 
     /// Timers in the wheel.
     pub fn timer_count(&self) -> usize {
         self.wheel.len() + self.due.len()
+    }
+
+    /// Frees what stale timers hold of the wheel, some at a time. What a partition that left has in it is stale too: it
+    /// brings its timers along when it comes back.
+    pub(super) fn drop_stale_timers(&mut self) {
+        let seats = &self.seats;
+        self.wheel.compact(|entry| {
+            let timer =
+                TimerEntry { key: entry.key(), ordinal: entry.ordinal, generation: entry.generation, due: entry.due };
+            let seat = seats.get(usize::from(entry.partition.0));
+            seat.and_then(Seat::open).is_some_and(|partition| partition.table.names(&timer))
+        });
     }
 
     fn fire(&mut self, entry: &WheelEntry, now: Millis) {

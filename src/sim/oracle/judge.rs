@@ -9,13 +9,45 @@ use crate::sim::oracle::resources::{Filter, Published, Status};
 use crate::sim::oracle::{Clock, Parking};
 use crate::sim::workload::ScriptEvent;
 
+/// What is known of the room that surfaces have.
+#[derive(Clone, Copy)]
+pub(super) struct Room<'a> {
+    pub(super) parking: Parking,
+    /// Messages of a surface that were on their way from the partition before this decision.
+    pub(super) waiting: &'a dyn Fn(&Option<String>) -> usize,
+}
+
+/// What must become of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It is requested.
+    Found,
+    /// The instance stays with it.
+    Missing,
+    /// Either.
+    Unknown,
+}
+
+impl Room<'_> {
+    /// On the events' clock decisions don't depend on how fast channels are.
+    pub(super) fn of(&self, surface: &Option<String>, clock: Clock) -> Place {
+        match self.parking {
+            _ if clock == Clock::Events => Place::Found,
+            Parking::Never => Place::Found,
+            Parking::Possible => Place::Unknown,
+            Parking::At(most) if (self.waiting)(surface) < most => Place::Found,
+            Parking::At(_) => Place::Missing,
+        }
+    }
+}
+
 /// One decision being judged.
 pub(super) struct Judge<'a> {
     pub(super) person: Person,
     pub(super) published: &'a Published,
     pub(super) observed: &'a Observed,
     pub(super) clock: Clock,
-    pub(super) parking: Parking,
+    pub(super) room: Room<'a>,
     /// The instant at which what happens now counts as happening.
     pub(super) now_ms: i64,
     /// Observed steps accounted for.
@@ -34,14 +66,14 @@ impl<'a> Judge<'a> {
         published: &'a Published,
         observed: &'a Observed,
         clock: Clock,
-        parking: Parking,
+        room: Room<'a>,
     ) -> Self {
         Self {
             person,
             published,
             observed,
             clock,
-            parking,
+            room,
             now_ms: observed.engine_time_ms,
             taken: 0,
             moved: 0,
@@ -54,7 +86,7 @@ impl<'a> Judge<'a> {
         self.person
     }
 
-    pub(super) fn decide(&mut self, ids_known_for_ms: Option<i64>) -> Result<(), String> {
+    pub(super) fn decide(&mut self) -> Result<(), String> {
         let engine_time_ms = self.observed.engine_time_ms;
         if self.person.engine_time_ms.is_some_and(|before| engine_time_ms < before) {
             return Err("engine time went back".to_owned());
@@ -65,11 +97,11 @@ impl<'a> Judge<'a> {
         self.person.engine_time_ms = Some(engine_time_ms);
         self.person.catalog = self.observed.catalog;
         match &self.observed.cause {
-            Cause::Event(event) => self.decide_event(event, ids_known_for_ms)?,
+            Cause::Event(event) => self.decide_event(event)?,
             Cause::Timers => {
                 let parked_before = self.person.runs.iter().any(|run| run.timer == Timer::Parked);
                 self.pass_time()?;
-                if self.taken == 0 && !(parked_before && self.parking == Parking::Possible) {
+                if self.taken == 0 && !parked_before {
                     return Err("a decision without a cause: nothing was due".to_owned());
                 }
             }
@@ -85,13 +117,7 @@ impl<'a> Judge<'a> {
         self.compare_messages()
     }
 
-    fn decide_event(&mut self, event: &ScriptEvent, ids_known_for_ms: Option<i64>) -> Result<(), String> {
-        if let Some(window_ms) = ids_known_for_ms {
-            let before_ms = self.person.ids.insert(event.id.clone(), self.now_ms);
-            if before_ms.is_some_and(|before_ms| self.now_ms < before_ms + window_ms) {
-                return Err(format!("event {} was decided twice", event.id));
-            }
-        }
+    fn decide_event(&mut self, event: &ScriptEvent) -> Result<(), String> {
         let updates = event.kind == "profile.update";
         if !updates && !self.published.listens(&event.kind) && self.observed.steps.is_empty() {
             // An event nobody listens to need not wake the profile: its timers fire by themselves.
@@ -120,6 +146,11 @@ impl<'a> Judge<'a> {
             let runs = self.person.runs.iter().enumerate();
             let Some((index, run)) = runs.min_by_key(|(_, run)| (run.due_ms, run.entry)) else { break };
             if run.due_ms > engine_time_ms {
+                break;
+            }
+            // On the events' clock each due instant is a decision of its own; what else is due has the next one.
+            let by_itself = self.clock == Clock::Events && self.observed.cause == Cause::Timers;
+            if by_itself && self.taken > 0 && self.next_step().is_none() {
                 break;
             }
             if self.clock == Clock::Events {
@@ -311,9 +342,11 @@ impl<'a> Judge<'a> {
             entry: step.entry,
             node: step.node.clone(),
             message: message.to_owned(),
+            surface: None,
             in_doubt,
         };
-        let place = self.person.deliveries.iter().position(|delivery| *delivery == wanted);
+        let same = |known: &Delivery| Delivery { surface: None, ..known.clone() } == wanted;
+        let place = self.person.deliveries.iter().position(same);
         let place = place.ok_or_else(|| format!("no such message is on its way: {step:?}"))?;
         Ok(self.person.deliveries.remove(place))
     }

@@ -6,10 +6,9 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::sim::observe::ObservedMessage;
 use crate::sim::oracle::eval::{holds, instant_ms};
-use crate::sim::oracle::judge::{Judge, at_path};
+use crate::sim::oracle::judge::{Judge, Place, at_path};
 use crate::sim::oracle::person::{Delivery, Run, Timer};
 use crate::sim::oracle::resources::{Node, Version};
-use crate::sim::oracle::{Clock, Parking};
 use crate::sim::workload::ScriptEvent;
 
 /// One event or timer moves an instance by at most so many steps (contract) …
@@ -210,8 +209,8 @@ impl Judge<'_> {
         let wanted = format!("requested message {name}");
         let entry = self.person.runs[index].entry;
         let requested = self.next_step().is_some_and(|step| step.entry == entry && step.reason == wanted);
-        // On the events' clock decisions don't depend on how fast channels are.
-        if !requested && self.parking == Parking::Possible && self.clock == Clock::Wall {
+        let place = self.room.of(&message.surface, self.clock);
+        if place == Place::Missing || (place == Place::Unknown && !requested) {
             self.set_timer(index, Some(self.now_ms + RETRY_MS), Timer::Parked);
             return Ok(false);
         }
@@ -239,6 +238,7 @@ impl Judge<'_> {
             entry,
             node: run.node.clone(),
             message: name.to_owned(),
+            surface: message.surface.clone(),
             in_doubt: false,
         });
         Ok(true)

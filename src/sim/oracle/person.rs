@@ -21,9 +21,7 @@ pub(super) struct Person {
     pub(super) entries: u32,
     /// Messages requested and not answered for.
     pub(super) deliveries: Vec<Delivery>,
-    /// When each event id was decided.
-    pub(super) ids: BTreeMap<String, i64>,
-    /// Engine time, catalog and place of the last decision.
+    /// Engine time and catalog of the last decision.
     pub(super) engine_time_ms: Option<i64>,
     pub(super) catalog: u32,
 }
@@ -67,6 +65,8 @@ pub(super) struct Delivery {
     pub(super) entry: u32,
     pub(super) node: String,
     pub(super) message: String,
+    /// `None` = the log.
+    pub(super) surface: Option<String>,
     pub(super) in_doubt: bool,
 }
 

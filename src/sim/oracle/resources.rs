@@ -48,7 +48,7 @@ pub(super) enum Status {
 #[derive(Debug, PartialEq)]
 pub(super) struct Message {
     pub(super) channel: String,
-    surface: Option<String>,
+    pub(super) surface: Option<String>,
     subject: Option<String>,
     body: String,
     /// What subject and body read, as paths: `event.cart.id`.

@@ -80,6 +80,7 @@ pub(super) fn documents(text: &str) -> Result<Vec<Tree>, String> {
     Ok(documents)
 }
 
+#[derive(Clone, Copy)]
 enum Shape {
     List,
     Map,

@@ -122,7 +122,7 @@ impl Journey {
         if dice.chance(50) {
             entry.event = "go";
         }
-        let exits = (0..*dice.pick(&[0, 0, 0, 1, 1, 2])).map(|_| Filter::draw(dice, Roots::Inside, 65)).collect();
+        let exits = (0..*dice.pick(&[0, 0, 1, 1, 2])).map(|_| Filter::draw(dice, Roots::Inside, 65)).collect();
         let timezone = dice.chance(30).then(|| *dice.pick(&["Europe/Paris", "America/New_York"]));
         let nodes = draw_nodes(dice, timeout_ms.unwrap_or(TIMEOUT_MS_MAX));
         Self { name, reentry_ms, entry, exits, timeout_ms, timezone, nodes }
@@ -200,19 +200,16 @@ fn draw_nodes(dice: &mut Dice, timeout_ms: i64) -> Vec<Node> {
         }
     }
     let goes_back = nodes.iter().enumerate().any(|(number, node)| node.targets().iter().any(|to| *to <= number));
-    if goes_back && dice.chance(90) {
-        lengthen(&mut nodes, timeout_ms / 50);
-    }
-    nodes
-}
-
-/// Going round a thousand times is worth seeing, but rarely: it costs as much as a hundred other journeys.
-fn lengthen(nodes: &mut [Node], shortest_ms: i64) {
-    for node in nodes {
-        if let Node::Wait(ms, _) | Node::Event { within_ms: Some(ms), .. } = node {
-            *ms = (*ms).max(shortest_ms);
+    if goes_back {
+        // Going round a thousand times is worth seeing, but rarely: it costs as much as a hundred other journeys.
+        let (low_ms, high_ms) = if dice.chance(92) { (timeout_ms / 50, i64::MAX) } else { (1, timeout_ms / 5_000) };
+        for node in &mut nodes {
+            if let Node::Wait(ms, _) | Node::Event { within_ms: Some(ms), .. } = node {
+                *ms = (*ms).clamp(low_ms, high_ms);
+            }
         }
     }
+    nodes
 }
 
 fn draw_node(dice: &mut Dice, number: usize, count: usize, wait_ms_max: i64) -> Node {

@@ -15,7 +15,7 @@ use tonic_health::server::HealthReporter;
 use crate::domain::event::check_name;
 use crate::domain::ids::{Millis, SandboxId};
 use crate::domain::limits;
-use crate::runtime::api::{EventStatus, Origin, Patience, Submission};
+use crate::runtime::api::{Deferral, EventStatus, Origin, Patience, Submission};
 use crate::runtime::ingest::Ingest;
 use crate::transport::clock::{EventClock, SourceClock};
 use crate::transport::code::Code;
@@ -146,7 +146,13 @@ impl<E: Ingest> IngestService for Service<E> {
         let patience = Patience::UpTo(self.options.patience);
         let mut statuses = Vec::new();
         if !batch.events.is_empty() {
-            let submission = Submission { events: batch.events, origin: Origin::Unsequenced, engine_times, patience };
+            let submission = Submission {
+                events: batch.events,
+                origin: Origin::Unsequenced,
+                engine_times,
+                patience,
+                deferral: Deferral::default(),
+            };
             let receipt = self.engine.submit(submission).await.map_err(|refusal| convert::refused(&refusal))?;
             statuses = receipt.await.map_err(|refusal| convert::refused(&refusal))?;
         }

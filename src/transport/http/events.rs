@@ -17,7 +17,7 @@ use super::router::Api;
 use super::schema::{EventBody, EventResult, IngestBody};
 use crate::domain::event::{Event, EventError};
 use crate::domain::limits;
-use crate::runtime::api::{EventStatus, Origin, Patience, Submission};
+use crate::runtime::api::{Deferral, EventStatus, Origin, Patience, Submission};
 use crate::wire::event::{Batch, BatchFormat, decode_json_batch};
 
 /// Bodies above this are decoded on a thread for blocking work: 64 KiB take well under a millisecond, 16 MiB do not.
@@ -66,7 +66,13 @@ pub async fn ingest(State(api): State<Api>, headers: HeaderMap, body: Body) -> R
     if !events.is_empty() {
         let engine_times = api.clock.engine_times(&events);
         let origin = Origin::Unsequenced;
-        let submission = Submission { events, origin, engine_times, patience: Patience::UpTo(api.options.patience) };
+        let submission = Submission {
+            events,
+            origin,
+            engine_times,
+            patience: Patience::UpTo(api.options.patience),
+            deferral: Deferral::default(),
+        };
         statuses = api.engine.submit(submission).await?.await?;
     }
     merge(&mut results, statuses);

@@ -43,7 +43,7 @@ pub enum StreamError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// A partition's table is full.
-    #[error("a partition's table of ids is full; connect again later")]
+    #[error("a partition remembers as many producers as it may; connect again later, with a name that was used before")]
     TableFull,
 }
 

@@ -14,7 +14,7 @@ use super::window::{Window, kibibytes};
 use crate::domain::event::Event;
 use crate::domain::ids::Millis;
 use crate::domain::limits;
-use crate::runtime::api::{Origin, Patience, Refusal, Submission};
+use crate::runtime::api::{Deferral, Origin, Patience, Refusal, Submission};
 use crate::runtime::engine::Receipt;
 use crate::runtime::ingest::Ingest;
 use crate::transport::clock::SourceClock;
@@ -31,6 +31,7 @@ pub struct Submitter<E> {
     bytes: Arc<Semaphore>,
     sender: mpsc::Sender<InFlight>,
     registration: Registration,
+    deferral: Deferral,
 }
 
 impl<E: Ingest> Submitter<E> {
@@ -44,7 +45,8 @@ impl<E: Ingest> Submitter<E> {
         sender: mpsc::Sender<InFlight>,
     ) -> Self {
         let bytes = Arc::new(Semaphore::new(kibibytes(window.bytes) as usize));
-        Self { engine, next_sequence: None, clock, window, in_flight, bytes, sender, registration }
+        let deferral = Deferral::default();
+        Self { engine, next_sequence: None, clock, window, in_flight, bytes, sender, registration, deferral }
     }
 
     /// The hold on the producer.
@@ -96,7 +98,8 @@ impl<E: Ingest> Submitter<E> {
         }
         let Registration { producer, epoch, .. } = self.registration;
         let origin = Origin::Stream { producer, epoch, first_sequence };
-        let submission = Submission { events, origin, engine_times, patience: Patience::Unbounded };
+        let deferral = self.deferral.clone();
+        let submission = Submission { events, origin, engine_times, patience: Patience::Unbounded, deferral };
         self.engine.submit(submission).await.map(Some)
     }
 

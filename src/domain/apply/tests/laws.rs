@@ -25,10 +25,10 @@ pub(super) fn hold(before: &Profile, after: &Profile, out: &Outcome, catalog: &C
 }
 
 fn counts_add_up(profile: &Profile, catalog: &Catalog, counts: &Counts) {
-    for (id, version) in &counts.versions {
-        let inside = || profile.instances.iter().filter(|i| i.version == *id);
+    for (id, version) in counts.iter() {
+        let inside = || profile.instances.iter().filter(|i| i.version == id);
         assert_eq!(version.active(), inside().count() as u64, "entered = active + exited + errors");
-        for (index, _) in catalog.program(*id).nodes.iter().enumerate() {
+        for (index, _) in catalog.program(id).nodes.iter().enumerate() {
             let node = version.nodes.get(index).copied().unwrap_or_default();
             let here = inside().filter(|i| usize::from(i.node.0) == index).count() as u64;
             assert_eq!(node.entered, here + node.left + node.exited + node.errors, "at node {index}");

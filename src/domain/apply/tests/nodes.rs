@@ -51,7 +51,7 @@ fn an_error_in_a_condition_is_the_nodes() {
          3h j#2: /wait_ended a /branch1 done =completed",
     );
     assert_eq!(rig.notes, ["division by zero"]);
-    let counts = rig.counts.versions.values().next().expect("one version");
+    let counts = rig.counts.iter().next().expect("one version").1;
     assert_eq!((counts.entered, counts.errors(), counts.active()), (2, 1, 0));
     assert_eq!((counts.nodes[1].entered, counts.nodes[1].errors, counts.nodes[1].left), (2, 1, 1));
 }
@@ -262,7 +262,7 @@ fn a_cycle_ends_at_the_thousandth_visit() {
     assert_eq!(rig.at(), ["a"]);
     rig.log.clear();
     let rig = rig.run(&format!("{last}m tick")).expect("16h40m j#1: /wait_ended b /otherwise a !visit_limit");
-    let counts = rig.counts.versions.values().next().expect("one version");
+    let counts = rig.counts.iter().next().expect("one version").1;
     assert_eq!(counts.nodes[0].entered, u64::from(last) + 1);
     // The next instance counts anew.
     let rig = rig.run("20h go");
@@ -282,7 +282,7 @@ fn one_input_makes_so_many_steps_and_no_more() {
     );
     let mut rig = Rig::new(&cycle).run("0 go");
     assert!(rig.log[0].ends_with("!step_limit"), "{}", rig.log[0]);
-    let steps: u64 = rig.counts.versions.values().flat_map(|v| &v.nodes).map(|n| n.entered + n.left + n.errors).sum();
+    let steps: u64 = rig.counts.iter().flat_map(|(_, v)| &v.nodes).map(|n| n.entered + n.left + n.errors).sum();
     let sent = rig.rows.len() as u64;
     assert!((190..=limits::STEPS_PER_INPUT_MAX as u64).contains(&(1 + steps + sent)), "{steps} and {sent} sent");
     assert_eq!(rig.profile.instances.len(), 0);

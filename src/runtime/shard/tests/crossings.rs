@@ -37,7 +37,7 @@ impl Bench {
 
     fn counted(&self, outcome: MessageOutcome) -> u64 {
         let counts = &self.shard.partition(ONLY).expect("is here").counts;
-        counts.versions.values().flat_map(|v| &v.messages).map(|m| m.of(outcome)).sum()
+        counts.iter().flat_map(|(_, v)| &v.messages).map(|m| m.of(outcome)).sum()
     }
 }
 
@@ -200,4 +200,32 @@ fn a_failed_journal_tells_those_who_wait_for_a_partition_too() {
     assert!(is_open(&mut waiting));
     bench.shard.take(ShardInput::Failed);
     assert!(waiting.try_recv().expect("told").is_err());
+}
+
+#[test]
+fn an_exit_after_a_kill_takes_back_no_message_that_may_have_left() {
+    for offered in [true, false] {
+        let mut bench = Bench::new();
+        bench.send("linger", "crm:1");
+        bench.pass(30 * 60_000);
+        bench.seen.0.lock().refuse_offers = !offered;
+        bench.sync();
+        // In this life it is known whether a channel has it.
+        let recovered = bench.recovered();
+        bench.send("stop", "crm:1");
+        bench.sync();
+        assert_eq!(bench.counted(MessageOutcome::Cancelled), u64::from(!offered));
+
+        let mut next = Bench::with(recovered, Origin::Opened, Recorder::default());
+        next.seen.0.lock().refuse_offers = true;
+        next.sequence = bench.sequence;
+        next.now = bench.now;
+        next.send("stop", "crm:1");
+        next.sync();
+        assert_eq!(next.counted(MessageOutcome::Cancelled), 0, "nobody knows whether it left");
+        next.seen.0.lock().refuse_offers = false;
+        next.pass(10);
+        next.pass(10);
+        assert_eq!(next.seen.0.lock().offered.len(), 1, "so it is offered again, with the same key");
+    }
 }

@@ -26,7 +26,7 @@ fn timers_fire_though_every_block_fills_with_inputs() {
     }
     let hello_done = |bench: &Bench| {
         let counts = &bench.shard.partition(ONLY).expect("is here").counts;
-        counts.versions.values().any(|version| version.exited[0] == 100)
+        counts.iter().any(|(_, version)| version.exited[0] == 100)
     };
     bench.turn();
     while bench.shard.backlog() > 0 && !hello_done(&bench) {
@@ -75,7 +75,7 @@ impl EventsBench {
     fn done(&self, partition: u16) -> u64 {
         let counts = &self.bench.shard.partition(PartitionId(partition)).expect("is here").counts;
         let hello = self.bench.shard.catalog.journey_id("hello").expect("is published");
-        let of_hello = counts.versions.iter().filter(|(v, _)| self.bench.shard.catalog.program(**v).journey == hello);
+        let of_hello = counts.iter().filter(|(v, _)| self.bench.shard.catalog.program(*v).journey == hello);
         of_hello.map(|(_, version)| version.exited[0]).sum()
     }
 }
@@ -150,4 +150,34 @@ fn what_a_partition_catches_up_on_is_recorded_in_the_order_of_time() {
     let of_it = blocks.map(|record| record.expect("reads").1.head).filter(|head| head.epoch.0 == 1);
     let minutes: Vec<i64> = of_it.map(|head| (head.engine_time.0 - START) / MINUTE).collect();
     assert_eq!(minutes, [0, 5, 10, 30]);
+}
+
+#[test]
+fn waits_that_end_before_they_are_due_do_not_fill_the_wheel() {
+    let mut bench = Bench::new();
+    for i in 0..6_000 {
+        // Enters with a timer in half an hour, and is out again before it is due.
+        bench.send("linger", &format!("crm:{i}"));
+        bench.send("stop", &format!("crm:{i}"));
+        bench.sync();
+    }
+    let most = bench.shard.timer_count();
+    assert!(most <= 4_200, "{most} timers");
+}
+
+/// After a restart the clock may be behind what was journaled: a sweep then decides at the partition's time, as events and
+/// timers do, or the record would say another instant than the waits that begin with it.
+#[test]
+fn a_sweep_never_decides_before_what_is_journaled() {
+    let mut before = Bench::new();
+    before.send("linger", "crm:1");
+    let mut partition = before.recovered();
+    partition.engine_time = before.now.plus(3 * 60 * MINUTE);
+    let mut bench = Bench::with(partition, Origin::Opened, Recorder::default());
+    let key = HashKey::FIXED.profile_key(SandboxId::DEFAULT, "crm", "1");
+    bench.shard.decide_due(ONLY, key);
+    bench.turn();
+    let timers: Vec<_> = bench.shard.partition(ONLY).expect("is here").table.timers().collect();
+    assert_eq!(timers.len(), 1);
+    assert_eq!(timers[0].due, before.now.plus((3 + 10) * 60 * MINUTE), "ten hours of rest from the sweep on");
 }

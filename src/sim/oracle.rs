@@ -19,7 +19,7 @@ mod yaml;
 use std::collections::BTreeMap;
 
 use crate::sim::observe::{Cause, Observed, instant_text};
-use judge::Judge;
+use judge::{Judge, Room};
 use person::Person;
 use resources::{Published, Status};
 
@@ -42,8 +42,10 @@ pub enum Clock {
 pub enum Parking {
     /// There is always room.
     Never,
-    /// There may be none.
+    /// There may be none, and nobody knows when.
     Possible,
+    /// There is none while so many messages of the surface are on their way from the partition, decided before this one.
+    At(usize),
 }
 
 /// The judge.
@@ -55,8 +57,14 @@ pub struct Oracle {
     /// By number of the catalog.
     published: BTreeMap<u32, Published>,
     people: BTreeMap<String, Person>,
+    /// When each event id was decided last, by profile.
+    ids: BTreeMap<String, BTreeMap<String, i64>>,
     counts: BTreeMap<String, JourneyCounts>,
+    waiting: Waiting,
 }
+
+/// Messages on their way, by partition and surface (`None` = the log).
+type Waiting = BTreeMap<(u16, Option<String>), usize>;
 
 impl Oracle {
     /// An oracle for an engine on the wall clock, whose surfaces always have room, after `resources_yaml` was published
@@ -69,7 +77,9 @@ impl Oracle {
             ids_known_for_ms: None,
             published: BTreeMap::from([(FIRST_CATALOG, published)]),
             people: BTreeMap::new(),
+            ids: BTreeMap::new(),
             counts: BTreeMap::new(),
+            waiting: Waiting::new(),
         })
     }
 
@@ -151,15 +161,44 @@ impl Oracle {
         Ok(())
     }
 
+    /// An event id is decided once within the time it is known for.
+    fn check_repeat(&mut self, observed: &Observed) -> Result<(), String> {
+        let (Cause::Event(event), Some(window_ms)) = (&observed.cause, self.ids_known_for_ms) else { return Ok(()) };
+        let ids = self.ids.entry(observed.profile.clone()).or_default();
+        let before_ms = ids.insert(event.id.clone(), observed.engine_time_ms);
+        match before_ms.filter(|before_ms| observed.engine_time_ms < before_ms + window_ms) {
+            Some(before_ms) => {
+                Err(format!("event {} was decided twice, first at {}", event.id, instant_text(before_ms)))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn judge(&mut self, observed: &Observed) -> Result<(), String> {
+        self.check_repeat(observed)?;
         let published = self.published.get(&observed.catalog);
         let published = published.ok_or_else(|| format!("nobody published catalog {}", observed.catalog))?;
         let before = self.people.get(&observed.profile).cloned().unwrap_or_default();
-        let judge = |person| {
-            let mut judge = Judge::new(person, published, observed, self.clock, self.parking);
-            judge.decide(self.ids_known_for_ms).map(|()| judge.into_person())
+        for delivery in &before.deliveries {
+            *self.waiting.entry((observed.place.0, delivery.surface.clone())).or_default() -= 1;
+        }
+        let others = &self.waiting;
+        let own = |surface: &Option<String>| before.deliveries.iter().filter(|d| d.surface == *surface).count();
+        let waiting = |surface: &Option<String>| {
+            others.get(&(observed.place.0, surface.clone())).copied().unwrap_or(0) + own(surface)
         };
-        let after = judge(before)?;
+        let mut judge = Judge::new(
+            before.clone(),
+            published,
+            observed,
+            self.clock,
+            Room { parking: self.parking, waiting: &waiting },
+        );
+        judge.decide()?;
+        let after = judge.into_person();
+        for delivery in &after.deliveries {
+            *self.waiting.entry((observed.place.0, delivery.surface.clone())).or_default() += 1;
+        }
         for step in &observed.steps {
             self.counts.entry(step.journey.clone()).or_default().count(&step.reason);
         }
