@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Layers, bottom up. A file may name its own layer and those before it.
-const LAYERS: [&str; 12] = [
+const LAYERS: [&str; 13] = [
+    "planted",
     "domain",
     "wire",
     "store",

@@ -10,7 +10,7 @@ use actix::prelude::{Addr, SendError};
 use crate::domain::event::Event;
 use crate::domain::ids::ShardId;
 use crate::runtime::actor::{Envelope, ShardActor};
-use crate::runtime::shard::input::{EventBatch, ShardInput};
+use crate::runtime::shard::input::ShardInput;
 
 /// Weight of events that may wait for one shard: about 64 MiB of them.
 pub const QUEUED_WEIGHT_MAX: usize = 128 << 10;
@@ -20,6 +20,16 @@ pub const MAILBOX_ENVELOPES: usize = 256 << 10;
 /// What an event weighs in a mailbox: one, and one more for every 512 bytes.
 pub fn weight(event: &Event) -> usize {
     1 + event.properties.len() / 512
+}
+
+/// What a router asks of a shard's mailbox.
+pub trait Mailbox: Clone + Send + Sync {
+    /// Takes room for events of this weight; false if there is none.
+    fn reserve(&self, weight: usize) -> bool;
+    /// Gives room back.
+    fn cancel(&self, weight: usize);
+    /// Sends anything, in order; false if the shard is gone (what was sent is dropped, which tells who waits for it).
+    fn send(&self, input: ShardInput) -> bool;
 }
 
 /// Addresses one shard. Cheap to clone.
@@ -45,10 +55,11 @@ impl ShardHandle {
     pub fn queued(&self) -> usize {
         self.queued.load(Ordering::Relaxed)
     }
+}
 
-    /// Takes room for events of this weight; false if there is none. A batch heavier than all room is let into an
-    /// empty mailbox, so that it can't wait for ever.
-    pub fn reserve(&self, weight: usize) -> bool {
+impl Mailbox for ShardHandle {
+    /// A batch heavier than all room is let into an empty mailbox, so that it can't wait for ever.
+    fn reserve(&self, weight: usize) -> bool {
         let before = self.queued.fetch_add(weight, Ordering::AcqRel);
         if before == 0 || before + weight <= QUEUED_WEIGHT_MAX {
             return true;
@@ -57,18 +68,11 @@ impl ShardHandle {
         false
     }
 
-    /// Gives room back.
-    pub fn cancel(&self, weight: usize) {
+    fn cancel(&self, weight: usize) {
         self.queued.fetch_sub(weight, Ordering::AcqRel);
     }
 
-    /// Sends events whose room was reserved; false if the shard is gone.
-    pub fn send_events(&self, batch: EventBatch) -> bool {
-        self.send(ShardInput::Events(batch))
-    }
-
-    /// Sends anything; false if the shard is gone (what was sent is dropped, which tells who waits for it).
-    pub fn send(&self, input: ShardInput) -> bool {
+    fn send(&self, input: ShardInput) -> bool {
         let mut envelope = Envelope(input);
         loop {
             match self.address.try_send(envelope) {

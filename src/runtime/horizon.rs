@@ -27,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::domain::ids::{Millis, ProfileKey};
+use crate::planted::{Bug, is_planted};
 use crate::store::timers::{CHUNK_ENTRIES_MAX, SlotNo, TimerEntry};
 
 /// A slot written by more checkpoints than this is rewritten: each leaves at least one chunk, mostly small ones.
@@ -149,6 +150,9 @@ impl Horizon {
         if slot < self.opened_until {
             return Placement::Wheel;
         }
+        if is_planted(Bug::TimerLostAtSlotStart) && timer.due.0 - slot.start().0 < 60_000 {
+            return Placement::Pending;
+        }
         if self.pending.insert(timer) {
             self.counts.entry(slot).or_default().live += 1;
         }
@@ -232,7 +236,7 @@ impl Horizon {
         assert!(slot == self.opened_until, "slots open in order: {slot:?} is not {:?}", self.opened_until);
         let mut timers = loaded;
         timers.extend(self.pending.iter().take_while(|timer| timer.slot() <= slot));
-        if let Some(in_flight) = &self.in_flight {
+        if let Some(in_flight) = self.in_flight.as_ref().filter(|_| !is_planted(Bug::InFlightForgotten)) {
             timers.extend(in_flight.timers.iter().filter(|timer| timer.slot() == slot));
         }
         timers.sort_unstable();
@@ -240,7 +244,8 @@ impl Horizon {
         timers.retain(|timer| timer.slot() == slot && is_current(timer));
         let (expected, found) = (self.count(slot).live, timers.len() as u32);
         self.pass_to(slot.next());
-        if expected == found {
+        let unnoticed = is_planted(Bug::IndexLossUnnoticed) || is_planted(Bug::InFlightForgotten);
+        if expected == found || unnoticed {
             return OpenedSlot { timers, verdict: Verdict::Complete };
         }
         self.suspect = true;

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::domain::catalog::Catalog;
 use crate::domain::ids::{PartitionId, Pseq};
+use crate::planted::{Bug, is_planted};
 use crate::runtime::failure::Failure;
 use crate::runtime::partition::Partition;
 use crate::runtime::router::Router;
@@ -17,6 +18,7 @@ use crate::runtime::shard::input::{Origin, ShardInput};
 use crate::store::error::StoreError;
 use crate::store::journal::{BlockAt, Tail, TailReader};
 use crate::store::snapshot_store::SnapshotStore;
+use crate::store::timers::{TimerIndex, TimerIndexError};
 use crate::wire::cursor::WireError;
 use crate::wire::record::{RecordRange, records};
 
@@ -76,7 +78,9 @@ impl TailIndex {
         let mut block: Option<(BlockAt, Vec<u8>)> = None;
         let cut = partition.pseq;
         let places = self.places.get(&id).map_or(&[][..], Vec::as_slice);
-        for Place { block: at, range, .. } in places.iter().filter(|place| place.pseq > cut) {
+        for Place { block: at, range, .. } in
+            places.iter().filter(|place| place.pseq > cut || is_planted(Bug::ReplayCountsTwice))
+        {
             if block.as_ref().is_none_or(|(held, _)| held != at) {
                 block = Some((*at, self.reader.read(*at)?));
             }
@@ -109,6 +113,38 @@ pub fn open_partition(
     Ok(partition)
 }
 
+/// The latest epoch of each partition's timers in an index; nothing where it has none.
+pub type TimerEpochs = HashMap<PartitionId, u64>;
+
+/// Asks the index how far it has come, once at a start. One that fails is started over: rows are the truth.
+pub fn timer_epochs(timers: &mut dyn TimerIndex, partitions: u16) -> Result<TimerEpochs, TimerIndexError> {
+    let mut epochs = HashMap::new();
+    for partition in (0..partitions).map(PartitionId) {
+        match timers.latest_epoch(partition) {
+            Ok(Some(epoch)) => {
+                epochs.insert(partition, epoch);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the timer index failed: it is rebuilt from the rows");
+                timers.start_over()?;
+                return Ok(HashMap::new());
+            }
+        }
+    }
+    Ok(epochs)
+}
+
+/// An index that is behind the partition's snapshot has lost timers: they are written anew from the rows.
+pub fn suspect_lost_timers(partition: &mut Partition, epochs: &TimerEpochs) {
+    if !is_planted(Bug::IndexLossUnnoticed)
+        && partition.generation > 0
+        && epochs.get(&partition.id).copied().unwrap_or(0) < partition.generation
+    {
+        partition.horizon.suspect();
+    }
+}
+
 /// The thread that opens all partitions.
 #[derive(Debug)]
 pub struct Opener {
@@ -129,8 +165,8 @@ pub struct OpenerSource {
     pub router: Arc<Router>,
     /// Raised if one can't be opened.
     pub failure: Failure,
-    /// Epoch of the partition's timers in the index, if it has any: behind the snapshot's means that the index lost some.
-    pub timer_epochs: HashMap<PartitionId, u64>,
+    /// How far the timer index has come.
+    pub timer_epochs: TimerEpochs,
 }
 
 impl Opener {
@@ -186,9 +222,7 @@ fn deliver(source: &OpenerSource, id: PartitionId) -> bool {
     }
     match open_partition(id, &source.snapshots, &source.tail, &source.catalog) {
         Ok(mut partition) => {
-            if partition.generation > 0 && source.timer_epochs.get(&id).copied().unwrap_or(0) < partition.generation {
-                partition.horizon.suspect();
-            }
+            suspect_lost_timers(&mut partition, &source.timer_epochs);
             source.router.send(id, ShardInput::Arrive(Box::new(partition), Origin::Opened))
         }
         Err(error) => {

@@ -10,6 +10,7 @@ use crossbeam_queue::ArrayQueue;
 use crate::domain::ids::{PartitionId, ShardId};
 use crate::runtime::delivery::{DeliverySink, Job};
 use crate::runtime::failure::Failure;
+use crate::runtime::handle::Mailbox as _;
 use crate::runtime::keeper::KeeperMessage;
 use crate::runtime::partition::Partition;
 use crate::runtime::projection::Projection;

@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 
 use crate::domain::ids::{HashKey, Millis, PartitionId, SandboxId, ShardId, stable_hash};
 use crate::runtime::api::{Origin, Patience, Refusal, Submission};
-use crate::runtime::handle::{ShardHandle, weight};
+use crate::runtime::handle::{Mailbox, ShardHandle, weight};
 use crate::runtime::shard::input::{EventBatch, RoutedEvent, ShardInput};
 use crate::runtime::ticket::{Ticket, Verdict};
 use crate::wire::record::Mark;
@@ -21,11 +21,29 @@ const ROOM_RETRY: Duration = Duration::from_micros(500);
 /// What a refused client is told to wait.
 const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-#[derive(Debug, Default)]
-struct Map {
+#[derive(Debug)]
+struct Map<M> {
     /// By partition; the system partition is the first shard's.
     owners: Vec<ShardId>,
-    shards: Vec<ShardHandle>,
+    shards: Vec<M>,
+}
+
+/// The owners of partitions, as the keeper sees them.
+pub trait Owners: Send + Sync {
+    /// Partitions of the data directory.
+    fn partition_count(&self) -> u16;
+    /// Sends an input to the owner of a partition; false if its shard is gone.
+    fn send(&self, partition: PartitionId, input: ShardInput) -> bool;
+}
+
+impl<M: Mailbox> Owners for Router<M> {
+    fn partition_count(&self) -> u16 {
+        self.partitions
+    }
+
+    fn send(&self, partition: PartitionId, input: ShardInput) -> bool {
+        Self::send(self, partition, input)
+    }
 }
 
 /// Whether a submission may go into mailboxes now.
@@ -37,10 +55,10 @@ pub enum Room {
     Later,
 }
 
-/// Routes inputs to shards.
+/// Routes inputs to shards, whatever their mailboxes are: those of actors, or a simulator's.
 #[derive(Debug)]
-pub struct Router {
-    map: RwLock<Map>,
+pub struct Router<M = ShardHandle> {
+    map: RwLock<Map<M>>,
     hash_key: HashKey,
     partitions: u16,
 }
@@ -51,10 +69,16 @@ struct Cut {
     weights: Vec<usize>,
 }
 
-impl Router {
+/// The owner that partition `index` has among `count` shards.
+pub fn owner_among(index: u16, count: u16) -> ShardId {
+    ShardId(index % count)
+}
+
+impl<M: Mailbox> Router<M> {
     /// A router without shards.
     pub fn new(hash_key: HashKey, partitions: u16) -> Self {
-        Self { map: RwLock::default(), hash_key, partitions }
+        let map = Map { owners: Vec::new(), shards: Vec::new() };
+        Self { map: RwLock::new(map), hash_key, partitions }
     }
 
     /// Partitions of the data directory.
@@ -68,26 +92,21 @@ impl Router {
         (key.partition(self.partitions), key)
     }
 
-    /// The owner that partition `index` has among `count` shards.
-    pub fn owner_among(index: u16, count: u16) -> ShardId {
-        ShardId(index % count)
-    }
-
     /// Sets the first shards and owners, before anything is routed.
-    pub fn start(&self, shards: Vec<ShardHandle>) {
+    pub fn start(&self, shards: Vec<M>) {
         let count = shards.len() as u16;
         let mut map = self.map.write();
-        map.owners = (0..self.partitions).map(|index| Self::owner_among(index, count)).collect();
+        map.owners = (0..self.partitions).map(|index| owner_among(index, count)).collect();
         map.shards = shards;
     }
 
     /// Adds a shard that owns nothing yet.
-    pub fn add_shard(&self, handle: ShardHandle) {
+    pub fn add_shard(&self, handle: M) {
         self.map.write().shards.push(handle);
     }
 
     /// Takes away shards beyond `count`; they own nothing any more.
-    pub fn truncate_shards(&self, count: u16) -> Vec<ShardHandle> {
+    pub fn truncate_shards(&self, count: u16) -> Vec<M> {
         let mut map = self.map.write();
         assert!(map.owners.iter().all(|owner| owner.0 < count), "a shard that goes owns nothing");
         map.shards.split_off(usize::from(count))
@@ -132,7 +151,7 @@ impl Router {
     }
 
     /// The shards.
-    pub fn shards(&self) -> Vec<ShardHandle> {
+    pub fn shards(&self) -> Vec<M> {
         self.map.read().shards.clone()
     }
 
@@ -218,7 +237,7 @@ impl Router {
         }
         for (index, part) in cut.parts.into_iter().enumerate() {
             if !part.is_empty()
-                && !map.shards[index].send_events(EventBatch { events: part, ticket: Arc::clone(ticket) })
+                && !map.shards[index].send(ShardInput::Events(EventBatch { events: part, ticket: Arc::clone(ticket) }))
             {
                 map.shards[index].cancel(cut.weights[index]);
                 ticket.refuse(Refusal::Stopping);

@@ -109,12 +109,12 @@ impl Manifest {
             return Err(damaged());
         }
         let format = fields.u32().ok_or_else(damaged)?;
-        if format > MANIFEST_FORMAT {
-            return Err(StoreError::NewerFormat { path: path.to_owned(), found: format, supported: MANIFEST_FORMAT });
-        }
         let (covered, checksum) = bytes.split_last_chunk().ok_or_else(damaged)?;
         if crc32fast::hash(covered) != u32::from_le_bytes(*checksum) {
             return Err(damaged());
+        }
+        if format > MANIFEST_FORMAT {
+            return Err(StoreError::NewerFormat { path: path.to_owned(), found: format, supported: MANIFEST_FORMAT });
         }
         Self::decode_body(fields).ok_or_else(damaged)
     }

@@ -158,7 +158,8 @@ impl SnapshotStore {
                     loaded.fell_back = (!damage.is_empty()).then(|| damage.join("; "));
                     return Ok(Some(loaded));
                 }
-                Err(error @ StoreError::Corrupt { .. }) => {
+                // The manifest that names it is of this format: a newer one in the file is damage.
+                Err(error @ (StoreError::Corrupt { .. } | StoreError::NewerFormat { .. })) => {
                     tracing::warn!(%partition, generation, %error, "a snapshot is damaged, trying the one before");
                     self.state.lock().damaged.insert(partition);
                     damage.push(error.to_string());

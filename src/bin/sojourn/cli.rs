@@ -39,6 +39,9 @@ pub enum Command {
     Demo(DemoArgs),
     /// Run recorded events through journeys on a virtual clock
     Replay(ReplayArgs),
+    /// Run the engine on a simulated clock, disk and network, from seeds, and judge what it does
+    #[cfg(feature = "sim")]
+    Sim(SimArgs),
     /// Print the settings in force and where each came from
     Config(SettingsArgs),
     /// Validate resource files
@@ -361,4 +364,27 @@ pub enum KeysAction {
 pub struct CompletionsArgs {
     /// The shell
     pub shell: clap_complete::Shell,
+}
+
+/// Flags of `sim`.
+#[cfg(feature = "sim")]
+#[derive(Debug, Args)]
+pub struct SimArgs {
+    /// How many seeds to run
+    #[arg(long, default_value_t = 100)]
+    pub seeds: u64,
+    /// The seed to run, or the first of several
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Print every step
+    #[arg(long)]
+    pub trace: bool,
+    /// Plant known bugs, one after the other, and run each until it is found or the seeds are used up
+    #[cfg(feature = "planted-bugs")]
+    #[arg(long)]
+    pub planted: bool,
+    /// Plant this bug only
+    #[cfg(feature = "planted-bugs")]
+    #[arg(long, value_name = "BUG")]
+    pub bug: Option<String>,
 }

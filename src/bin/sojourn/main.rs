@@ -23,6 +23,8 @@ mod send;
 mod serve;
 mod settings;
 mod shards;
+#[cfg(feature = "sim")]
+mod sim;
 
 use std::process::ExitCode;
 
@@ -54,6 +56,8 @@ fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(&args, output),
         Command::Replay(args) => replay::run(&args, output),
+        #[cfg(feature = "sim")]
+        Command::Sim(args) => sim::run(&args, output),
         Command::Config(args) => settings::print(args, output),
         Command::Check(args) => check::run(&args, output),
         Command::Plan(args) => apply::plan(&args, output),

@@ -12,6 +12,7 @@ use crate::domain::journey::program::{Program, Reentry};
 use crate::domain::limits;
 use crate::domain::profile::{Context, DueKind, Instance};
 use crate::domain::step::{DiscardReason, Failure, Step, StepKind};
+use crate::planted::{Bug, is_planted};
 
 impl Walk<'_, '_> {
     pub(super) fn offer_to_entries(&mut self, event: EventInput<'_>) {
@@ -52,7 +53,9 @@ impl Walk<'_, '_> {
         if let Some(previous) = self.profile.last_entry(program.journey) {
             let allowed = match program.reentry {
                 Reentry::Never => false,
-                Reentry::After(period_ms) => self.now >= previous.plus(period_ms),
+                Reentry::After(period_ms) => {
+                    self.now >= previous.plus(period_ms + i64::from(is_planted(Bug::ReentryOffByOne)))
+                }
             };
             if !allowed {
                 return Ok(Some(DiscardReason::ReentranceNotAllowed));

@@ -8,10 +8,13 @@ use crate::domain::limits;
 use crate::domain::profile::Profile;
 use crate::domain::step::ExitReason;
 use crate::domain::value::Map;
+use crate::planted::{Bug, is_planted};
 
 /// Handles an event: exits, awaiting nodes, entries, after the profile's due timers.
 pub fn apply_event(profile: &mut Profile, event: EventInput<'_>, now: Millis, world: World<'_>, out: &mut Outcome) {
-    apply_timers(profile, now, world, out);
+    if !is_planted(Bug::EventBeforeTimers) {
+        apply_timers(profile, now, world, out);
+    }
     let mut walk = Walk::new(profile, now, world, out);
     walk.offer_to_instances(event);
     walk.offer_to_entries(event);
@@ -76,6 +79,10 @@ pub fn end_stopped(profile: &mut Profile, now: Millis, world: World<'_>, out: &m
 }
 
 fn next_due(profile: &Profile, now: Millis) -> Option<usize> {
-    let (position, instance) = profile.instances.iter().enumerate().min_by_key(|(_, i)| (i.due, i.ordinal))?;
+    let order = |i: &crate::domain::profile::Instance| {
+        if is_planted(Bug::TimersInWrongOrder) { u32::MAX - i.ordinal } else { i.ordinal }
+    };
+    let (position, instance) = profile.instances.iter().enumerate().min_by_key(|(_, i)| (i.due, order(i)))?;
+    let now = if is_planted(Bug::DueIgnored) { now.plus(60_000) } else { now };
     (instance.due <= now).then_some(position)
 }

@@ -8,6 +8,7 @@ use crate::domain::apply::world::EventInput;
 use crate::domain::expression::EvalError;
 use crate::domain::journey::program::{EventFilter, NodeKind, Program};
 use crate::domain::step::{ExitReason, Failure, Path};
+use crate::planted::{Bug, is_planted};
 
 impl Walk<'_, '_> {
     /// Exit criteria, then awaiting nodes, instance by instance in the order of entry.
@@ -17,6 +18,7 @@ impl Walk<'_, '_> {
             let Some(position) = self.profile.instances.iter().position(|i| i.ordinal == ordinal) else { continue };
             let program = self.program(self.profile.instances[position].version);
             match self.first_match(position, &program.exit, event) {
+                Ok(true) if is_planted(Bug::ExitAfterAwaited) && self.awaits(position, program, event) => {}
                 Ok(true) => {
                     self.exit(position, ExitReason::Criteria);
                     continue;
@@ -42,6 +44,16 @@ impl Walk<'_, '_> {
                 Ok(false) => {}
                 Err(error) => self.fail(position, Failure::Expression, Some(&error)),
             }
+        }
+    }
+
+    /// Whether the node it is at takes the event.
+    fn awaits(&self, position: usize, program: &Program, event: EventInput<'_>) -> bool {
+        match &program.node(self.profile.instances[position].node).kind {
+            NodeKind::Event { filter, .. } => {
+                self.first_match(position, std::slice::from_ref(filter), event).unwrap_or(false)
+            }
+            _ => false,
         }
     }
 

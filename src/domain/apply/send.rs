@@ -12,6 +12,7 @@ use crate::domain::journey::program::{Channel, Message, Program};
 use crate::domain::profile::DueKind;
 use crate::domain::step::{MessageOutcome, Path, StepKind};
 use crate::domain::value::Value;
+use crate::planted::{Bug, is_planted};
 
 /// How long a message that found no room waits before it tries again.
 const PARK_MS: i64 = 1_000;
@@ -53,7 +54,9 @@ impl Walk<'_, '_> {
         (instance.due, instance.due_kind) = (instance.timeout_at(program.timeout_ms), DueKind::Timeout);
         let ordinal = instance.ordinal;
         self.profile.changes.instance(ordinal);
-        self.set_node_due(position, retry_at);
+        if !is_planted(Bug::ParkedForgotten) {
+            self.set_node_due(position, retry_at);
+        }
     }
 
     /// Puts the message into the outbox, with its inputs as they are now.

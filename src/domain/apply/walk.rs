@@ -13,6 +13,7 @@ use crate::domain::profile::Profile;
 use crate::domain::profile::{DueKind, Instance};
 use crate::domain::step::{ExitReason, Failure, Path, Step, StepKind};
 use crate::domain::value::Map;
+use crate::planted::{Bug, is_planted};
 
 /// Whether an instance went on, stays or is gone.
 #[derive(Clone, Copy)]
@@ -259,11 +260,19 @@ impl<'a, 'w> Walk<'a, 'w> {
 
     pub(super) fn exit(&mut self, position: usize, reason: ExitReason) {
         self.step(position, StepKind::Exited(reason));
+        if reason == ExitReason::Criteria && is_planted(Bug::ExitKeepsInstance) {
+            return;
+        }
         let gone = self.remove(position);
+        if is_planted(Bug::ReentryFromExit) {
+            self.profile.last_entries.retain(|(journey, _)| *journey != gone.journey);
+            self.profile.last_entries.push((gone.journey, self.now));
+            self.profile.changes.header = true;
+        }
         // What an instance decided before it ran its course still leaves. One that is taken out early takes back what no
         // channel has tried; on a virtual clock channels try everything at once.
         let taken_out = matches!(reason, ExitReason::Criteria | ExitReason::Stopped);
-        if taken_out && gone.sends > 0 && self.world.firing == Firing::Engine {
+        if taken_out && !is_planted(Bug::ExitKeepsMessages) && gone.sends > 0 && self.world.firing == Firing::Engine {
             let id = InstanceId::new(self.world.sandbox, &self.profile.identity, gone.journey, gone.ordinal);
             self.out.effects.push(Effect::CancelUnattempted(id));
         }

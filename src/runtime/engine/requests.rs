@@ -12,9 +12,10 @@ use crate::domain::profile::Profile;
 use crate::runtime::api::Refusal;
 use crate::runtime::engine::start::SHARDS_MAX;
 use crate::runtime::engine::{ClockMode, DeliveryFilter, Engine, RequestError};
+use crate::runtime::handle::Mailbox as _;
 use crate::runtime::partition::Partition;
 use crate::runtime::report::{Tally, report, summaries, summary, timeline};
-use crate::runtime::router::Router;
+use crate::runtime::router::owner_among;
 use crate::runtime::shard::input::{Answer, ShardInput};
 use crate::runtime::view::{
     DeliveryView, InstanceView, JourneySummary, ProfileView, Report, Resolution, ShardView, ShardsView,
@@ -350,7 +351,7 @@ impl Engine {
 
     async fn move_batch(&self, batch: &[PartitionId], count: u16) -> Result<(), RequestError> {
         let router = &self.core.router;
-        let moves: Vec<_> = batch.iter().map(|id| (*id, Router::owner_among(id.0, count))).collect();
+        let moves: Vec<_> = batch.iter().map(|id| (*id, owner_among(id.0, count))).collect();
         let _moving = self.core.moving.write().await;
         let moved: Vec<PartitionId> =
             moves.iter().filter(|(id, to)| router.owner(*id) != *to).map(|(id, _)| *id).collect();

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::domain::apply::Firing;
 use crate::domain::catalog::{Catalog, CatalogError};
 use crate::domain::ids::{HashKey, PartitionId, ShardId};
-use crate::domain::limits::BLOCKS_IN_FLIGHT_MAX;
+use crate::domain::limits::{BLOCK_BYTES_MAX, BLOCKS_IN_FLIGHT_MAX};
 use crate::runtime::actor::ShardActor;
 use crate::runtime::admission::{Admission, Rate};
 use crate::runtime::clock::{Clock, EventsClock, WallClock};
@@ -23,14 +23,14 @@ use crate::runtime::engine::{ClockMode, Core, Engine};
 use crate::runtime::failure::Failure;
 use crate::runtime::handle::ShardHandle;
 use crate::runtime::keeper::{Keeper, KeeperConfig, KeeperMessage, KeeperParts};
-use crate::runtime::opener::{OpenError, Opener, OpenerSource, TailIndex, open_partition};
+use crate::runtime::opener::{OpenError, Opener, OpenerSource, TailIndex, open_partition, timer_epochs};
 use crate::runtime::partition::Partition;
 use crate::runtime::partition::decide::DecideConfig;
 use crate::runtime::ports::{BufferPool, DurableListener, POOLED_BUFFERS, ThreadPorts};
 use crate::runtime::projection::{History, Projection};
-use crate::runtime::router::Router;
+use crate::runtime::router::{Owners, Router};
 use crate::runtime::shard::input::{Origin, ShardInput};
-use crate::runtime::shard::{Shard, ShardConfig};
+use crate::runtime::shard::{PAGES_PER_TURN, Shard, ShardConfig};
 use crate::store::disk::Disk;
 use crate::store::error::StoreError;
 use crate::store::journal::{Appender, Journal, JournalConfig, LaneThread, SyncMode};
@@ -168,7 +168,7 @@ impl Engine {
         let opener = Opener::start(source, wanted_received)?;
         let keeper_parts = KeeperParts {
             config: keeper_config(config, &journal),
-            router: Arc::clone(&router),
+            router: Arc::clone(&router) as Arc<dyn Owners>,
             journal: journal.clone(),
             snapshots,
             reserve,
@@ -297,27 +297,6 @@ fn decide_config(config: &EngineConfig) -> DecideConfig {
     }
 }
 
-fn timer_epochs(
-    timers: &mut dyn TimerIndex,
-    partitions: u16,
-) -> Result<HashMap<PartitionId, u64>, crate::store::timers::TimerIndexError> {
-    let mut epochs = HashMap::new();
-    for partition in (0..partitions).map(PartitionId) {
-        match timers.latest_epoch(partition) {
-            Ok(Some(epoch)) => {
-                epochs.insert(partition, epoch);
-            }
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(%error, "the timer index failed: it is rebuilt from the rows");
-                timers.start_over()?;
-                return Ok(HashMap::new());
-            }
-        }
-    }
-    Ok(epochs)
-}
-
 /// What every shard is made of.
 struct Egg {
     decide: DecideConfig,
@@ -423,7 +402,13 @@ fn hatch(egg: &Egg, id: ShardId, catalog: Arc<Catalog>) -> (Arbiter, ShardHandle
         });
     }
     let queued = Arc::new(AtomicUsize::new(0));
-    let config = ShardConfig { id, partitions: egg.partitions, decide: egg.decide };
+    let config = ShardConfig {
+        id,
+        partitions: egg.partitions,
+        decide: egg.decide,
+        block_bytes_max: BLOCK_BYTES_MAX,
+        pages_per_turn: PAGES_PER_TURN,
+    };
     let ports = ThreadPorts {
         shard: id,
         appender: egg.appender.clone(),

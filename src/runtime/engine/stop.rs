@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::runtime::engine::Engine;
+use crate::runtime::handle::Mailbox as _;
 use crate::runtime::shard::input::ShardInput;
 
 /// How an engine ended.

@@ -12,6 +12,7 @@ use crate::domain::ids::{
 };
 use crate::domain::profile::Profile;
 use crate::domain::step::{MessageOutcome, Step, StepKind};
+use crate::planted::{Bug, is_planted};
 use crate::runtime::api::EventStatus;
 use crate::runtime::partition::dedup::Novelty;
 use crate::runtime::partition::install::{TimerList, timers_of};
@@ -99,7 +100,10 @@ impl Partition {
     ) -> Result<EventStatus, WireError> {
         match self.dedup.judge(&mark, about.now, about.config.ids_max) {
             Novelty::New => {}
-            Novelty::Repeated => return Ok(EventStatus::Duplicate),
+            Novelty::Repeated => {
+                self.events += u64::from(is_planted(Bug::DuplicateCounted));
+                return Ok(EventStatus::Duplicate);
+            }
             Novelty::NoRoom => return Ok(EventStatus::Deferred),
         }
         let view = EventView { id: &event.id, kind: &event.kind, time: event.time, properties: &event.properties };
@@ -115,7 +119,7 @@ impl Partition {
                 return Ok(EventStatus::Rejected(EventError::new("bad_properties", error.to_string())));
             }
         };
-        let mut awake = Awake::wake(self, key, &event.profile, draught)?;
+        let mut awake = Awake::wake(self, key, &event.profile, draught, about)?;
         draught.outcome.clear();
         let world = self.world(about);
         let room = |surface: Option<&str>| self.outbox.waiting(surface) < about.config.outbox_rows_max;
@@ -147,7 +151,13 @@ impl Partition {
         about: Circumstances<'_>,
         draught: &mut Draught,
     ) -> Result<(), WireError> {
-        let Some(slot) = self.table.named(timer) else { return Ok(()) };
+        let Some(slot) = self.table.named(timer) else {
+            let stale = self.table.timers().find(|t| t.key == timer.key && t.ordinal == timer.ordinal);
+            if let (true, Some(stale)) = (is_planted(Bug::StaleTimerFires), stale) {
+                return self.decide_due(timer.key, Circumstances { now: about.now.max(stale.due), ..about }, draught);
+            }
+            return Ok(());
+        };
         self.decide_due_at(slot, about, draught)
     }
 
@@ -163,7 +173,7 @@ impl Partition {
     }
 
     fn decide_due_at(&mut self, slot: Slot, about: Circumstances<'_>, draught: &mut Draught) -> Result<(), WireError> {
-        let mut awake = Awake::wake_slot(self, slot, draught)?;
+        let mut awake = Awake::wake_slot(self, slot, draught, about)?;
         let key = awake.profile.key;
         draught.outcome.clear();
         let room = |surface: Option<&str>| self.outbox.waiting(surface) < about.config.outbox_rows_max;
@@ -186,6 +196,7 @@ impl Partition {
             draught.outcome.steps.push(message_step(&row, MessageOutcome::Resolved));
         }
         match &report.outcome {
+            DeliveryOutcome::AttemptStarted if is_planted(Bug::AttemptNotJournaled) => {}
             DeliveryOutcome::AttemptStarted => {
                 let first = row.first_attempt_at.or(Some(about.now));
                 draught.outbox.push(state_change(&row, OutboxState::Started, first));
@@ -243,6 +254,9 @@ impl Partition {
     pub fn decide_ownership(&mut self, epoch: OwnershipEpoch, about: Circumstances<'_>, draught: &mut Draught) {
         assert!(epoch > self.epoch, "an owner's epoch is above the last");
         self.epoch = epoch;
+        if is_planted(Bug::EpochNotJournaled) {
+            return;
+        }
         let head = self.next_head(RecordKind::Ownership, ProfileKey::default(), about, draught);
         put_plain_record(&mut draught.bytes, &head, &[]);
     }
@@ -270,6 +284,9 @@ impl Partition {
             note(draught, reason);
         }
         draught.outcome.steps.push(message_step(row, outcome));
+        if is_planted(Bug::ReportCountedTwice) {
+            draught.outcome.steps.push(message_step(row, outcome));
+        }
         draught.outbox.push(OutboxChange::Gone(row.id));
     }
 
@@ -297,7 +314,7 @@ impl Partition {
         draught: &mut Draught,
     ) -> Head {
         self.pseq = Pseq(self.pseq.0 + 1);
-        self.engine_time = self.engine_time.max(about.now);
+        self.engine_time = if is_planted(Bug::TimeGoesBack) { about.now } else { self.engine_time.max(about.now) };
         match draught.spans.get_mut(self.span) {
             Some((id, last)) if *id == self.id => *last = self.pseq,
             _ => {
@@ -454,9 +471,15 @@ struct Awake {
 }
 
 impl Awake {
-    fn wake(partition: &Partition, key: ProfileKey, identity: &str, draught: &mut Draught) -> Result<Self, WireError> {
+    fn wake(
+        partition: &Partition,
+        key: ProfileKey,
+        identity: &str,
+        draught: &mut Draught,
+        about: Circumstances<'_>,
+    ) -> Result<Self, WireError> {
         if let Some(slot) = partition.table.find(key) {
-            return Self::wake_slot(partition, slot, draught);
+            return Self::wake_slot(partition, slot, draught, about);
         }
         let mut profile = draught.bed(key);
         profile.identity = SmolStr::new(identity);
@@ -464,9 +487,21 @@ impl Awake {
         Ok(Self { profile, slot: None, chain_before: 0, stood: TimerList::new() })
     }
 
-    fn wake_slot(partition: &Partition, slot: Slot, draught: &mut Draught) -> Result<Self, WireError> {
+    fn wake_slot(
+        partition: &Partition,
+        slot: Slot,
+        draught: &mut Draught,
+        about: Circumstances<'_>,
+    ) -> Result<Self, WireError> {
         let mut profile = draught.bed(ProfileKey::default());
         partition.table.wake_into(slot, &mut profile)?;
+        if is_planted(Bug::MovedToNewVersion) {
+            for instance in &mut profile.instances {
+                let versions = about.catalog.versions_of(instance.journey);
+                let newest = versions.last().filter(|v| usize::from(instance.node.0) < v.program.nodes.len());
+                instance.version = newest.map_or(instance.version, |v| v.program.version);
+            }
+        }
         let (chain_before, stood) = (profile.chain, timers_of(&profile));
         Ok(Self { profile, slot: Some(slot), chain_before, stood })
     }

@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 
 use crate::domain::ids::Millis;
 use crate::domain::limits;
+use crate::planted::{Bug, is_planted};
 use crate::wire::cursor::{Cursor, WireError, put_varint};
 use crate::wire::record::Mark;
 
@@ -47,6 +48,11 @@ impl Dedup {
     pub fn judge(&self, mark: &Mark, now: Millis, ids_max: usize) -> Novelty {
         match *mark {
             Mark::Stream { producer, epoch, sequence } => match self.producers.get(&producer) {
+                Some(known)
+                    if (epoch, sequence) == (known.epoch, known.sequence) && is_planted(Bug::SequenceOffByOne) =>
+                {
+                    Novelty::New
+                }
                 Some(known) if (epoch, sequence) <= (known.epoch, known.sequence) => Novelty::Repeated,
                 Some(_) => Novelty::New,
                 None => {
@@ -56,7 +62,7 @@ impl Dedup {
                 }
             },
             Mark::Id { hash, .. } => match self.ids.get(&hash) {
-                Some(expires) if *expires > now => Novelty::Repeated,
+                Some(expires) if *expires > now.plus(i64::from(is_planted(Bug::IdForgottenEarly))) => Novelty::Repeated,
                 _ => room(self.ids.len(), ids_max, self.order.front().map(|(expires, _)| *expires), now),
             },
         }
@@ -84,6 +90,8 @@ impl Dedup {
     pub fn remember(&mut self, mark: &Mark, now: Millis) {
         self.expire(now);
         match *mark {
+            Mark::Stream { producer, .. }
+                if is_planted(Bug::WatermarkNotRaised) && self.producers.contains_key(&producer) => {}
             Mark::Stream { producer, epoch, sequence } => {
                 self.insert_producer(producer, Producer { epoch, sequence, kept_until: kept_until(now) });
             }
@@ -108,6 +116,15 @@ impl Dedup {
         self.producers_by_age.insert((producer.kept_until, id));
     }
 
+    /// What is known at engine time `now`: the highest (epoch, sequence) of each producer, and ids with their expiry.
+    pub fn known(&self, now: Millis) -> (BTreeMap<u64, (u32, u64)>, BTreeMap<u128, Millis>) {
+        let producers = self.producers.iter().filter(|(_, p)| p.kept_until > now);
+        (
+            producers.map(|(id, p)| (*id, (p.epoch, p.sequence))).collect(),
+            self.ids.iter().filter(|(_, e)| **e > now).map(|(id, e)| (*id, *e)).collect(),
+        )
+    }
+
     /// Appends all of it: count, then producer u64 · epoch u32 · sequence u64 · kept until i64, by producer; count, then
     /// expires i64 · hash u128, in the order they expire.
     pub fn put(&self, out: &mut Vec<u8>) {
@@ -117,6 +134,10 @@ impl Dedup {
             out.extend_from_slice(&epoch.to_le_bytes());
             out.extend_from_slice(&sequence.to_le_bytes());
             out.extend_from_slice(&kept_until.0.to_le_bytes());
+        }
+        if is_planted(Bug::IdsNotInSnapshot) {
+            put_varint(out, 0);
+            return;
         }
         put_varint(out, self.order.len() as u64);
         for (expires, hash) in &self.order {

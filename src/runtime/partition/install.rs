@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use crate::domain::catalog::Catalog;
 use crate::domain::ids::{Millis, OwnershipEpoch, PartitionId, Pseq};
 use crate::domain::profile::Profile;
+use crate::planted::{Bug, is_planted};
 use crate::runtime::horizon::{Horizon, Placement};
 use crate::runtime::partition::counts::Counts;
 use crate::runtime::partition::decide::surface_of;
@@ -35,13 +36,22 @@ impl Partition {
         out.extend_from_slice(&self.pseq.0.to_le_bytes());
         out.extend_from_slice(&self.generation.to_le_bytes());
         out.extend_from_slice(&self.engine_time.0.to_le_bytes());
-        out.extend_from_slice(&self.epoch.0.to_le_bytes());
+        let epoch = if is_planted(Bug::EpochNotInSnapshot) { 0 } else { self.epoch.0 };
+        out.extend_from_slice(&epoch.to_le_bytes());
         out.extend_from_slice(&self.events.to_le_bytes());
         out.extend_from_slice(&self.hash_sum.to_le_bytes());
         put_bytes(out, &self.catalog_record);
         self.dedup.put(out);
-        self.outbox.put(out);
-        self.counts.put(out);
+        if is_planted(Bug::OutboxNotInSnapshot) {
+            Outbox::default().put(out)
+        } else {
+            self.outbox.put(out)
+        }
+        if is_planted(Bug::CountersNotInSnapshot) {
+            Counts::default().put(out)
+        } else {
+            self.counts.put(out)
+        }
         self.horizon.encode(out);
     }
 
@@ -83,6 +93,9 @@ impl Partition {
     pub fn install(&mut self, record: &Record<'_>, catalog: &Catalog) -> Result<(), WireError> {
         let head = &record.head;
         if head.pseq <= self.pseq {
+            if is_planted(Bug::ReplayCountsTwice) && head.kind == RecordKind::Profile {
+                self.install_profile(record, catalog)?;
+            }
             return Ok(());
         }
         if head.pseq.0 != self.pseq.0 + 1 {

@@ -9,6 +9,7 @@ use smol_str::SmolStr;
 use crate::domain::effect::{OutboxRow, OutboxState};
 use crate::domain::ids::{DeliveryId, InstanceId, Millis};
 use crate::domain::journey::program::Channel;
+use crate::planted::{Bug, is_planted};
 use crate::wire::cursor::{Cursor, WireError, put_varint};
 use crate::wire::outbox::{OutboxChange, put_row, read_row};
 
@@ -153,8 +154,9 @@ impl Outbox {
         let taken: Vec<DeliveryId> = behind.chain(before).take(max).copied().collect();
         self.offered_last = taken.last().copied();
         let rows = &self.rows;
-        let (open, doubtful): (Vec<_>, Vec<_>) =
-            taken.into_iter().partition(|id| rows.get(id).is_some_and(|e| e.row.state != OutboxState::InDoubt));
+        let (open, doubtful): (Vec<_>, Vec<_>) = taken.into_iter().partition(|id| {
+            rows.get(id).is_some_and(|e| e.row.state != OutboxState::InDoubt || is_planted(Bug::DoubtOffered))
+        });
         for id in doubtful {
             self.set_hand(id, Hand::Ours);
         }

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::domain::ids::{JourneyId, Millis, NodeNo, ProfileKey, VersionId};
 use crate::domain::profile::{Changes, DueKind, Instance, Profile};
+use crate::planted::{Bug, is_planted};
 use crate::store::timers::TimerEntry;
 use crate::wire::component::{self, put_chain, put_cold, put_position, vacant_instance};
 use crate::wire::cursor::{Cursor, WireError, put_bytes};
@@ -244,6 +245,8 @@ impl Table {
         if self.rows.len().is_multiple_of(PAGE_ROWS) {
             // A page begun after the cut is not part of it: the capture knows only pages that were there.
             self.dirty.push(true);
+        } else if is_planted(Bug::NewRowsNotDirty) {
+            self.copy_page(slot as usize / PAGE_ROWS);
         } else {
             self.touch(slot - 1);
         }
@@ -255,7 +258,9 @@ impl Table {
     /// Before a row changes: its page is copied for the cut in progress, and due for the next one.
     fn touch(&mut self, slot: u32) {
         let page = slot as usize / PAGE_ROWS;
-        self.copy_page(page);
+        if !is_planted(Bug::PageNotCopied) {
+            self.copy_page(page);
+        }
         self.dirty[page] = true;
     }
 
@@ -304,7 +309,9 @@ impl Table {
     /// After a snapshot failed: its pages are due again.
     pub fn mark_all_dirty(&mut self) {
         self.capture = None;
-        self.dirty.fill(true);
+        if !is_planted(Bug::FailedCutForgotten) {
+            self.dirty.fill(true);
+        }
     }
 
     /// Installs a page of a snapshot. Pages come in ascending order.

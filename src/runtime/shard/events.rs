@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::domain::apply::Firing;
-use crate::domain::ids::{PartitionId, ProfileKey};
+use crate::domain::ids::{Millis, PartitionId, ProfileKey};
+use crate::planted::{Bug, is_planted};
 use crate::runtime::api::EventStatus;
 use crate::runtime::partition::decide::Circumstances;
 use crate::runtime::shard::input::{EventBatch, RoutedEvent};
@@ -76,7 +77,8 @@ impl Shard {
             }
             Seat::Absent => unreachable!("the router sends only to the owner"),
         };
-        let about = Circumstances { now: about.now.max(partition.engine_time), ..about };
+        let floor = if is_planted(Bug::TimeGoesBack) { Millis::MIN } else { partition.engine_time };
+        let about = Circumstances { now: about.now.max(floor), ..about };
         let mark = match routed.mark {
             Mark::Id { hash, .. } => Mark::Id { hash, expires: about.now.plus(about.config.id_window_ms) },
             stream => stream,
@@ -98,7 +100,9 @@ impl Shard {
         }
         self.take_draught();
         self.lower_next_slot(routed.partition);
-        self.ports.handled(room);
+        if !is_planted(Bug::WeightKept) {
+            self.ports.handled(room);
+        }
         1
     }
 }

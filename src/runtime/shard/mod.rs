@@ -22,6 +22,7 @@ use crate::domain::catalog::{Catalog, VersionStatus};
 use crate::domain::ids::{Millis, PartitionId, Pseq, ShardId, VersionId};
 use crate::domain::limits;
 use crate::domain::wheel::{Wheel, WheelEntry};
+use crate::planted::{Bug, is_planted};
 use crate::runtime::delivery::Recorded;
 use crate::runtime::partition::Partition;
 use crate::runtime::partition::decide::{Circumstances, DecideConfig, Draught};
@@ -43,6 +44,10 @@ pub struct ShardConfig {
     pub partitions: u16,
     /// How partitions decide.
     pub decide: DecideConfig,
+    /// Bytes at which a block is full.
+    pub block_bytes_max: usize,
+    /// Pages copied in one turn for each cut in progress.
+    pub pages_per_turn: usize,
 }
 
 /// A place for a partition.
@@ -109,7 +114,7 @@ pub struct Shard {
 /// Due timers handled in one turn before inputs get theirs again: 2 or 3 ms of work.
 const TIMERS_PER_TURN: usize = 1_024;
 /// Pages copied in one turn for cuts in progress: about 100 µs.
-const PAGES_PER_TURN: usize = 8;
+pub const PAGES_PER_TURN: usize = 8;
 
 impl Shard {
     /// A shard without partitions.
@@ -177,7 +182,11 @@ impl Shard {
         while self.has_room() {
             let Some(input) = self.inbox.pop_front() else { break };
             if let Some(unfinished) = self.handle(input) {
-                self.inbox.push_front(unfinished);
+                if is_planted(Bug::RestOvertaken) {
+                    self.inbox.push_back(unfinished);
+                } else {
+                    self.inbox.push_front(unfinished);
+                }
                 break;
             }
         }
@@ -209,10 +218,10 @@ impl Shard {
 
     /// Whether another input may be handled now. Seals a full block if the journal takes it.
     fn has_room(&mut self) -> bool {
-        if self.draught.bytes.len() >= limits::BLOCK_BYTES_MAX {
+        if self.draught.bytes.len() >= self.config.block_bytes_max {
             self.seal();
         }
-        self.draught.bytes.len() < limits::BLOCK_BYTES_MAX
+        self.draught.bytes.len() < self.config.block_bytes_max
     }
 
     /// Sends the draught to the journal if it takes one more block.
@@ -248,7 +257,9 @@ impl Shard {
 
     /// Does `release` once everything decided so far is durable: at once if it is.
     fn release_when_durable(&mut self, release: Release) {
-        if self.draught.bytes.is_empty() && self.releases.in_flight() == 0 {
+        let early = is_planted(Bug::AcknowledgedWhenDecided)
+            || (self.draught.bytes.is_empty() && is_planted(Bug::RepeatAcknowledgedEarly));
+        if early || (self.draught.bytes.is_empty() && self.releases.in_flight() == 0) {
             self.release(release);
         } else {
             self.releases.push(release, self.draught.bytes.is_empty());
@@ -336,6 +347,11 @@ impl Shard {
             0 => {}
             added => self.ports.rows_added(added),
         }
+        if is_planted(Bug::OfferedWhenDecided) {
+            for id in std::mem::take(&mut self.draught.sends) {
+                self.offer(id);
+            }
+        }
         for id in self.draught.sends.drain(..) {
             self.releases.push(Release::Offer(id), false);
         }
@@ -346,7 +362,7 @@ impl Shard {
         report: &crate::domain::effect::DeliveryReport,
         told: tokio::sync::oneshot::Sender<Recorded>,
     ) {
-        let now = self.now;
+        let now = self.now_of_reports();
         let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(report.id.partition.0)) else { return };
         let about = Circumstances { config: &self.config.decide, catalog: &self.catalog, now };
         let recorded = if partition.outbox.get(report.id).is_some() { Recorded::Applied } else { Recorded::RowGone };
@@ -359,13 +375,22 @@ impl Shard {
         })));
     }
 
+    /// When a report comes. On the events' clock that says nothing, and the partition's own time counts: it may have come
+    /// from an owner who was behind, with timers still to fire.
+    fn now_of_reports(&self) -> Millis {
+        match self.config.decide.firing {
+            Firing::Engine => self.now,
+            Firing::Due => Millis::MIN,
+        }
+    }
+
     fn handle_resolution(
         &mut self,
         id: crate::domain::ids::DeliveryId,
         resolution: crate::runtime::view::Resolution,
         told: tokio::sync::oneshot::Sender<bool>,
     ) {
-        let now = self.now;
+        let now = self.now_of_reports();
         let mut done = false;
         if let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(id.partition.0)) {
             let about = Circumstances { config: &self.config.decide, catalog: &self.catalog, now };
@@ -387,7 +412,7 @@ impl Shard {
             .map(|i| VersionId(i as u32))
             .collect();
         self.catalog = catalog;
-        if !newly.is_empty() {
+        if !newly.is_empty() && !is_planted(Bug::StoppedNotSwept) {
             // A sweep in progress starts over with all it has to find.
             let mut versions = self.sweep.take().map(|(versions, ..)| versions).unwrap_or_default();
             versions.extend(newly);
@@ -403,6 +428,10 @@ impl Shard {
         let now = self.now.max(system.engine_time);
         let about = Circumstances { config: &self.config.decide, catalog: &self.catalog, now };
         system.decide_catalog(payload, about, &mut self.draught);
+        if is_planted(Bug::CatalogToldEarly) {
+            let _ = told.send(());
+            return;
+        }
         self.release_when_durable(Release::Answer(Box::new(move || {
             let _ = told.send(());
         })));

@@ -7,6 +7,7 @@ use crate::domain::apply::Firing;
 use crate::domain::catalog::VersionStatus;
 use crate::domain::effect::OutboxState;
 use crate::domain::ids::{DeliveryId, Millis, OwnershipEpoch, PartitionId, ShardId, VersionId};
+use crate::planted::{Bug, is_planted};
 use crate::runtime::delivery::{Job, Sender, Standing};
 use crate::runtime::horizon::open_until;
 use crate::runtime::partition::Partition;
@@ -59,7 +60,11 @@ impl Shard {
         let id = partition.id;
         if origin == Origin::Moved {
             let epoch = OwnershipEpoch(partition.epoch.0 + 1);
-            let now = self.now.max(partition.engine_time);
+            let now = match self.config.decide.firing {
+                Firing::Engine => self.now.max(partition.engine_time),
+                // The owner before may have been behind: the partition's own timers still come at their own time.
+                Firing::Due => partition.engine_time,
+            };
             let about = Circumstances { config: &self.config.decide, catalog: &self.catalog, now };
             partition.decide_ownership(epoch, about, &mut self.draught);
         }
@@ -69,6 +74,8 @@ impl Shard {
         }
         self.open_near(&mut partition);
         match origin {
+            Origin::Opened if is_planted(Bug::OutboxForgottenAtStart) => {}
+            Origin::Moved if is_planted(Bug::OutboxForgottenAtMove) => {}
             Origin::Opened => {
                 partition.outbox.take_all_back();
                 self.ports.rows_added(partition.outbox.len() as isize);
@@ -82,7 +89,7 @@ impl Shard {
         if let Seat::Expected(waiting) = before {
             self.handle_waiting(waiting);
         }
-        if may_hold_stopped {
+        if may_hold_stopped && !is_planted(Bug::SweepForgottenAtStart) {
             self.sweep_again();
         }
     }
@@ -104,7 +111,10 @@ impl Shard {
         }
     }
 
-    fn handle_waiting(&mut self, waiting: VecDeque<Waiting>) {
+    fn handle_waiting(&mut self, mut waiting: VecDeque<Waiting>) {
+        if is_planted(Bug::SeatReordered) && waiting.iter().all(|input| matches!(input, Waiting::Event(..))) {
+            waiting.make_contiguous().reverse();
+        }
         let mut events_of = Vec::new();
         for input in waiting {
             match input {
@@ -140,7 +150,9 @@ impl Shard {
 
     /// The partition leaves: from here on nothing of it is handled, and its last block decides when it goes.
     pub(super) fn begin_leaving(&mut self, id: PartitionId, to: ShardId) {
-        self.capture_rest(id);
+        if !is_planted(Bug::CutLeftHalfCopied) {
+            self.capture_rest(id);
+        }
         let partition = if id == PartitionId::SYSTEM {
             self.system.take()
         } else {
@@ -158,7 +170,9 @@ impl Shard {
     /// Hands over the partitions that leave and owe the journal nothing.
     pub(super) fn let_go(&mut self) {
         let durable = self.releases.durable_number();
-        let (ready, still) = std::mem::take(&mut self.leaving).into_iter().partition(|l| l.covered_by <= durable);
+        let (ready, still) = std::mem::take(&mut self.leaving)
+            .into_iter()
+            .partition(|l| l.covered_by <= durable || is_planted(Bug::MovedTooEarly));
         self.leaving = still;
         for Leaving { partition, to, .. } in ready {
             self.ports.hand_over(to, partition);
@@ -168,12 +182,21 @@ impl Shard {
     /// Offers a row to its channel, if it is still there and waits for nobody's decision; who has it then.
     pub(super) fn offer(&mut self, id: DeliveryId) -> Option<Hand> {
         let Some(Seat::Open(partition)) = self.seats.get_mut(usize::from(id.partition.0)) else { return None };
-        let row = partition.outbox.get(id).cloned()?;
+        let mut row = partition.outbox.get(id).cloned()?;
+        if is_planted(Bug::KeyChangesWithAttempt) && partition.outbox.hand(id) == Some(Hand::Returned) {
+            std::sync::Arc::make_mut(&mut row).id.ordinal += 100;
+        }
+        if is_planted(Bug::ContentNotFrozen) {
+            let now = crate::domain::value::Value::Time(self.now);
+            std::sync::Arc::make_mut(&mut row).input.event.insert("n", now);
+        }
         if partition.outbox.hand(id) == Some(Hand::Channel) {
             return None;
         }
         let standing = match row.state {
             OutboxState::Pending => Standing::Fresh,
+            OutboxState::Started if is_planted(Bug::DoubtSentAgain) => Standing::Fresh,
+            OutboxState::InDoubt if is_planted(Bug::DoubtOffered) => Standing::Resumed,
             OutboxState::Started => Standing::Resumed,
             OutboxState::InDoubt => return None,
         };
@@ -190,6 +213,9 @@ impl Shard {
             Err(_) => Hand::Returned,
         };
         partition.outbox.set_hand(id, hand);
+        if hand == Hand::Channel && is_planted(Bug::RowGoneWhenOffered) {
+            partition.outbox.install(&crate::wire::outbox::OutboxChange::Gone(id), |_| None);
+        }
         self.offer_again |= hand == Hand::Returned;
         Some(hand)
     }

@@ -22,7 +22,7 @@ use crate::runtime::partition::table::Extent;
 use crate::runtime::shard::input::{
     CheckpointMessage, CheckpointResult, EventBatch, Need, Origin, Ports, RoutedEvent, SealedBlock, ShardInput,
 };
-use crate::runtime::shard::{Shard, ShardConfig};
+use crate::runtime::shard::{PAGES_PER_TURN, Shard, ShardConfig};
 use crate::runtime::ticket::{Ticket, Verdict};
 use crate::store::timers::{SLOT_MS, SlotNo, TimerEntry};
 use crate::wire::record::{Mark, records};
@@ -73,6 +73,19 @@ nodes:
   pause: { wait: 30m, then: send }
   send: { message: hello, then: rest }
   rest: { wait: 10h, then: done }
+  done: { end: true }
+---
+kind: event
+name: hop
+schema: {}
+---
+kind: journey
+name: hopping
+entry: { event: hop }
+start: first
+nodes:
+  first: { wait: 5m, then: second }
+  second: { wait: 5m, then: done }
   done: { end: true }
 "#;
 
@@ -157,7 +170,13 @@ impl Bench {
             firing,
             hash_key: HashKey::FIXED,
         };
-        let config = ShardConfig { id: ShardId(0), partitions: partitions.len() as u16, decide };
+        let config = ShardConfig {
+            id: ShardId(0),
+            partitions: partitions.len() as u16,
+            decide,
+            block_bytes_max: BLOCK_BYTES_MAX,
+            pages_per_turn: PAGES_PER_TURN,
+        };
         let mut shard = Shard::new(config, Arc::new(catalog), Box::new(seen.clone()));
         let now = Millis(1_700_000_000_000);
         shard.turn(now);

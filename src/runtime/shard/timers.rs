@@ -96,7 +96,7 @@ impl Shard {
         }
         let to = to.max(self.now);
         loop {
-            while let Some(entry) = self.due.pop_front() {
+            while let Some(entry) = self.next_late() {
                 if !self.has_room() {
                     self.due.push_front(entry);
                     return false;
@@ -125,6 +125,19 @@ impl Shard {
             self.now = to;
         }
         true
+    }
+
+    /// The next of what was popped. A timer set meanwhile may come before it, where a partition catches up whose owner
+    /// before was behind.
+    fn next_late(&mut self) -> Option<WheelEntry> {
+        let next = self.due.front()?;
+        if self.wheel.next_due().is_some_and(|due| due < next.due) {
+            let mut popped = Vec::new();
+            self.wheel.advance(next.due, &mut popped);
+            self.due.extend(popped);
+            self.due.make_contiguous().sort_by_key(|entry| entry.due);
+        }
+        self.due.pop_front()
     }
 
     /// Events' clock: whether something due at or before its time has not fired: the block filled up, or it came with a

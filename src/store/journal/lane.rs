@@ -13,6 +13,7 @@ use super::segment::{HEADERS_BYTES, Link, SegmentHeader, Slot, create_spare, poi
 use super::shared::LaneShared;
 use super::spare::SpareWriter;
 use super::{JournalConfig, SyncMode};
+use crate::planted::{Bug, is_planted};
 use crate::store::disk::{Disk, DiskFile};
 use crate::store::error::{JournalError, Operation};
 
@@ -79,7 +80,9 @@ impl Lane {
         let padded = group::padded(group::encoded_len(blocks.iter()));
         self.make_room(padded)?;
         let position = self.append(blocks, 0)?;
-        self.sync()?;
+        if !is_planted(Bug::GroupNotSynced) {
+            self.sync()?;
+        }
         self.ask_for_spare();
         Ok(position)
     }
@@ -181,7 +184,7 @@ impl Lane {
         };
         self.shared.full.store(false, Ordering::Release);
         let incarnation = self.next_incarnation;
-        self.next_incarnation += 1;
+        self.next_incarnation += u64::from(!is_planted(Bug::IncarnationReused));
         let oldest = self.shared.ledger.lock().oldest(incarnation);
         let (journal, lane) = (self.journal, self.lane);
         let header = SegmentHeader { journal, lane, incarnation, bytes: slot.bytes, previous, rewritten_until, oldest };
@@ -290,7 +293,11 @@ impl Lane {
     /// Makes everything written durable.
     pub(super) fn sync_always(&mut self) -> Result<(), JournalError> {
         let Some(segment) = &mut self.segment else { return Ok(()) };
-        if let Err(error) = segment.file.sync() {
+        let mut synced = segment.file.sync();
+        if synced.is_err() && is_planted(Bug::SyncRetried) {
+            synced = segment.file.sync();
+        }
+        if let Err(error) = synced {
             let path = segment.slot.path.clone();
             return Err(self.poison(Operation::Sync, &path, &error));
         }

@@ -16,6 +16,7 @@ use super::shared::LaneShared;
 use super::tail::TailSegment;
 use super::walk::{Found, GroupAt, Walked, read_file, read_group, search_behind};
 use super::{JournalConfig, SpansOf};
+use crate::planted::{Bug, is_planted};
 use crate::store::disk::{Disk, join};
 use crate::store::error::{JournalError, Operation, StoreError};
 
@@ -63,7 +64,16 @@ pub(super) fn open_lane(source: &Source, shared: Arc<LaneShared>) -> Result<Open
         spare: None,
         buffer: Vec::new(),
     };
-    if until.sequence > previous.sequence {
+    if is_planted(Bug::TailNotRewritten) {
+        lane.last = until;
+        lane.durable = until.sequence;
+        open_fresh(&mut lane, until)?;
+    } else if is_planted(Bug::TailCutShort) {
+        for segment in &mut tail {
+            segment.groups.retain(|group| group.sequence <= previous.sequence);
+        }
+        open_fresh(&mut lane, previous)?;
+    } else if until.sequence > previous.sequence {
         rewrite(source, &mut lane, &mut tail, previous, until)?;
     } else {
         open_fresh(&mut lane, previous)?;

@@ -26,6 +26,7 @@
 use std::sync::Arc;
 
 use super::group::ALIGNMENT;
+use crate::planted::{Bug, is_planted};
 use crate::store::disk::{Disk, DiskFile, join};
 use crate::store::error::{JournalError, Operation, StoreError, is_disk_full};
 use crate::store::fields::Fields;
@@ -162,6 +163,9 @@ pub(super) fn create_spare(disk: &Arc<dyn Disk>, lane: u16, number: u64, bytes: 
         file.prewrite(bytes)?;
         file.write_at(SPARE, 0)?;
         file.sync()?;
+        if is_planted(Bug::SegmentNotLinked) {
+            return Ok(());
+        }
         disk.sync_dir(&lane_directory(lane))
     })();
     match created {

@@ -171,9 +171,24 @@ impl MemoryDisk {
         self.shared.faults.stop_after(operations);
     }
 
+    /// Whether the machine has stopped.
+    pub fn is_stopped(&self) -> bool {
+        self.shared.faults.running().is_err()
+    }
+
+    /// Takes back every fault that was asked for and has not struck, save the bound of space.
+    pub fn calm(&self) {
+        self.shared.faults.calm();
+    }
+
     /// Changing operations so far.
     pub fn operations(&self) -> u64 {
         self.shared.faults.operations()
+    }
+
+    /// Bytes that may still be written.
+    pub fn free_bytes_left(&self) -> u64 {
+        self.shared.faults.capacity().unwrap_or(u64::MAX).saturating_sub(self.used_bytes())
     }
 
     /// Bytes of all files.

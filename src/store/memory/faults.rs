@@ -51,6 +51,11 @@ impl Faults {
         self.arm(|plan| plan.stop = Some(operations));
     }
 
+    pub(super) fn calm(&self) {
+        let plan = &mut *self.plan.lock();
+        *plan = Plan { capacity: plan.capacity, ..Plan::default() };
+    }
+
     pub(super) fn operations(&self) -> u64 {
         self.operations.load(Ordering::Relaxed)
     }

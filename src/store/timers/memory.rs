@@ -8,7 +8,7 @@ use crate::store::timers::entry::{SlotNo, TimerEntry};
 use crate::store::timers::index::{SlotWritten, TimerIndex, TimerIndexError, TimerIndexStats};
 
 /// A timer index that lives as long as its value.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct MemoryTimers {
     /// (partition, slot, epoch) → timers.
     slots: BTreeMap<(PartitionId, SlotNo, u64), BTreeSet<TimerEntry>>,

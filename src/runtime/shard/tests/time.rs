@@ -123,6 +123,33 @@ fn a_partition_from_a_shard_that_was_behind_catches_up() {
     ahead.bench.shard.take(ShardInput::Arrive(partition, Origin::Moved));
     ahead.advance(100);
     assert_eq!(ahead.done(0), 1);
+    // Its records carry the instants at which things were due, not the time of the shard that took it over.
+    let seen = ahead.bench.seen.0.lock();
+    let blocks = seen.blocks.iter().flat_map(|block| records(&block.bytes));
+    let of_it = blocks.map(|record| record.expect("reads").1.head).filter(|head| head.epoch.0 == 1);
+    let minutes: Vec<i64> = of_it.map(|head| (head.engine_time.0 - START) / MINUTE).collect();
+    assert_eq!(minutes, [0, 30]);
+}
+
+#[test]
+fn what_a_partition_catches_up_on_is_recorded_in_the_order_of_time() {
+    let mut behind = EventsBench::new(1);
+    behind.send("hop", "crm:1", 0, 0);
+    behind.send("go", "crm:2", 0, 0);
+    behind.bench.shard.take(ShardInput::Release(ONLY, ShardId(1)));
+    behind.bench.turn();
+    let (_, partition) = behind.bench.seen.0.lock().handed_over.pop().expect("handed over");
+    let mut ahead = EventsBench::new(1);
+    ahead.send("unknown", "crm:3", 0, 100);
+    ahead.bench.shard.take(ShardInput::Release(ONLY, ShardId(1)));
+    ahead.bench.turn();
+    ahead.bench.shard.take(ShardInput::Arrive(partition, Origin::Moved));
+    ahead.advance(100);
+    let seen = ahead.bench.seen.0.lock();
+    let blocks = seen.blocks.iter().flat_map(|block| records(&block.bytes));
+    let of_it = blocks.map(|record| record.expect("reads").1.head).filter(|head| head.epoch.0 == 1);
+    let minutes: Vec<i64> = of_it.map(|head| (head.engine_time.0 - START) / MINUTE).collect();
+    assert_eq!(minutes, [0, 5, 10, 30]);
 }
 
 #[test]

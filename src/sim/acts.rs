@@ -1,0 +1,380 @@
+//! The steps of the scheduler, one by one. Steps with I/O may be cut short between two operations of the disk, or meet a
+//! disk that fails.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::domain::apply::Firing;
+use crate::domain::effect::OutboxState;
+use crate::domain::ids::DeliveryId;
+use crate::runtime::handle::Mailbox as _;
+use crate::runtime::partition::Partition;
+use crate::runtime::shard::input::{Answer, ShardInput};
+use crate::runtime::view::Resolution;
+use crate::sim::Violation;
+use crate::sim::history::Seen;
+use crate::sim::index::IndexFault;
+use crate::sim::simulation::Simulation;
+use crate::store::error::JournalError;
+use crate::store::memory::Times;
+
+impl Simulation {
+    /// Draws events and puts some into mailboxes.
+    pub fn send_some(&mut self) {
+        if self.events_left > 0 && self.client.pending() < 60 {
+            let count = 1 + self.dice.index(4) as u64;
+            for _ in 0..count.min(self.events_left) {
+                self.draw_event();
+            }
+        }
+        if self.dice.chance(5) {
+            self.client.try_again();
+        }
+        if self.dice.below(1_000) < 8 {
+            self.repeat_at_the_edge();
+        }
+        let Some(machine) = &self.machine else { return };
+        if let Some(told) = self.client.submit(machine, &mut self.dice) {
+            self.note(|| told);
+        }
+    }
+
+    /// An id comes again just when it is forgotten, or just before.
+    fn repeat_at_the_edge(&mut self) {
+        let now = self.now();
+        if self.firing() == Firing::Due || self.client.known().is_empty() {
+            return;
+        }
+        let known = self.client.known();
+        let key = known[known.len() - 1 - self.dice.index(known.len().min(4))];
+        let Some(applied) = self.history.applied.get(&key) else { return };
+        let left = applied.expires.0.saturating_sub(self.wall().0);
+        if applied.expires <= now || left <= 0 {
+            return;
+        }
+        let early = i64::from(self.dice.chance(70)).min(left);
+        self.steady += Duration::from_millis((left - early) as u64);
+        self.client.repeat(key);
+        self.note(|| format!("{left} ms pass, {early} short of when an id is forgotten"));
+    }
+
+    fn draw_event(&mut self) {
+        self.events_left -= 1;
+        let now_ms = match self.firing() {
+            Firing::Engine => self.wall().0,
+            Firing::Due => {
+                let gap = self.workload.next_gap_ms(&mut self.dice);
+                let last = if self.client.greatest.0 == i64::MIN { self.wall() } else { self.client.greatest };
+                last.0 + gap
+            }
+        };
+        let event = self.workload.next_event(&mut self.dice, now_ms);
+        let choices = self.client.stream_count() + usize::from(self.firing() == Firing::Engine);
+        let choice = self.dice.index(choices);
+        let stream = (choice < self.client.stream_count()).then_some(choice);
+        if let Some(stream) = stream
+            && self.dice.chance(1)
+            && self.client.begin_epoch(stream)
+        {
+            self.note(|| format!("stream {stream} begins an epoch"));
+        }
+        let stamps = self.stamps();
+        self.client.add(&event, stream, stamps);
+    }
+
+    /// One shard takes an input, or has a turn without one.
+    pub fn shard_step(&mut self) -> Result<(), Violation> {
+        let count = self.machine.as_ref().map_or(0, |m| m.shards.len());
+        if count == 0 {
+            return Ok(());
+        }
+        let index = self.dice.index(count);
+        let times = if self.dice.chance(20) { 1 + self.dice.index(6) } else { 1 };
+        for _ in 0..times {
+            self.shard_turn(index);
+        }
+        Ok(())
+    }
+
+    /// An input and a turn, as the shard's actor does it. Whether there was an input.
+    pub fn shard_turn(&mut self, index: usize) -> bool {
+        let now = self.now();
+        let Some(machine) = &mut self.machine else { return false };
+        let input = machine.posts[index].pop();
+        let what = input.as_ref().map(name_of);
+        let had_input = input.is_some();
+        if let Some(input) = input {
+            machine.shards[index].take(input);
+            // Mostly its mailbox holds more, which it takes in before its turn.
+            if self.dice.chance(30) {
+                let more = 1 + self.dice.index(5);
+                (0..more).map_while(|_| machine.posts[index].pop()).for_each(|input| machine.shards[index].take(input));
+            }
+        }
+        machine.shards[index].turn(now);
+        if let Some(what) = what {
+            self.note(|| format!("shard {index} takes {what}"));
+        }
+        had_input
+    }
+
+    /// Arms what may go wrong in a step with I/O.
+    fn arm(&mut self, operations: u64) {
+        if self.calm {
+            return;
+        }
+        if self.dice.chance(self.plan.stop_percent) {
+            let after = self.dice.below(operations);
+            self.disk.stop_after(after);
+        }
+        if self.dice.below(1_000) < self.plan.fault_rate {
+            match self.dice.below(5) {
+                0 => self.disk.fail_sync(1, Times::Once),
+                1 => self.disk.fail_sync(1 + self.dice.below(3), Times::Once),
+                2 => self.disk.fail_sync(1, Times::Forever),
+                3 => self.disk.fail_write(1 + self.dice.below(2)),
+                _ => {
+                    self.fault("disk full");
+                    let room = self.dice.below(100_000);
+                    self.disk.set_capacity(Some(self.disk.used_bytes() + room));
+                    self.note(|| format!("the disk has {room} bytes left"));
+                }
+            }
+        }
+        if self.dice.chance(5) {
+            self.disk.set_capacity(None);
+        }
+    }
+
+    /// After a step with I/O: whether the machine has stopped in it; then it is gone.
+    fn disarm(&mut self) -> bool {
+        let stopped = self.disk.is_stopped();
+        self.disk.calm();
+        if stopped {
+            self.fault("stop between two I/Os");
+            self.note(|| "the machine stops between two I/Os".to_owned());
+            self.crash();
+        }
+        stopped
+    }
+
+    /// The journal writes a group.
+    pub fn group_step(&mut self) -> Result<bool, Violation> {
+        self.arm(4);
+        let most = if self.dice.chance(70) { 64 } else { 1 + self.dice.index(3) };
+        let Some(machine) = &mut self.machine else { return Ok(false) };
+        if machine.failure.is_raised() {
+            self.disarm();
+            return Ok(false);
+        }
+        let blocks = machine.next_group(most);
+        if blocks.is_empty() {
+            self.disk.calm();
+            return Ok(false);
+        }
+        let written = machine.lane.write_group(&blocks);
+        if self.disk.is_stopped() {
+            self.note(|| format!("a group of {} blocks is under way", blocks.len()));
+            self.disarm();
+            return Ok(true);
+        }
+        self.disk.calm();
+        match written {
+            Ok(position) => {
+                let bytes: usize = blocks.iter().map(|block| block.bytes.len()).sum();
+                self.note(|| {
+                    format!("group {} of {} blocks, {bytes} bytes, is durable", position.sequence, blocks.len())
+                });
+                self.now();
+                for block in &blocks {
+                    self.history.take(&block.bytes, &self.client)?;
+                }
+                if let Some(machine) = &self.machine {
+                    machine.durable(&blocks);
+                }
+            }
+            Err(JournalError::DiskFull) => {
+                self.note(|| "the disk is full: the group waits".to_owned());
+                if let Some(machine) = &self.machine {
+                    let queues = &mut *machine.queues.lock();
+                    for block in blocks.into_iter().rev() {
+                        queues.blocks.push_front(block);
+                    }
+                }
+                return Ok(false);
+            }
+            Err(error) => {
+                self.fault("failed sync or write of the journal");
+                self.note(|| format!("the journal fails: {error}"));
+                if let Some(machine) = &self.machine {
+                    machine.failed("the journal failed");
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// The keeper takes a message. Whether there was one.
+    pub fn keeper_step(&mut self) -> bool {
+        let Some(machine) = &mut self.machine else { return false };
+        let message = machine.queues.lock().keeper.pop_front();
+        let Some(message) = message else { return false };
+        if machine.failure.is_raised() {
+            return true;
+        }
+        let text = format!("{message:?}");
+        self.index_faults();
+        self.arm(12);
+        if let Some(machine) = &mut self.machine {
+            machine.keeper.take(message);
+        }
+        self.note(|| format!("the keeper takes {}", text.chars().take(60).collect::<String>()));
+        self.disarm();
+        true
+    }
+
+    /// The keeper publishes and asks for cuts.
+    pub fn keeper_turn(&mut self) {
+        self.index_faults();
+        self.arm(40);
+        let steady = self.steady;
+        if let Some(machine) = &mut self.machine
+            && !machine.failure.is_raised()
+        {
+            let had = machine.keeper.has_finished();
+            machine.keeper.turn(steady.saturating_sub(machine.started));
+            if had {
+                self.note(|| "the keeper publishes".to_owned());
+            }
+        }
+        self.disarm();
+    }
+
+    fn index_faults(&mut self) {
+        if self.calm || self.dice.below(1_000) >= self.plan.fault_rate {
+            self.index.fail(None);
+            return;
+        }
+        let fault = *self.dice.pick(&[IndexFault::DamagedChunk, IndexFault::Broken, IndexFault::Sync]);
+        self.fault("failing timer index");
+        self.note(|| format!("the timer index may fail: {fault:?}"));
+        self.index.fail(Some(fault));
+    }
+
+    /// The opener opens a partition. Whether there was one to open.
+    pub fn open_step(&mut self) -> Result<bool, Violation> {
+        let place = self.dice.index(64);
+        let Some(machine) = &mut self.machine else { return Ok(false) };
+        if machine.failure.is_raised() {
+            return Ok(false);
+        }
+        let Some(id) = machine.next_to_open(place) else { return Ok(false) };
+        let mut compared = Ok(());
+        let history = &self.history;
+        let opened =
+            machine.open(id, |partition| compared = history.compare("opened", &Seen::of(partition, history.time_max)));
+        compared?;
+        opened.map_err(|error| Violation::new(format!("partition {id} can't be opened: {error}")))?;
+        self.note(|| format!("partition {id} is opened"));
+        Ok(true)
+    }
+
+    /// A delivery takes a step. Whether one could.
+    pub fn channel_step(&mut self) -> Result<bool, Violation> {
+        let Some(machine) = &self.machine else { return Ok(false) };
+        let told = self.channels.step(machine, &self.history, &mut self.dice, self.steady)?;
+        let any = told.is_some();
+        if let Some(told) = told {
+            self.note(|| told);
+        }
+        Ok(any)
+    }
+
+    /// Somebody asks what there is.
+    pub fn read(&mut self) {
+        let Some(machine) = &self.machine else { return };
+        for post in &machine.posts {
+            let (told, seen) = oneshot::channel();
+            let question = Box::new(move |partitions: &mut dyn Iterator<Item = &Partition>| {
+                let seen: Vec<_> = partitions.map(|p| (p.id, p.pseq.0)).collect();
+                Box::new(move || {
+                    // Who asked may be gone.
+                    let _ = told.send(seen);
+                }) as Answer
+            });
+            post.send(ShardInput::Ask(None, question));
+            self.readings.push(seen);
+        }
+    }
+
+    /// An operator decides about a delivery in doubt.
+    pub fn resolve(&mut self) {
+        let books = self.history.books.values();
+        let doubtful: Vec<DeliveryId> = books
+            .flat_map(|book| {
+                book.shadow.outbox.rows().filter(|row| row.state == OutboxState::InDoubt).map(|row| row.id)
+            })
+            .collect();
+        let Some(machine) = &self.machine else { return };
+        if doubtful.is_empty() {
+            return;
+        }
+        let id = *self.dice.pick(&doubtful);
+        let resolution = *self.dice.pick(&[Resolution::Sent, Resolution::Drop, Resolution::Resend]);
+        *self.channels.resent.entry(id).or_default() += u32::from(resolution == Resolution::Resend);
+        let (told, _) = oneshot::channel();
+        machine.router.send(id.partition, ShardInput::Resolve(id, resolution, told));
+        self.note(|| format!("an operator decides: {id} {resolution:?}"));
+    }
+
+    /// Time passes, the wall clock is set, or the process is paused.
+    pub fn pass_time(&mut self) {
+        let ms = if self.dice.chance(self.plan.long_percent) {
+            self.workload.next_gap_ms(&mut self.dice) as u64
+        } else if self.dice.chance(self.plan.long_percent) {
+            *self.dice.pick(&[1_800_000, 3_000_000, 3_600_000, 20_000_000, 86_400_000, 400_000_000])
+        } else if self.dice.chance(10) {
+            self.dice.below(400_000)
+        } else {
+            self.dice.below(40)
+        };
+        self.steady += Duration::from_millis(ms);
+        if ms > 1_000_000 {
+            self.note(|| format!("{ms} ms pass"));
+        }
+        if self.firing() == Firing::Engine && self.plan.fault_rate > 0 && self.dice.chance(1) {
+            let jump = *self.dice.pick(&[-90_000_000, -5_000, 1_000, 3_500_000, 50_000_000]);
+            // A clock that was wrong is put right some time.
+            self.skew_ms = if self.skew_ms == 0 { jump } else { 0 };
+            self.fault("clock set");
+            let skew_ms = self.skew_ms;
+            self.note(|| format!("the wall clock is off by {skew_ms} ms"));
+        }
+    }
+}
+
+fn name_of(input: &ShardInput) -> String {
+    match input {
+        ShardInput::Events(batch) => format!("{} events", batch.events.len()),
+        ShardInput::Report(report, _) => format!("a report on {}: {:?}", report.id, report.outcome),
+        ShardInput::Resolve(id, resolution, _) => format!("{resolution:?} of {id}"),
+        ShardInput::Ask(partition, _) => format!("a question about {partition:?}"),
+        ShardInput::Catalog(catalog, _) => format!("catalog {}", catalog.version),
+        ShardInput::WriteCatalog(..) => "a catalog to write".to_owned(),
+        ShardInput::Advance(to, _) => format!("time {to}"),
+        ShardInput::Durable(number) => format!("durable {number}"),
+        ShardInput::Failed => "the failure".to_owned(),
+        ShardInput::Expect(id) => format!("expect {id}"),
+        ShardInput::Arrive(partition, origin) => {
+            format!("partition {}, {origin:?}, at {}", partition.id, partition.pseq)
+        }
+        ShardInput::Release(id, to) => format!("release {id} to {to}"),
+        ShardInput::Checkpoint(id, extent, need) => format!("checkpoint {id} {extent:?} {need:?}"),
+        ShardInput::SuspectTimers(id) => format!("suspect timers of {id}"),
+        ShardInput::CheckpointDone(id, generation, result) => format!("checkpoint {generation} of {id} {result:?}"),
+        ShardInput::SlotLoaded(id, slot, timers) => {
+            format!("{slot:?} of {id}: {:?} timers", timers.as_ref().map(Vec::len))
+        }
+    }
+}

@@ -1,0 +1,492 @@
+//! The channels' side of deliveries, and the providers behind them. The worker pools of `channel` are asynchronous and
+//! run on real time, so this is a model of their contract, step by step: which reports they make durable before which
+//! byte leaves, what they do again after a failure, and what they make of a row that was under way when the process died.
+//! The providers' sinks outlive every crash.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::domain::effect::{DeliveryOutcome, DeliveryReport, OutboxState};
+use crate::domain::ids::{DeliveryId, Millis};
+use crate::domain::journey::program::Channel;
+use crate::domain::surface::InDoubt;
+use crate::runtime::delivery::{Job, Recorded, Standing};
+use crate::runtime::shard::input::ShardInput;
+use crate::sim::Violation;
+use crate::sim::dice::Dice;
+use crate::sim::history::{Fate, History};
+use crate::sim::machine::Machine;
+use crate::sim::wires::place_of;
+
+/// How a provider answers now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// At once, yes.
+    Well,
+    /// Mostly yes; sometimes 429, 5xx, a reset, or taken with no answer.
+    Moody,
+    /// Nothing is taken, nothing is answered.
+    Out,
+}
+
+/// What one attempt came to at the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Taken,
+    /// Taken, and nobody heard.
+    TakenUnheard,
+    /// Not taken, and nobody knows.
+    LostUnheard,
+    /// Not now; the sender knows.
+    Later,
+    /// Never.
+    Refused,
+}
+
+/// Where a delivery stands in its channel.
+enum Stage {
+    /// Waits for an attempt.
+    Waiting { due: Duration },
+    /// The attempt is being journaled.
+    Announcing(oneshot::Receiver<Recorded>),
+    /// Keyed: a repeat is being journaled; then it waits.
+    Noting(oneshot::Receiver<Recorded>),
+    /// Journaled: the bytes may leave.
+    Announced,
+    /// A failed attempt is being journaled; then it waits.
+    Retracting(oneshot::Receiver<Recorded>),
+    /// The outcome is being journaled.
+    Settling(oneshot::Receiver<Recorded>),
+}
+
+struct Delivery {
+    job: Job,
+    stage: Stage,
+    attempts: u32,
+    journaled: bool,
+    first_attempt: Option<Duration>,
+    age_at_offer_ms: i64,
+}
+
+/// What a provider has taken.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// What it says.
+    content: String,
+    /// How often.
+    pub times: u32,
+    /// In which lives of the process.
+    lives: Vec<u32>,
+}
+
+/// The channels of a process, and the providers.
+#[expect(missing_debug_implementations, reason = "holds receivers")]
+pub struct Channels {
+    deliveries: Vec<Delivery>,
+    /// What providers have taken, for ever.
+    pub sink: BTreeMap<DeliveryId, Taken>,
+    /// Emails that may be sent again because somebody said so.
+    pub resent: BTreeMap<DeliveryId, u32>,
+    /// How providers answer.
+    pub mood: Mood,
+    /// Which life of the process this is.
+    pub life: u32,
+    /// Attempts made.
+    pub attempt_count: u64,
+    /// Attempts that went wrong.
+    pub fault_count: u64,
+}
+
+impl Channels {
+    /// Nothing under way, nothing taken.
+    pub fn new() -> Self {
+        Self {
+            deliveries: Vec::new(),
+            sink: BTreeMap::new(),
+            resent: BTreeMap::new(),
+            mood: Mood::Well,
+            life: 0,
+            attempt_count: 0,
+            fault_count: 0,
+        }
+    }
+
+    /// The process died: what was under way is its outbox's again.
+    pub fn new_life(&mut self) {
+        self.deliveries.clear();
+        self.life += 1;
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        self.deliveries.is_empty()
+    }
+
+    /// When the next attempt is due.
+    pub fn next_due(&self) -> Option<Duration> {
+        let due = |d: &Delivery| if let Stage::Waiting { due } = d.stage { Some(due) } else { None };
+        self.deliveries.iter().filter_map(due).min()
+    }
+
+    /// Takes over what shards have offered. What is offered must be durable, and open.
+    pub fn take_offered(
+        &mut self,
+        machine: &Machine,
+        history: &mut History,
+        (now, steady): (Millis, Duration),
+    ) -> Result<Vec<String>, Violation> {
+        let offered: Vec<Job> = machine.queues.lock().offered.drain(..).collect();
+        let mut told = Vec::new();
+        for job in offered {
+            let id = job.row.id;
+            let Some(row) = history.book(id.partition).shadow.outbox.get(id) else {
+                let fate = history.deliveries.get(&id);
+                return Err(Violation::new(format!(
+                    "delivery {id} is offered and is not in the durable outbox ({fate:?})"
+                )));
+            };
+            let standing = match row.state {
+                OutboxState::Pending => Standing::Fresh,
+                OutboxState::Started => Standing::Resumed,
+                OutboxState::InDoubt => {
+                    return Err(Violation::new(format!("delivery {id} is offered while it is in doubt")));
+                }
+            };
+            if job.standing != standing {
+                return Err(Violation::new(format!(
+                    "delivery {id} is offered as {:?} and is {standing:?}",
+                    job.standing
+                )));
+            }
+            // In doubt, decided about and offered again before its channel has heard that the doubt is durable.
+            if let Some(held) =
+                self.deliveries.iter().position(|d| d.job.row.id == id && matches!(d.stage, Stage::Settling(_)))
+            {
+                self.remove(held, machine);
+            }
+            if self.deliveries.iter().any(|d| d.job.row.id == id) {
+                return Err(Violation::new(format!("delivery {id} is offered while its channel has it")));
+            }
+            history.offered.insert(id);
+            told.push(format!("{:?} takes {id} of {}", job.row.channel, job.row.profile));
+            let age_at_offer_ms = job.row.first_attempt_at.map_or(0, |at| now.0.saturating_sub(at.0));
+            let stage = Stage::Waiting { due: steady };
+            self.deliveries.push(Delivery {
+                journaled: job.row.first_attempt_at.is_some(),
+                job,
+                stage,
+                attempts: 0,
+                first_attempt: None,
+                age_at_offer_ms,
+            });
+        }
+        Ok(told)
+    }
+
+    /// Lets one delivery take a step; what it did.
+    pub fn step(
+        &mut self,
+        machine: &Machine,
+        history: &History,
+        dice: &mut Dice,
+        steady: Duration,
+    ) -> Result<Option<String>, Violation> {
+        let count = self.deliveries.len();
+        if count == 0 {
+            return Ok(None);
+        }
+        let first = dice.index(count);
+        for index in (0..count).map(|n| (first + n) % count) {
+            if let Some(told) = self.step_of(index, machine, history, dice, steady)? {
+                return Ok(Some(told));
+            }
+        }
+        Ok(None)
+    }
+
+    fn step_of(
+        &mut self,
+        index: usize,
+        machine: &Machine,
+        history: &History,
+        dice: &mut Dice,
+        steady: Duration,
+    ) -> Result<Option<String>, Violation> {
+        let delivery = &mut self.deliveries[index];
+        let id = delivery.job.row.id;
+        let recorded = match &mut delivery.stage {
+            Stage::Waiting { due } if *due <= steady => {
+                return self.begin(index, machine, history, dice, steady).map(Some);
+            }
+            Stage::Waiting { .. } => return Ok(None),
+            Stage::Announced => return self.attempt(index, machine, history, dice, steady).map(Some),
+            Stage::Announcing(told) | Stage::Noting(told) | Stage::Retracting(told) | Stage::Settling(told) => {
+                match told.try_recv() {
+                    Ok(recorded) => recorded,
+                    // Also when the process goes down: nobody hears from it any more.
+                    Err(_) => return Ok(None),
+                }
+            }
+        };
+        let stage = std::mem::replace(&mut delivery.stage, Stage::Announced);
+        if recorded == Recorded::RowGone {
+            if history.deliveries.get(&id) == Some(&Fate::Open) {
+                return Err(Violation::new(format!("delivery {id} is said to be gone and is in the durable outbox")));
+            }
+            self.remove(index, machine);
+            return Ok(Some(format!("{id} was taken back")));
+        }
+        let row = history.book(id.partition).shadow.outbox.get(id);
+        match stage {
+            Stage::Announcing(_) => {
+                if row.is_none_or(|row| row.state != OutboxState::Started) {
+                    return Err(Violation::new(format!("the attempt of {id} is said to be journaled: {row:?}")));
+                }
+                delivery.journaled = true;
+                Ok(Some(format!("{id}: attempt journaled")))
+            }
+            Stage::Noting(_) => {
+                delivery.journaled = true;
+                self.wait(index, dice, steady);
+                Ok(Some(format!("{id}: repeat journaled")))
+            }
+            Stage::Retracting(_) => {
+                if self.is_too_old(index, steady) {
+                    return Ok(Some(self.settle(
+                        index,
+                        machine,
+                        DeliveryOutcome::Failed { reason: "gave up".to_owned() },
+                    )));
+                }
+                self.wait(index, dice, steady);
+                Ok(Some(format!("{id}: failed attempt journaled")))
+            }
+            Stage::Settling(_) => {
+                // Of one in doubt somebody may have decided meanwhile.
+                if let Some(row) = row
+                    && row.state != OutboxState::InDoubt
+                    && !self.resent.contains_key(&id)
+                {
+                    return Err(Violation::new(format!("{id} is said to be settled and its durable row is {row:?}")));
+                }
+                self.remove(index, machine);
+                Ok(Some(format!("{id} settled")))
+            }
+            Stage::Waiting { .. } | Stage::Announced => unreachable!("they wait for no report"),
+        }
+    }
+
+    fn remove(&mut self, index: usize, machine: &Machine) {
+        let delivery = self.deliveries.remove(index);
+        machine.queues.lock().held[place_of(delivery.job.row.channel)] -= 1;
+    }
+
+    fn wait(&mut self, index: usize, dice: &mut Dice, steady: Duration) {
+        let delivery = &mut self.deliveries[index];
+        delivery.attempts += 1;
+        let longest = (1_000_u64 << delivery.attempts.min(10)).min(900_000);
+        delivery.stage = Stage::Waiting { due: steady + Duration::from_millis(dice.below(longest)) };
+    }
+
+    /// Before an attempt: what is known of earlier ones decides.
+    fn begin(
+        &mut self,
+        index: usize,
+        machine: &Machine,
+        history: &History,
+        dice: &mut Dice,
+        steady: Duration,
+    ) -> Result<String, Violation> {
+        let delivery = &mut self.deliveries[index];
+        let (job, id) = (&delivery.job, delivery.job.row.id);
+        let policy = job.surface.as_ref().map_or(InDoubt::PreferDuplicate, |surface| surface.in_doubt);
+        if delivery.attempts == 0 && job.standing == Standing::Resumed {
+            let reason = "an attempt was under way when the server stopped".to_owned();
+            match policy {
+                InDoubt::Hold => return Ok(self.settle(index, machine, DeliveryOutcome::InDoubt { reason })),
+                InDoubt::PreferLoss => return Ok(self.settle(index, machine, DeliveryOutcome::Failed { reason })),
+                InDoubt::PreferDuplicate if job.row.channel == Channel::Webhook && self.is_too_old(index, steady) => {
+                    return Ok(self.settle(index, machine, DeliveryOutcome::InDoubt { reason }));
+                }
+                InDoubt::PreferDuplicate => {}
+            }
+        }
+        let delivery = &mut self.deliveries[index];
+        delivery.first_attempt.get_or_insert(steady);
+        if policy == InDoubt::PreferDuplicate {
+            return self.attempt(index, machine, history, dice, steady);
+        }
+        if self.mood == Mood::Out || (self.mood == Mood::Moody && dice.chance(10)) {
+            // The connection comes before the announcement: a relay that is down costs the journal nothing.
+            self.fault_count += 1;
+            return Ok(self.again(index, machine, dice, steady, "no connection"));
+        }
+        let told = report(machine, id, DeliveryOutcome::AttemptStarted);
+        self.deliveries[index].stage = Stage::Announcing(told);
+        Ok(format!("{id}: attempt announced"))
+    }
+
+    fn is_too_old(&self, index: usize, steady: Duration) -> bool {
+        let delivery = &self.deliveries[index];
+        let retry_for_ms = delivery.job.surface.as_ref().map_or(i64::MAX, |surface| surface.retry_for_ms);
+        let since = delivery.first_attempt.map_or(0, |at| (steady - at).as_millis() as i64);
+        delivery.age_at_offer_ms.saturating_add(since) >= retry_for_ms
+    }
+
+    fn answer(&mut self, dice: &mut Dice) -> Answer {
+        match self.mood {
+            Mood::Well => Answer::Taken,
+            Mood::Out => *dice.pick(&[Answer::LostUnheard, Answer::Later]),
+            Mood::Moody => match dice.below(10) {
+                0 => Answer::TakenUnheard,
+                1 => Answer::LostUnheard,
+                2 | 3 => Answer::Later,
+                4 if dice.chance(30) => Answer::Refused,
+                _ => Answer::Taken,
+            },
+        }
+    }
+
+    /// The bytes leave.
+    fn attempt(
+        &mut self,
+        index: usize,
+        machine: &Machine,
+        history: &History,
+        dice: &mut Dice,
+        steady: Duration,
+    ) -> Result<String, Violation> {
+        let answer = self.answer(dice);
+        self.attempt_count += 1;
+        self.fault_count += u64::from(answer != Answer::Taken);
+        let delivery = &self.deliveries[index];
+        let row = std::sync::Arc::clone(&delivery.job.row);
+        let is_keyed = delivery.job.surface.as_ref().is_none_or(|s| s.in_doubt == InDoubt::PreferDuplicate);
+        let durable = history.book(row.id.partition).shadow.outbox.get(row.id);
+        if history.deliveries.get(&row.id) != Some(&Fate::Open) || durable.is_none() {
+            return Err(Violation::new(format!("delivery {} leaves and is not open", row.id)));
+        }
+        if !is_keyed && durable.is_some_and(|row| row.state != OutboxState::Started) {
+            return Err(Violation::new(format!("delivery {} leaves by a channel without keys, unannounced", row.id)));
+        }
+        if row.channel == Channel::Log && self.sink.get(&row.id).is_some_and(|taken| !taken.lives.is_empty()) {
+            // Its line is in the file already: a start finds it there.
+            self.check_content(index)?;
+            return Ok(self.settle(index, machine, DeliveryOutcome::Sent));
+        }
+        if matches!(answer, Answer::Taken | Answer::TakenUnheard) || row.channel == Channel::Log {
+            self.check_content(index)?;
+            self.arrive(index, is_keyed)?;
+        }
+        if row.channel == Channel::Log {
+            return Ok(self.settle(index, machine, DeliveryOutcome::Sent));
+        }
+        let reason = format!("{answer:?}");
+        Ok(match answer {
+            Answer::Taken => self.settle(index, machine, DeliveryOutcome::Sent),
+            Answer::Refused => self.settle(index, machine, DeliveryOutcome::Failed { reason }),
+            Answer::TakenUnheard | Answer::LostUnheard if !is_keyed => {
+                let policy = self.deliveries[index].job.surface.as_ref().map_or(InDoubt::Hold, |s| s.in_doubt);
+                match policy {
+                    InDoubt::PreferLoss => self.settle(index, machine, DeliveryOutcome::Failed { reason }),
+                    InDoubt::Hold | InDoubt::PreferDuplicate => {
+                        self.settle(index, machine, DeliveryOutcome::InDoubt { reason })
+                    }
+                }
+            }
+            Answer::Later if !is_keyed => {
+                let told = report(machine, row.id, DeliveryOutcome::AttemptFailed { reason });
+                self.deliveries[index].stage = Stage::Retracting(told);
+                format!("{}: not now", row.id)
+            }
+            Answer::Later | Answer::TakenUnheard | Answer::LostUnheard => {
+                self.again(index, machine, dice, steady, &reason)
+            }
+        })
+    }
+
+    fn again(&mut self, index: usize, machine: &Machine, dice: &mut Dice, steady: Duration, reason: &str) -> String {
+        let delivery = &self.deliveries[index];
+        let id = delivery.job.row.id;
+        if self.is_too_old(index, steady) {
+            return self.settle(index, machine, DeliveryOutcome::Failed { reason: format!("gave up: {reason}") });
+        }
+        let is_keyed = delivery.job.surface.as_ref().is_none_or(|s| s.in_doubt == InDoubt::PreferDuplicate);
+        if is_keyed && !delivery.journaled {
+            let told = report(machine, id, DeliveryOutcome::AttemptStarted);
+            self.deliveries[index].stage = Stage::Noting(told);
+        } else {
+            self.wait(index, dice, steady);
+        }
+        format!("{id}: {reason}, again later")
+    }
+
+    fn settle(&mut self, index: usize, machine: &Machine, outcome: DeliveryOutcome) -> String {
+        let id = self.deliveries[index].job.row.id;
+        let text = format!("{id}: {outcome:?}");
+        self.deliveries[index].stage = Stage::Settling(report(machine, id, outcome));
+        text
+    }
+
+    /// What leaves under one key is always the same.
+    fn check_content(&self, index: usize) -> Result<(), Violation> {
+        let Job { row, message, .. } = &self.deliveries[index].job;
+        let Some(taken) = self.sink.get(&row.id) else { return Ok(()) };
+        let content = content_of(row, message);
+        if taken.content == content {
+            return Ok(());
+        }
+        Err(Violation::new(format!("delivery {} said {:?} and says {content:?} now", row.id, taken.content)))
+    }
+
+    fn arrive(&mut self, index: usize, is_keyed: bool) -> Result<(), Violation> {
+        let Job { row, message, .. } = &self.deliveries[index].job;
+        let (id, life) = (row.id, self.life);
+        let content = content_of(row, message);
+        let taken = self.sink.entry(id).or_insert_with(|| Taken { content, times: 0, lives: Vec::new() });
+        taken.times += 1;
+        taken.lives.push(life);
+        let allowed = 1 + self.resent.get(&id).copied().unwrap_or(0);
+        if !is_keyed && taken.times > allowed {
+            return Err(Violation::new(format!(
+                "delivery {id} arrived {} times at a receiver without keys",
+                taken.times
+            )));
+        }
+        Ok(())
+    }
+
+    /// Every delivery that counts as sent was taken, and none that was taken back; both as far as a crash leaves no doubt.
+    pub fn check_fates(&self, history: &History) -> Result<(), Violation> {
+        for (id, fate) in &history.deliveries {
+            if *fate == Fate::Sent && !self.sink.contains_key(id) && !self.resent.contains_key(id) {
+                return Err(Violation::new(format!("delivery {id} counts as sent, and no provider has it")));
+            }
+        }
+        for id in self.sink.keys() {
+            if !history.deliveries.contains_key(id) {
+                return Err(Violation::new(format!("a provider has delivery {id}, which nobody decided")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn content_of(row: &crate::domain::effect::OutboxRow, message: &crate::domain::journey::program::Message) -> String {
+    let body = message.body.render(&row.input).unwrap_or_else(|error| format!("<{error}>"));
+    format!("{} {} {body}", row.profile, row.recipient)
+}
+
+fn report(machine: &Machine, id: DeliveryId, outcome: DeliveryOutcome) -> oneshot::Receiver<Recorded> {
+    let (told, recorded) = oneshot::channel();
+    machine.router.send(id.partition, ShardInput::Report(DeliveryReport { id, outcome }, told));
+    recorded
+}

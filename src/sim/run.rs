@@ -1,0 +1,93 @@
+//! Runs seeds and says what came of them.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::domain::apply::Firing;
+use crate::sim::Violation;
+use crate::sim::simulation::Simulation;
+
+/// What one seed came to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// What was violated, if anything was.
+    pub violation: Option<String>,
+    /// Steps of the scheduler.
+    pub steps: u64,
+    /// Days that passed in it.
+    pub days: f64,
+    /// Events acknowledged.
+    pub events: u64,
+    /// Records made durable.
+    pub records: u64,
+    /// Timers fired.
+    pub timers: u64,
+    /// Attempts of deliveries.
+    pub attempts: u64,
+    /// Faults by kind.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// What happened, step by step, if it was asked for.
+    #[serde(skip)]
+    pub trace: Vec<String>,
+}
+
+/// Whether a run keeps its trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trace {
+    /// It does.
+    Kept,
+    /// It does not.
+    Off,
+}
+
+/// The last panic's text and place: a panic of the engine is a finding like any other.
+static PANIC: Mutex<Option<String>> = Mutex::new(None);
+
+/// Keeps what panics say instead of printing it. For a process that does nothing but simulate.
+pub fn keep_panics() {
+    std::panic::set_hook(Box::new(|panic| *PANIC.lock() = Some(panic.to_string().replace('\n', " "))));
+}
+
+/// Runs one seed.
+pub fn run_seed(seed: u64, trace: Trace) -> Outcome {
+    let mut simulation = Simulation::new(seed);
+    if trace == Trace::Kept {
+        let plan = format!("{:?}", simulation.plan);
+        simulation.trace = Some(vec![plan]);
+        simulation.history.lines = Some(Vec::new());
+    }
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        simulation.run()?;
+        if simulation.firing() == Firing::Due && simulation.history.forgotten_count == 0 {
+            simulation.check_replay(seed)
+        } else {
+            Ok(())
+        }
+    }));
+    let violation = match ran {
+        Ok(Ok(())) => None,
+        Ok(Err(Violation(text))) => Some(text),
+        Err(_) => Some(PANIC.lock().take().unwrap_or_else(|| "it panicked".to_owned())),
+    };
+    // What panicked half way may panic again when it is dropped.
+    let left = AssertUnwindSafe(simulation);
+    let outcome = Outcome {
+        seed,
+        violation,
+        steps: left.tally.steps,
+        days: left.steady.as_secs_f64() / 86_400.0,
+        events: left.client.acked_count,
+        records: left.history.record_count,
+        timers: left.history.fired_count,
+        attempts: left.channels.attempt_count,
+        faults: left.tally.faults.clone(),
+        trace: left.trace.iter().chain(&left.history.lines).flatten().cloned().collect(),
+    };
+    let _ = catch_unwind(move || drop(left));
+    outcome
+}

@@ -1,0 +1,165 @@
+//! What connects the parts of a simulated process: mailboxes, the journal's queue, the keeper's queue, the channels'
+//! queues. Everything waits here until the scheduler lets its receiver take a step.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::domain::ids::{PartitionId, ShardId};
+use crate::domain::journey::program::Channel;
+use crate::runtime::delivery::Job;
+use crate::runtime::handle::Mailbox;
+use crate::runtime::keeper::KeeperMessage;
+use crate::runtime::partition::Partition;
+use crate::runtime::ports::LANE;
+use crate::runtime::router::Router;
+use crate::runtime::shard::input::{CheckpointMessage, Origin, Ports, SealedBlock, ShardInput};
+use crate::store::journal::Block;
+use crate::store::timers::SlotNo;
+
+/// A shard's mailbox. Clones share it.
+#[derive(Clone)]
+pub struct Post {
+    inputs: Arc<Mutex<VecDeque<ShardInput>>>,
+    queued: Arc<AtomicUsize>,
+    weight_max: usize,
+}
+
+impl std::fmt::Debug for Post {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Post").field("inputs", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl Post {
+    /// An empty one that takes events of this weight.
+    pub fn new(weight_max: usize) -> Self {
+        Self { inputs: Arc::default(), queued: Arc::default(), weight_max }
+    }
+
+    /// The next input.
+    pub fn pop(&self) -> Option<ShardInput> {
+        self.inputs.lock().pop_front()
+    }
+
+    /// Inputs that wait.
+    pub fn len(&self) -> usize {
+        self.inputs.lock().len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Mailbox for Post {
+    fn reserve(&self, weight: usize) -> bool {
+        let before = self.queued.fetch_add(weight, Ordering::AcqRel);
+        if before == 0 || before + weight <= self.weight_max {
+            return true;
+        }
+        self.queued.fetch_sub(weight, Ordering::AcqRel);
+        false
+    }
+
+    fn cancel(&self, weight: usize) {
+        self.queued.fetch_sub(weight, Ordering::AcqRel);
+    }
+
+    fn send(&self, input: ShardInput) -> bool {
+        self.inputs.lock().push_back(input);
+        true
+    }
+}
+
+/// Queues that shards write to.
+#[derive(Debug, Default)]
+pub struct Queues {
+    /// For the journal.
+    pub blocks: VecDeque<Block>,
+    /// For the keeper.
+    pub keeper: VecDeque<KeeperMessage>,
+    /// For the opener.
+    pub wanted: VecDeque<PartitionId>,
+    /// For the channels: taken, and not looked at by them yet.
+    pub offered: VecDeque<Job>,
+    /// Deliveries that each channel holds, those in `offered` too.
+    pub held: [usize; 3],
+    /// Deliveries that each channel may hold.
+    pub held_max: usize,
+    /// What shards say is corrupt.
+    pub corrupt: Vec<String>,
+}
+
+/// The place of a channel in [`Queues::held`].
+pub fn place_of(channel: Channel) -> usize {
+    match channel {
+        Channel::Log => 0,
+        Channel::Webhook => 1,
+        Channel::Email => 2,
+    }
+}
+
+/// The ports of one shard.
+#[derive(Debug)]
+pub struct SimPorts {
+    /// Whose.
+    pub shard: ShardId,
+    /// Shared by all.
+    pub queues: Arc<Mutex<Queues>>,
+    /// To other shards.
+    pub router: Weak<Router<Post>>,
+    /// The shard's own mailbox.
+    pub post: Post,
+}
+
+impl Ports for SimPorts {
+    fn append(&mut self, block: SealedBlock) {
+        let SealedBlock { number, bytes, spans } = block;
+        self.queues.lock().blocks.push_back(Block::new(self.shard, number, LANE, bytes, spans));
+    }
+
+    fn buffer(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn checkpoint(&mut self, message: CheckpointMessage) {
+        self.queues.lock().keeper.push_back(KeeperMessage::Cut(message));
+    }
+
+    fn offer(&mut self, job: Job) -> Result<(), Job> {
+        let queues = &mut *self.queues.lock();
+        let place = place_of(job.row.channel);
+        if queues.held[place] >= queues.held_max {
+            return Err(job);
+        }
+        queues.held[place] += 1;
+        queues.offered.push_back(job);
+        Ok(())
+    }
+
+    fn load_slot(&mut self, partition: PartitionId, slot: SlotNo) {
+        self.queues.lock().keeper.push_back(KeeperMessage::LoadSlot(partition, slot));
+    }
+
+    fn hand_over(&mut self, to: ShardId, partition: Box<Partition>) {
+        if let Some(router) = self.router.upgrade() {
+            router.send_to(to, ShardInput::Arrive(partition, Origin::Moved));
+        }
+    }
+
+    fn want(&mut self, partition: PartitionId) {
+        self.queues.lock().wanted.push_back(partition);
+    }
+
+    fn handled(&mut self, weight: usize) {
+        self.post.cancel(weight);
+    }
+
+    fn corrupt(&mut self, partition: PartitionId, detail: String) {
+        self.queues.lock().corrupt.push(format!("partition {partition}: {detail}"));
+    }
+}
