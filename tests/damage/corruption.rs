@@ -55,7 +55,8 @@ impl Base {
                 since_start = world.groups.len();
             }
         }
-        if seed % 2 == 1 {
+        let in_order = seed % 2 == 1;
+        if in_order {
             world.finish();
         }
         let files = files_of(&disk);
@@ -68,14 +69,15 @@ impl Base {
         let mut states: Vec<_> =
             groups.map(|(index, written)| (written.state.clone(), place(index, written))).collect();
         assert!(states.last().expect("groups").1.is_some(), "the last group is where it was written");
-        if let Some(mark) = end_mark(&files, &states) {
+        if in_order {
             let state = states.last().expect("groups").0.clone();
-            states.push((state, Some(mark)));
+            let mark = end_mark(&files, &states);
+            states.push((state, mark));
         }
         Self { disk: at_rest(&disk, &files), files, images, states }
     }
 
-    /// The states that may be served: the last, and those before it as far back as every later group is damaged itself,
+    /// The first of the states that may be served: the last, and those before it as far back as every later group is damaged itself,
     /// so that nothing is left that could tell a loss from a write that never was.
     fn oldest_allowed(&self, damaged: &Files) -> usize {
         let last = self.states.len() - 1;
@@ -118,7 +120,7 @@ fn place_of(files: &Files, offset: usize, block: &[u8]) -> Option<(String, Range
     segments.filter(|(_, bytes)| holds(bytes)).map(|(path, _)| (path.clone(), range.clone())).next()
 }
 
-/// The empty group behind the last one, if there is one.
+/// The empty group behind the last one, which a stop in order leaves if there is room.
 fn end_mark(files: &Files, states: &[(Prints, Option<(String, Range<usize>)>)]) -> Option<(String, Range<usize>)> {
     let (path, range) = states.last()?.1.clone()?;
     let from = range.end.next_multiple_of(BLOCK as usize);
@@ -209,6 +211,10 @@ fn damage(base: &Base, files: &mut Files, path: &str, dice: &mut Dice) -> &'stat
         }
         8 => {
             files.remove(path);
+            if kind_of(path) == "manifest" && dice.below(2) == 0 {
+                files.retain(|path, _| kind_of(path) != "manifest");
+                return "both removed";
+            }
             "removed"
         }
         _ => {
@@ -301,8 +307,9 @@ fn judge_start(base: &Base, corruption: &Corruption, disk: &MemoryDisk) -> Resul
         return Ok(Outcome::TailLost);
     }
     let last = base.states.len() - 1;
-    let whole = base.states.iter().position(|(state, _)| *state == found);
-    Err(format!("another answer: the state after group {whole:?} of {last}, {oldest} and later were allowed"))
+    let group_of = |(index, print): (usize, &u64)| base.states.iter().position(|(state, _)| state[index] == *print);
+    let groups: Vec<Option<usize>> = found.iter().enumerate().map(group_of).collect();
+    Err(format!("another answer: partitions are as after groups {groups:?} of {last}, {oldest} and later were allowed"))
 }
 
 fn names_a_place(error: &str) -> bool {
