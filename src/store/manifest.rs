@@ -143,11 +143,16 @@ impl Manifest {
         format!("manifest-{}", version % 2)
     }
 
+    /// Where this version is.
+    pub(super) fn path(version: u64) -> String {
+        join(DIRECTORY, &Self::name(version))
+    }
+
     /// Writes this version over the one before the last.
     pub(super) fn write(&self, disk: &dyn Disk) -> Result<(), StoreError> {
         let name = Self::name(self.version);
         let written = disk.create_dir(DIRECTORY).and_then(|()| replace(disk, DIRECTORY, &name, &self.encode()));
-        written.map_err(|error| StoreError::io(Operation::Write, &join(DIRECTORY, &name), error))
+        written.map_err(|error| StoreError::io(Operation::Write, &Self::path(self.version), error))
     }
 
     /// Reads both copies, the one that counts first. A damaged one is left out if the other holds.
@@ -157,7 +162,7 @@ impl Manifest {
     pub(super) fn read(disk: &dyn Disk) -> Result<Vec<Self>, StoreError> {
         let (mut found, mut damage) = (Vec::new(), None);
         for parity in 0..2 {
-            let path = join(DIRECTORY, &Self::name(parity));
+            let path = Self::path(parity);
             let bytes = match read_all(disk, &path) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 read => read.map_err(|error| StoreError::io(Operation::Read, &path, error))?,

@@ -59,7 +59,11 @@ impl SnapshotStore {
         // ORDER: a killed process may have left a manifest whose entry no sync covers; the journal forgets by what it says.
         let synced = disk.create_dir(DIRECTORY).and_then(|()| disk.sync_dir(DIRECTORY));
         synced.map_err(|error| StoreError::io(Operation::Sync, DIRECTORY, error))?;
-        let mut copies = Manifest::read(&*disk)?.into_iter();
+        let copies = Manifest::read(&*disk)?;
+        if copies.is_empty() {
+            refuse_orphans(&*disk)?;
+        }
+        let mut copies = copies.into_iter();
         let manifest = copies.next().unwrap_or_default();
         let previous = copies.next().unwrap_or_default();
         let store = Self { disk, state: Mutex::new(State { manifest, previous, damaged: BTreeSet::new() }) };
@@ -220,6 +224,24 @@ impl SnapshotStore {
         }
         Ok(())
     }
+}
+
+/// Without any copy of the manifest there may be files of crashed first snapshots, and nothing else: a second generation is
+/// written only after a manifest named the first.
+///
+/// # Errors
+/// If there is one. The journal has forgotten what these files hold, and what is not named would be removed.
+fn refuse_orphans(disk: &dyn Disk) -> Result<(), StoreError> {
+    let failed = |path: &str, error| StoreError::io(Operation::Directory, path, error);
+    let directories = disk.list_directories(DIRECTORY).map_err(|error| failed(DIRECTORY, error))?;
+    for directory in directories.iter().filter_map(|name| partition_of(name)).map(partition_directory) {
+        let names = disk.list(&directory).map_err(|error| failed(&directory, error))?;
+        if let Some(name) = names.iter().find(|name| generation_of(name).is_some_and(|generation| generation > 1)) {
+            let what = format!("the manifest is missing, yet there is {}", join(&directory, name));
+            return Err(StoreError::corrupt(&Manifest::path(0), 0, what));
+        }
+    }
+    Ok(())
 }
 
 /// Makes `published` the newest point and forgets what the two points don't need.

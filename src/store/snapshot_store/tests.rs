@@ -56,6 +56,30 @@ fn a_snapshot_reads_back_after_a_power_cut() {
 }
 
 #[test]
+fn snapshots_without_any_manifest_are_refused_and_left_alone() {
+    let disk = MemoryDisk::tracked();
+    let store = open(&disk);
+    take(&store, 10, &[(0, 1)]).expect("publishes");
+    take(&store, 20, &[(0, 2)]).expect("publishes");
+    let before = files(&disk);
+    for copy in ["snapshots/manifest-0", "snapshots/manifest-1"] {
+        disk.remove(copy).expect("removes");
+    }
+    let error = SnapshotStore::open(Arc::new(disk.clone())).expect_err("no manifest").to_string();
+    assert!(error.contains("snapshots/manifest-0") && error.contains("snapshots/p0123/2.snap"), "{error}");
+    assert_eq!(files(&disk), before, "what an operator may still restore stays");
+}
+
+#[test]
+fn the_file_of_a_crashed_first_snapshot_needs_no_manifest() {
+    let disk = MemoryDisk::tracked();
+    let store = open(&disk);
+    store.begin(P, Pseq(10), b"").expect("begins").finish(Millis::NEVER).expect("finishes, is never published");
+    assert_eq!(open(&disk).load(P).expect("loads"), None);
+    assert_eq!(files(&disk), Vec::<String>::new());
+}
+
+#[test]
 fn deltas_overlay_the_full_file_and_are_bounded() {
     let disk = MemoryDisk::tracked();
     let store = open(&disk);
