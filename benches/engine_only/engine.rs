@@ -11,6 +11,7 @@ use sojourn::domain::catalog::{Catalog, SourceFile};
 use sojourn::domain::effect::{DeliveryOutcome, DeliveryReport};
 use sojourn::domain::event::Event;
 use sojourn::domain::ids::{DeliveryId, HashKey, Millis, PartitionId, SandboxId, ShardId};
+use sojourn::domain::limits::BLOCK_BYTES_MAX;
 use sojourn::domain::value::{Map, Value};
 use sojourn::runtime::delivery::{Job, Recorded};
 use sojourn::runtime::partition::Partition;
@@ -18,7 +19,7 @@ use sojourn::runtime::partition::decide::DecideConfig;
 use sojourn::runtime::shard::input::{
     CheckpointMessage, EventBatch, Origin, Ports, RoutedEvent, SealedBlock, ShardInput,
 };
-use sojourn::runtime::shard::{Shard, ShardConfig};
+use sojourn::runtime::shard::{PAGES_PER_TURN, Shard, ShardConfig};
 use sojourn::runtime::ticket::Ticket;
 use sojourn::store::timers::SlotNo;
 use sojourn::wire::frame::{Ack, ClientFrame, LENGTH_BYTES, ServerFrame, decode_client, encode_batch, encode_server};
@@ -115,7 +116,13 @@ impl Engine {
             hash_key: HashKey::FIXED,
         };
         let told = Recorder::default();
-        let config = ShardConfig { id: ShardId(0), partitions: PARTITIONS, decide };
+        let config = ShardConfig {
+            id: ShardId(0),
+            partitions: PARTITIONS,
+            decide,
+            block_bytes_max: BLOCK_BYTES_MAX,
+            pages_per_turn: PAGES_PER_TURN,
+        };
         let mut shard = Shard::new(config, Arc::new(catalog), Box::new(told.clone()));
         shard.turn(START);
         for id in 0..PARTITIONS {
