@@ -215,7 +215,8 @@ impl History {
     /// No timer is due at `now` or before: everything that time brought has happened.
     pub fn check_nothing_overdue(&self, now: Millis) -> Result<(), Violation> {
         for (id, book) in &self.books {
-            for timer in book.shadow.table.timers().filter(|timer| timer.due <= now) {
+            let overdue = book.shadow.table.timers().find(|timer| timer.due <= now);
+            if let Some(timer) = overdue {
                 let who = book.shadow.table.wake(timer.key).ok().flatten().map(|p| p.identity).unwrap_or_default();
                 let at = timer.due;
                 return Err(Violation::new(format!(

@@ -14,8 +14,9 @@ use crate::domain::profile::Profile;
 use crate::domain::step::{MessageOutcome, Step, StepKind};
 use crate::planted::{Bug, is_planted};
 use crate::runtime::api::EventStatus;
+use crate::runtime::partition::awake::Awake;
 use crate::runtime::partition::dedup::Novelty;
-use crate::runtime::partition::install::{TimerList, timers_of};
+use crate::runtime::partition::install::timers_of;
 use crate::runtime::partition::outbox::{Hand, state_change};
 use crate::runtime::partition::table::{Rewrite, Slot};
 use crate::runtime::partition::{Partition, chain_share};
@@ -77,7 +78,7 @@ pub struct Draught {
 
 impl Draught {
     /// Memory for a profile to wake in.
-    fn bed(&mut self, key: ProfileKey) -> Box<Profile> {
+    pub(super) fn bed(&mut self, key: ProfileKey) -> Box<Profile> {
         match self.bed.take() {
             Some(mut profile) => {
                 blank(&mut profile, key);
@@ -459,50 +460,4 @@ fn message_step(row: &OutboxRow, outcome: MessageOutcome) -> Step {
 /// Attaches `text` to the step that is pushed next.
 fn note(draught: &mut Draught, text: &str) {
     draught.outcome.notes.push((draught.outcome.steps.len(), text.to_owned()));
-}
-
-/// A profile that is awake for one input.
-struct Awake {
-    profile: Box<Profile>,
-    /// Where it sleeps; `None` if it was never seen.
-    slot: Option<Slot>,
-    chain_before: u64,
-    stood: TimerList,
-}
-
-impl Awake {
-    fn wake(
-        partition: &Partition,
-        key: ProfileKey,
-        identity: &str,
-        draught: &mut Draught,
-        about: Circumstances<'_>,
-    ) -> Result<Self, WireError> {
-        if let Some(slot) = partition.table.find(key) {
-            return Self::wake_slot(partition, slot, draught, about);
-        }
-        let mut profile = draught.bed(key);
-        profile.identity = SmolStr::new(identity);
-        profile.changes.header = true;
-        Ok(Self { profile, slot: None, chain_before: 0, stood: TimerList::new() })
-    }
-
-    fn wake_slot(
-        partition: &Partition,
-        slot: Slot,
-        draught: &mut Draught,
-        about: Circumstances<'_>,
-    ) -> Result<Self, WireError> {
-        let mut profile = draught.bed(ProfileKey::default());
-        partition.table.wake_into(slot, &mut profile)?;
-        if is_planted(Bug::MovedToNewVersion) {
-            for instance in &mut profile.instances {
-                let versions = about.catalog.versions_of(instance.journey);
-                let newest = versions.last().filter(|v| usize::from(instance.node.0) < v.program.nodes.len());
-                instance.version = newest.map_or(instance.version, |v| v.program.version);
-            }
-        }
-        let (chain_before, stood) = (profile.chain, timers_of(&profile));
-        Ok(Self { profile, slot: Some(slot), chain_before, stood })
-    }
 }

@@ -174,7 +174,7 @@ impl Bench {
             id: ShardId(0),
             partitions: partitions.len() as u16,
             decide,
-            block_bytes_max: BLOCK_BYTES_MAX,
+            block_bytes_max: limits::BLOCK_BYTES_MAX,
             pages_per_turn: PAGES_PER_TURN,
         };
         let mut shard = Shard::new(config, Arc::new(catalog), Box::new(seen.clone()));
