@@ -165,11 +165,6 @@ impl Client {
         self.sent.get(key)
     }
 
-    /// Everything sent, in no order.
-    pub fn all(&self) -> impl Iterator<Item = (&Key, &Sent)> {
-        self.sent.iter()
-    }
-
     /// Streams.
     pub fn stream_count(&self) -> usize {
         self.streams.len()
