@@ -2,24 +2,20 @@
 //! process died, now and then what was, and hold the engine to every acknowledgement.
 
 use std::collections::{HashMap, VecDeque};
-use std::task::{Context, Poll, Waker};
 
 use tokio::sync::oneshot;
 
 use crate::domain::event::Event;
 use crate::domain::ids::{Millis, PartitionId, ProfileKey, SandboxId, stable_hash};
-use crate::domain::value::{Map, Value};
 use crate::runtime::api::{Deferral, EventStatus, Origin, Patience, ProducerId, Refusal, Submission};
-use crate::runtime::router::{Room, Router};
 use crate::runtime::shard::input::ShardInput;
 use crate::runtime::ticket::Verdict;
 use crate::sim::Violation;
 use crate::sim::dice::Dice;
 use crate::sim::history::{History, Key};
 use crate::sim::machine::{HASH_KEY, Machine};
-use crate::sim::wires::Post;
+use crate::sim::mail::{event_of, submit_now};
 use crate::sim::workload::ScriptEvent;
-use crate::wire::value::put_map;
 
 /// An event that was sent, or will be.
 #[derive(Clone, Debug)]
@@ -167,11 +163,6 @@ impl Client {
     /// What was sent under `key`.
     pub fn sent(&self, key: &Key) -> Option<&Sent> {
         self.sent.get(key)
-    }
-
-    /// Everything sent, in no order.
-    pub fn all(&self) -> impl Iterator<Item = (&Key, &Sent)> {
-        self.sent.iter()
     }
 
     /// Streams.
@@ -504,40 +495,5 @@ impl Client {
         for sent in self.sent.values_mut() {
             sent.orders.clear();
         }
-    }
-}
-
-/// Puts a submission into mailboxes now, or not at all.
-fn submit_now(router: &Router<Post>, submission: Submission, machine: &Machine) -> Option<oneshot::Receiver<Verdict>> {
-    let room = || {
-        if machine.failure.is_raised() {
-            return Err(Refusal::Stopping);
-        }
-        if machine.journal.is_full() {
-            return Err(Refusal::DiskFull);
-        }
-        Ok(if machine.journal.must_wait() { Room::Later } else { Room::Now })
-    };
-    let mut submitting = std::pin::pin!(router.submit(submission, room));
-    match submitting.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Ok(verdict)) => Some(verdict),
-        Poll::Ready(Err(_)) => None,
-        Poll::Pending => unreachable!("without patience there is no waiting"),
-    }
-}
-
-fn event_of(script: &ScriptEvent) -> Event {
-    let mut properties = Vec::new();
-    let map = Value::from_json(&serde_json::Value::Object(script.properties.clone()));
-    match map {
-        Value::Map(map) => put_map(&mut properties, &map),
-        _ => put_map(&mut properties, &Map::default()),
-    }
-    Event {
-        id: script.id.as_str().into(),
-        kind: script.kind.as_str().into(),
-        profile: script.profile.as_str().into(),
-        time: script.time_ms.map(Millis),
-        properties: properties.into(),
     }
 }

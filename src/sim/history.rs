@@ -68,6 +68,8 @@ pub struct History {
     pub applied: HashMap<Key, Applied>,
     /// Every delivery ever decided, and whether it is settled.
     pub deliveries: BTreeMap<DeliveryId, Fate>,
+    /// Deliveries decided in this life of the process: those of lives before may have left.
+    pub decided: HashSet<DeliveryId>,
     /// Deliveries that channels took in this life of the process.
     pub offered: HashSet<DeliveryId>,
     /// Records so far.
@@ -110,6 +112,7 @@ impl History {
             catalogs: BTreeMap::from([(CatalogVersion(0), Arc::default())]),
             applied: HashMap::new(),
             deliveries: BTreeMap::new(),
+            decided: HashSet::new(),
             offered: HashSet::new(),
             record_count: 0,
             step_count: 0,
@@ -215,7 +218,8 @@ impl History {
     /// No timer is due at `now` or before: everything that time brought has happened.
     pub fn check_nothing_overdue(&self, now: Millis) -> Result<(), Violation> {
         for (id, book) in &self.books {
-            for timer in book.shadow.table.timers().filter(|timer| timer.due <= now) {
+            let overdue = book.shadow.table.timers().find(|timer| timer.due <= now);
+            if let Some(timer) = overdue {
                 let who = book.shadow.table.wake(timer.key).ok().flatten().map(|p| p.identity).unwrap_or_default();
                 let at = timer.due;
                 return Err(Violation::new(format!(
@@ -246,6 +250,7 @@ impl History {
     /// A process begins: what counts within one life begins anew.
     pub fn new_life(&mut self) {
         self.offered.clear();
+        self.decided.clear();
         for book in self.books.values_mut() {
             book.last_order.clear();
         }

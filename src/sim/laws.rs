@@ -275,6 +275,7 @@ fn check_outbox(history: &mut History, record: &Record<'_>, payload: &ProfileRec
                 if row.id.partition != record.head.partition {
                     return Err(Violation::new(format!("delivery {} is in another partition", row.id)));
                 }
+                history.decided.insert(row.id);
                 if history.deliveries.insert(row.id, Fate::Open).is_some() {
                     return Err(Violation::new(format!("delivery {} was decided before", row.id)));
                 }
@@ -341,7 +342,8 @@ fn check_ends(
             row.profile == after.identity
                 && row.entry_ordinal == step.ordinal
                 && row.state == OutboxState::Pending
-                && (row.channel == Channel::Email || !history.offered.contains(&row.id))
+                && (row.channel == Channel::Email
+                    || (history.decided.contains(&row.id) && !history.offered.contains(&row.id)))
         });
         if let Some(row) = left {
             return Err(Violation::new(format!(

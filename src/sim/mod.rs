@@ -15,6 +15,7 @@ pub mod history;
 pub mod index;
 pub mod laws;
 pub mod machine;
+mod mail;
 pub mod observe;
 pub mod oracle;
 pub mod plan;

@@ -1,5 +1,4 @@
-//! Waking: a profile's actor is a row in a table until an input comes; for that one input it is awake, in memory that is used
-//! again and again.
+//! A profile that is awake while one input is handled, and what it was before, so that what changed can be told.
 
 use smol_str::SmolStr;
 
@@ -10,22 +9,22 @@ use crate::runtime::partition::Partition;
 use crate::runtime::partition::decide::{Circumstances, Draught};
 use crate::runtime::partition::install::{TimerList, timers_of};
 use crate::runtime::partition::table::Slot;
-use crate::wire::component::{blank, blank_profile};
 use crate::wire::cursor::WireError;
 
 /// A profile that is awake for one input.
 pub(super) struct Awake {
-    /// The profile, in memory that the next one will have.
+    /// As it is now.
     pub(super) profile: Box<Profile>,
     /// Where it sleeps; `None` if it was never seen.
     pub(super) slot: Option<Slot>,
-    /// Its chain of decisions as it woke.
+    /// Its chain of decisions when it woke.
     pub(super) chain_before: u64,
-    /// Its timers as it woke.
+    /// Its timers when it woke.
     pub(super) stood: TimerList,
 }
 
 impl Awake {
+    /// Wakes the profile of `key`, or begins one.
     pub(super) fn wake(
         partition: &Partition,
         key: ProfileKey,
@@ -42,6 +41,7 @@ impl Awake {
         Ok(Self { profile, slot: None, chain_before: 0, stood: TimerList::new() })
     }
 
+    /// Wakes the profile that sleeps in `slot`.
     pub(super) fn wake_slot(
         partition: &Partition,
         slot: Slot,
@@ -59,18 +59,5 @@ impl Awake {
         }
         let (chain_before, stood) = (profile.chain, timers_of(&profile));
         Ok(Self { profile, slot: Some(slot), chain_before, stood })
-    }
-}
-
-impl Draught {
-    /// Memory for a profile to wake in.
-    fn bed(&mut self, key: ProfileKey) -> Box<Profile> {
-        match self.bed.take() {
-            Some(mut profile) => {
-                blank(&mut profile, key);
-                profile
-            }
-            None => Box::new(blank_profile(key)),
-        }
     }
 }

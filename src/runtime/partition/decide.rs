@@ -22,7 +22,7 @@ use crate::runtime::partition::table::{Rewrite, Slot};
 use crate::runtime::partition::{Partition, chain_share};
 use crate::runtime::view::Resolution;
 use crate::store::timers::TimerEntry;
-use crate::wire::component::put_changes;
+use crate::wire::component::{blank, blank_profile, put_changes};
 use crate::wire::cursor::WireError;
 use crate::wire::outbox::OutboxChange;
 use crate::wire::record::{Draft, EventView, Head, Mark, RecordKind, put_plain_record, put_profile_record};
@@ -73,7 +73,20 @@ pub struct Draught {
     components: Vec<u8>,
     outbox: Vec<OutboxChange>,
     /// Memory of the profile that was awake last.
-    pub(super) bed: Option<Box<Profile>>,
+    bed: Option<Box<Profile>>,
+}
+
+impl Draught {
+    /// Memory for a profile to wake in.
+    pub(super) fn bed(&mut self, key: ProfileKey) -> Box<Profile> {
+        match self.bed.take() {
+            Some(mut profile) => {
+                blank(&mut profile, key);
+                profile
+            }
+            None => Box::new(blank_profile(key)),
+        }
+    }
 }
 
 impl Partition {

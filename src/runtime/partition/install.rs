@@ -43,14 +43,14 @@ impl Partition {
         put_bytes(out, &self.catalog_record);
         self.dedup.put(out);
         if is_planted(Bug::OutboxNotInSnapshot) {
-            Outbox::default().put(out)
+            Outbox::default().put(out);
         } else {
-            self.outbox.put(out)
+            self.outbox.put(out);
         }
         if is_planted(Bug::CountersNotInSnapshot) {
-            Counts::default().put(out)
+            Counts::default().put(out);
         } else {
-            self.counts.put(out)
+            self.counts.put(out);
         }
         self.horizon.encode(out);
     }
