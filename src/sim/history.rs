@@ -76,8 +76,6 @@ pub struct History {
     pub record_count: u64,
     /// Steps so far.
     pub step_count: u64,
-    /// Events of streams applied again because their producer had been forgotten.
-    pub forgotten_count: u64,
     /// No engine time may be beyond this.
     pub time_max: Millis,
     /// Which clock decides.
@@ -116,7 +114,6 @@ impl History {
             offered: HashSet::new(),
             record_count: 0,
             step_count: 0,
-            forgotten_count: 0,
             time_max: Millis::MIN,
             firing,
             fired_count: 0,

@@ -7,7 +7,6 @@ use crate::domain::apply::Firing;
 use crate::domain::effect::OutboxState;
 use crate::domain::ids::{Millis, PartitionId, VersionId};
 use crate::domain::journey::program::Channel;
-use crate::domain::limits::PRODUCER_WINDOW_MS;
 use crate::domain::profile::Profile;
 use crate::domain::step::{ExitReason, MessageOutcome, Path, Step, StepKind};
 use crate::sim::Violation;
@@ -176,10 +175,7 @@ fn check_event(
         && let Some(last) = book.sequences.insert(producer, (epoch, sequence, head.engine_time))
         && (last.0, last.1) >= (epoch, sequence)
     {
-        if head.engine_time < last.2.plus(PRODUCER_WINDOW_MS) {
-            return Err(Violation::new(format!("producer {producer:x} goes from {last:?} to {:?}", (epoch, sequence))));
-        }
-        history.forgotten_count += 1;
+        return Err(Violation::new(format!("producer {producer:x} goes from {last:?} to {:?}", (epoch, sequence))));
     }
     let last = book.last_order.get(&head.key).copied().unwrap_or(0);
     let Some(order) = sent.orders.iter().copied().filter(|order| *order > last).min() else {

@@ -63,11 +63,7 @@ pub fn run_seed(seed: u64, trace: Trace) -> Outcome {
     }
     let ran = catch_unwind(AssertUnwindSafe(|| {
         simulation.run()?;
-        if simulation.firing() == Firing::Due && simulation.history.forgotten_count == 0 {
-            simulation.check_replay(seed)
-        } else {
-            Ok(())
-        }
+        if simulation.firing() == Firing::Due { simulation.check_replay(seed) } else { Ok(()) }
     }));
     let violation = match ran {
         Ok(Ok(())) => None,

@@ -77,7 +77,13 @@ impl Dedup {
                 self.ids.remove(&hash);
             }
         }
-        while let Some(&(until, producer)) = self.producers_by_age.first()
+    }
+
+    /// Makes room for a producer not known yet, if there is none: of those whose time is over the first goes. As long as
+    /// there is room all stay, since on the events' clock days pass in a moment, and a resend after a crash comes late.
+    fn make_room(&mut self, now: Millis) {
+        if self.producers.len() >= limits::PRODUCERS_PER_PARTITION_MAX
+            && let Some(&(until, producer)) = self.producers_by_age.first()
             && until <= now
         {
             self.producers_by_age.pop_first();
@@ -85,7 +91,7 @@ impl Dedup {
         }
     }
 
-    /// Remembers `mark` of a record of engine time `now`, and forgets what that time lets go. Absolute, so that
+    /// Remembers `mark` of a record of engine time `now`, and forgets what must go for it. Absolute, so that
     /// installing it again changes nothing.
     pub fn remember(&mut self, mark: &Mark, now: Millis) {
         self.expire(now);
@@ -93,6 +99,9 @@ impl Dedup {
             Mark::Stream { producer, .. }
                 if is_planted(Bug::WatermarkNotRaised) && self.producers.contains_key(&producer) => {}
             Mark::Stream { producer, epoch, sequence } => {
+                if !self.producers.contains_key(&producer) {
+                    self.make_room(now);
+                }
                 self.insert_producer(producer, Producer { epoch, sequence, kept_until: kept_until(now) });
             }
             Mark::Id { hash, expires } => self.insert_id(hash, expires),
@@ -118,9 +127,8 @@ impl Dedup {
 
     /// What is known at engine time `now`: the highest (epoch, sequence) of each producer, and ids with their expiry.
     pub fn known(&self, now: Millis) -> (BTreeMap<u64, (u32, u64)>, BTreeMap<u128, Millis>) {
-        let producers = self.producers.iter().filter(|(_, p)| p.kept_until > now);
         (
-            producers.map(|(id, p)| (*id, (p.epoch, p.sequence))).collect(),
+            self.producers.iter().map(|(id, p)| (*id, (p.epoch, p.sequence))).collect(),
             self.ids.iter().filter(|(_, e)| **e > now).map(|(id, e)| (*id, *e)).collect(),
         )
     }
@@ -246,8 +254,18 @@ mod tests {
         let over = later.plus(3_600_000);
         assert_eq!(dedup.judge(&stream(all, 1), over, 0), Novelty::New);
         dedup.remember(&stream(all, 1), over);
-        assert_eq!(dedup.producers.keys().copied().collect::<Vec<_>>(), [0, all]);
-        assert_eq!(dedup.producers_by_age.len(), 2);
+        assert_eq!((dedup.producers.len(), dedup.producers_by_age.len()), (all as usize, all as usize));
+        assert!(!dedup.producers.contains_key(&1) && dedup.producers.contains_key(&2), "one goes for one that comes");
+    }
+
+    #[test]
+    fn days_that_pass_in_a_moment_forget_no_producer_while_there_is_room() {
+        let mut dedup = Dedup::default();
+        dedup.remember(&stream(1, 5), Millis(0));
+        let later = Millis(100 * limits::PRODUCER_WINDOW_MS);
+        dedup.remember(&stream(2, 1), later);
+        dedup.remember(&id(7, later.0 + 1), later);
+        assert_eq!(dedup.judge(&stream(1, 5), later, 9), Novelty::Repeated);
     }
 
     proptest::proptest! {
