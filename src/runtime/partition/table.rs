@@ -328,6 +328,10 @@ impl Table {
             let slot = self.find(key);
             self.store(slot, &profile, Rewrite::Whole);
         }
+        let rows = self.rows.len() - expected;
+        if !(1..=PAGE_ROWS).contains(&rows) {
+            return Err(WireError::invalid("page", format!("page {page} holds {rows} rows")));
+        }
         self.dirty[page as usize] = false;
         Ok(())
     }

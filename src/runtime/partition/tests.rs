@@ -8,6 +8,7 @@ use crate::domain::step::MessageOutcome;
 use crate::runtime::api::EventStatus;
 use crate::runtime::partition::Partition;
 use crate::runtime::partition::decide::{Circumstances, DecideConfig, Draught};
+use crate::runtime::partition::table::{PAGE_ROWS, Table};
 use crate::runtime::report::{Tally, report};
 use crate::wire::record::{Mark, records};
 
@@ -111,4 +112,14 @@ fn a_message_taken_back_later_leaves_the_outbox() {
     assert_eq!((bench.partition.outbox.len(), bench.outcomes(MessageOutcome::Requested)), (1, 1));
     bench.event(31 * 60_000, "quit");
     assert_eq!((bench.partition.outbox.len(), bench.outcomes(MessageOutcome::Cancelled)), (0, 1));
+}
+
+#[test]
+fn a_page_without_rows_or_with_too_many_is_refused() {
+    let page = |rows: u128| -> Vec<u8> { (0..rows).flat_map(|key| [&key.to_le_bytes()[..], &[0]].concat()).collect() };
+    let install = |rows| Table::default().install_page(0, &page(rows)).map_err(|error| error.to_string());
+    assert_eq!(install(PAGE_ROWS as u128), Ok(()));
+    for rows in [0, PAGE_ROWS as u128 + 1] {
+        assert!(install(rows).expect_err("no page").contains(&format!("holds {rows} rows")));
+    }
 }
