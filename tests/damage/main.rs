@@ -6,4 +6,5 @@
 mod corruption;
 mod crash_states;
 mod dice;
+mod sled_directory;
 mod world;
