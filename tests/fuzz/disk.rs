@@ -3,7 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use sojourn::domain::catalog::Catalog;
-use sojourn::domain::ids::{Millis, PartitionId, ProfileKey, Pseq, ShardId};
+use sojourn::domain::ids::{CatalogVersion, Millis, OwnershipEpoch, PartitionId, ProfileKey, Pseq, ShardId};
+use sojourn::report::archive::{Archive, ArchiveConfig, Told};
 use sojourn::runtime::opener::TailIndex;
 use sojourn::runtime::partition::Partition;
 use sojourn::runtime::partition::table::Table;
@@ -15,7 +16,9 @@ use sojourn::store::snapshot_store::SnapshotStore;
 use sojourn::wire::component::{self, blank_profile};
 use sojourn::wire::cursor::Cursor;
 use sojourn::wire::outbox::{put_change, read_change};
-use sojourn::wire::record::{ProfileRecord, happened_in, records, spans};
+use sojourn::wire::record::{
+    Draft, EventView, Head, ProfileRecord, RecordKind, happened_in, put_profile_record, records, spans,
+};
 use sojourn::wire::value::{map_from, put_value, read_value};
 
 const ID: u128 = 7;
@@ -242,6 +245,73 @@ fn pages() {
         if table.install_page(0, bytes).is_ok() {
             table.profiles().for_each(|profile| drop(profile.expect("what was installed can be woken")));
         }
+    });
+}
+
+/// A file of the archive with some entries.
+fn archive_file() -> &'static (String, Vec<u8>) {
+    static FILE: OnceLock<(String, Vec<u8>)> = OnceLock::new();
+    FILE.get_or_init(|| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let archive = Archive::open(ArchiveConfig::new(directory.path().to_owned())).expect("opens");
+        let mut block = Vec::new();
+        for pseq in 1..=20 {
+            let head = Head {
+                kind: RecordKind::Profile,
+                partition: PartitionId(pseq as u16 % 2),
+                pseq: Pseq(pseq),
+                engine_time: Millis(pseq as i64),
+                catalog: CatalogVersion(0),
+                epoch: OwnershipEpoch(0),
+                key: ProfileKey(u128::from(pseq % 3)),
+            };
+            let event = EventView { id: "e", kind: "go", time: None, properties: &[0x80] };
+            let (steps, notes, outbox, components) = (&[], &[], &[], &[]);
+            let draft = Draft { head, mark: None, event: Some(event), steps, notes, outbox, components };
+            put_profile_record(&mut block, &draft);
+        }
+        let read: Vec<_> = records(&block).map(|record| record.expect("reads").1).collect();
+        let told: Vec<_> = read.iter().map(|record| Told::by(record).expect("converts")).collect();
+        archive.append(&told).and_then(|()| archive.flush()).expect("writes");
+        let path =
+            std::fs::read_dir(directory.path()).expect("lists").next().expect("a file").expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        (name, std::fs::read(path).expect("reads"))
+    })
+}
+
+#[test]
+fn archive_files() {
+    const TRAILER: usize = 64;
+    const PLACE: usize = 72;
+    let directory = tempfile::tempdir().expect("a directory");
+    bolero::check!().with_iterations(150).for_each(|input: &[u8]| {
+        let Some((which, fields)) = input.split_first() else { return };
+        let (name, sound) = archive_file();
+        let mut bytes = sound.clone();
+        let trailer = bytes.len() - TRAILER;
+        let directory_at = u64::from_le_bytes(bytes[trailer..trailer + 8].try_into().expect("eight")) as usize;
+        // Some fields of a place or of the trailer, behind a right checksum; or any bytes of the chunks.
+        let (at, length, checksum) = match which % 4 {
+            0 => (trailer, TRAILER - 12, true),
+            1 => (directory_at, PLACE - 4, true),
+            2 => (directory_at + PLACE, PLACE - 4, true),
+            _ => (8, directory_at - 8, false),
+        };
+        let from = usize::from(*which) / 4 % length;
+        let count = fields.len().min(length - from);
+        bytes[at + from..at + from + count].copy_from_slice(&fields[..count]);
+        if checksum {
+            let checksum = crc32fast::hash(&bytes[at..at + length]);
+            bytes[at + length..at + length + 4].copy_from_slice(&checksum.to_le_bytes());
+        }
+        let path = directory.path().join(name);
+        std::fs::write(&path, bytes).expect("writes");
+        let archive =
+            Archive::open(ArchiveConfig::new(directory.path().to_owned())).expect("damage costs history only");
+        let shown = archive.timeline(PartitionId(1), ProfileKey(1), usize::MAX, None);
+        assert!(shown.len() <= 20);
+        archive.export(Millis::MIN..Millis::NEVER, |_| std::ops::ControlFlow::Continue(()));
     });
 }
 

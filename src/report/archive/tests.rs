@@ -469,3 +469,16 @@ proptest! {
         }
     }
 }
+
+/// Fuzz target: any bytes where the entries of a chunk should be.
+#[test]
+fn entries_of_chunks() {
+    bolero::check!().for_each(|bytes: &[u8]| {
+        let mut seen = 0;
+        let read = super::chunk::visit(PartitionId(1), bytes, None, |_| seen += 1);
+        assert!(seen <= bytes.len(), "no entry without bytes");
+        let mut of_one = 0;
+        let looked_through = super::chunk::visit(PartitionId(1), bytes, Some(key_of(1, 4)), |_| of_one += 1);
+        assert!(read.is_err() || looked_through.is_ok() && of_one <= seen);
+    });
+}

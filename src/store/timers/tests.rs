@@ -6,6 +6,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::chunk::{self, ChunkKey};
 use super::opening::{blobs_empty, open};
 use super::*;
 use crate::domain::ids::{Millis, PartitionId, ProfileKey};
@@ -352,4 +353,21 @@ proptest! {
             }
         }
     }
+}
+
+/// Fuzz target: any bytes behind a right checksum.
+#[test]
+fn chunks() {
+    bolero::check!().for_each(|rest: &[u8]| {
+        let key = ChunkKey::first(SlotNo(0), P, 1);
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&key.encode());
+        hasher.update(rest);
+        let value = [&hasher.finalize().to_le_bytes(), rest].concat();
+        let mut entries = timers(7, 0..1);
+        match chunk::decode(key, &value, &mut entries) {
+            Ok(()) => assert!(entries[1..].is_sorted() && entries[1..].iter().all(|entry| entry.slot() == key.slot)),
+            Err(_) => assert_eq!(entries, timers(7, 0..1), "an error leaves nothing behind"),
+        }
+    });
 }
