@@ -14,7 +14,7 @@ use super::ledger::{Held, Retired};
 use super::segment::{Link, Slot, lane_directory, slot_number};
 use super::shared::LaneShared;
 use super::tail::TailSegment;
-use super::walk::{Found, GroupAt, Walked, read_file, read_group, search_behind};
+use super::walk::{Found, GroupAt, Walked, read_file, read_group, refuse_old_header, search_behind};
 use super::{JournalConfig, SpansOf};
 use crate::planted::{Bug, is_planted};
 use crate::store::disk::{Disk, join};
@@ -120,6 +120,9 @@ impl Survey {
         let youngest = segments.iter().max_by_key(|segment| segment.header.incarnation);
         if let Some(youngest) = youngest {
             search_behind(disk, youngest)?;
+        }
+        for segment in &segments {
+            refuse_old_header(disk, segment)?;
         }
         let incarnations = segments.iter().map(|segment| segment.header.incarnation);
         let seen = incarnations.chain(headless.iter().map(|(_, youngest)| *youngest)).max().unwrap_or(0);

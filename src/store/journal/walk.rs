@@ -119,14 +119,16 @@ pub(super) fn read_file(
     let bytes = file.len().map_err(failed(Operation::Read))?;
     let slot = Slot { path: path.to_owned(), bytes };
     match read_first_pages(&*file).map_err(failed(Operation::Read))? {
-        FirstPages::Spare => Ok(Found::Spare(slot)),
         FirstPages::Newer(found) => {
             Err(StoreError::NewerFormat { path: path.to_owned(), found, supported: JOURNAL_FORMAT })
         }
-        FirstPages::Unreadable => {
+        pages @ (FirstPages::Spare | FirstPages::Unreadable) => {
             let found = search(&*file, bytes, HEADERS_BYTES, journal).map_err(failed(Operation::Read))?;
-            let youngest_group = found.iter().map(|parsed| parsed.header.incarnation).max().unwrap_or(0);
-            Ok(Found::Headless { slot, youngest_group })
+            match found.iter().map(|parsed| parsed.header.incarnation).max() {
+                // A header that never reached the disk leaves the spare's beginning before its groups.
+                None if pages == FirstPages::Spare => Ok(Found::Spare(slot)),
+                youngest => Ok(Found::Headless { slot, youngest_group: youngest.unwrap_or(0) }),
+            }
         }
         FirstPages::Header(header) if header.journal != journal || header.lane != lane => {
             Err(StoreError::corrupt(path, 0, "the segment belongs to another data directory or lane"))
@@ -230,6 +232,25 @@ fn search(file: &dyn DiskFile, bytes: u64, offset: u64, journal: u128) -> std::i
         at += SEARCH as u64;
     }
     Ok(found)
+}
+
+/// Refuses a segment whose header is that of an earlier use. A header is durable before the first group behind it is
+/// written, so groups of a later use mean that the disk has lost it.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] if there are such groups.
+pub(super) fn refuse_old_header(disk: &Arc<dyn Disk>, walked: &Walked) -> Result<(), StoreError> {
+    let path = &walked.slot.path;
+    let failed = |error| StoreError::io(Operation::Read, path, error);
+    let file = disk.open_read(path).map_err(failed)?;
+    let incarnation = walked.header.incarnation;
+    let behind = search(&*file, walked.slot.bytes, walked.end, walked.header.journal).map_err(failed)?;
+    let youngest = behind.iter().map(|parsed| parsed.header.incarnation).max().unwrap_or(0);
+    if youngest > incarnation {
+        let what = format!("this segment begins as its incarnation {incarnation}, yet groups of {youngest} follow");
+        return Err(StoreError::corrupt(path, 0, what));
+    }
+    Ok(())
 }
 
 /// What stands behind the end of the chain in a segment.

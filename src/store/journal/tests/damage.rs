@@ -1,6 +1,7 @@
 //! Damaged bytes: what is corruption and what a torn tail.
 
 use super::*;
+use crate::store::disk::read_all;
 
 const FIRST: &str = "journal/lane-00/000001.seg";
 
@@ -104,4 +105,43 @@ fn a_newer_format_is_refused_by_name() {
     disk.corrupt(FIRST, 4, JOURNAL_FORMAT as u8 ^ 9);
     let error = try_open(&disk).expect_err("format 9");
     assert!(matches!(error, StoreError::NewerFormat { found: 9, supported: 1, .. }), "{error}");
+}
+
+/// Puts the pages of the header back as they were: one write that the disk acknowledged and never did.
+fn lose_header(disk: &MemoryDisk, path: &str, before: &[u8]) {
+    let mut file = disk.open_write(path).expect("opens");
+    file.write_at(&before[..HEADERS_BYTES as usize], 0).and_then(|()| file.sync()).expect("writes");
+}
+
+#[test]
+fn a_lost_header_over_an_earlier_use_is_refused_not_taken_for_that_use() {
+    let disk = MemoryDisk::tracked();
+    let (journal, mut lane, _) = open(&disk);
+    let incarnation = |bytes: &[u8]| u64::from_le_bytes(bytes[24..32].try_into().expect("eight"));
+    let (mut number, mut before) = (0, Vec::new());
+    // Until the first file is in use again, with a few groups in it.
+    loop {
+        write(&mut lane, number, number + 1);
+        number += 1;
+        pass_until(&journal, number - 1);
+        let now = read_all(&disk, FIRST).expect("reads");
+        if incarnation(&now) > 1 {
+            break;
+        }
+        before = now;
+    }
+    write(&mut lane, number, number + 3);
+    drop(lane);
+    lose_header(&disk, FIRST, &before);
+    assert_eq!(place(try_open(&disk)), (FIRST.to_owned(), 0));
+}
+
+#[test]
+fn a_lost_header_of_a_fresh_segment_is_refused_not_taken_for_a_spare() {
+    let disk = MemoryDisk::tracked();
+    five_groups(&disk);
+    let mut spare = b"SJSPARE\0".to_vec();
+    spare.resize(HEADERS_BYTES as usize, 0);
+    lose_header(&disk, FIRST, &spare);
+    assert_eq!(place(try_open(&disk)), (FIRST.to_owned(), 0));
 }
