@@ -127,6 +127,11 @@ pub enum CatalogError {
 }
 
 impl Catalog {
+    /// Whether there is a version `id`: what is read from a disk may name any.
+    pub fn knows(&self, id: VersionId) -> bool {
+        (id.0 as usize) < self.versions.len()
+    }
+
     /// The version `id`.
     pub fn get(&self, id: VersionId) -> &Version {
         &self.versions[id.0 as usize]

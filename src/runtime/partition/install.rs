@@ -8,8 +8,10 @@
 //! Format 1, which is read too, says of producers no time until which they are kept.
 
 use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 use crate::domain::catalog::Catalog;
+use crate::domain::effect::OutboxRow;
 use crate::domain::ids::{Millis, OwnershipEpoch, PartitionId, Pseq};
 use crate::domain::profile::Profile;
 use crate::planted::{Bug, is_planted};
@@ -23,6 +25,7 @@ use crate::runtime::partition::{Partition, chain_share};
 use crate::store::timers::TimerEntry;
 use crate::wire::component;
 use crate::wire::cursor::{Cursor, WireError, put_bytes};
+use crate::wire::outbox::OutboxChange;
 use crate::wire::record::{ProfileRecord, Record, RecordKind};
 
 const PARTS_FORMAT: u8 = 2;
@@ -80,7 +83,8 @@ impl Partition {
             PARTS_FORMAT_AGELESS => Dedup::read_ageless(&mut cursor, partition.engine_time)?,
             _ => Dedup::read(&mut cursor)?,
         };
-        partition.outbox = Outbox::read(&mut cursor, |row| surface_of(catalog, row))?;
+        partition.outbox = Outbox::read(&mut cursor, |row| known_surface_of(catalog, row))?;
+        partition.outbox.rows().try_for_each(|row| expect_known(catalog, row))?;
         partition.counts = Counts::read(&mut cursor)?;
         partition.horizon = Horizon::decode(cursor.rest()).map_err(|e| WireError::invalid("horizon", e))?;
         for (page, bytes) in pages {
@@ -125,7 +129,10 @@ impl Partition {
             self.counts.count(step);
         }
         for change in &payload.outbox {
-            self.outbox.install(change, |row| surface_of(catalog, row));
+            if let OutboxChange::Put(row) = change {
+                expect_known(catalog, row)?;
+            }
+            self.outbox.install(change, |row| known_surface_of(catalog, row));
         }
         if payload.components.is_empty() {
             return Ok(());
@@ -167,6 +174,19 @@ impl Partition {
         }
         gone_near
     }
+}
+
+/// The surface of a row that may be refused right after.
+fn known_surface_of(catalog: &Catalog, row: &OutboxRow) -> Option<SmolStr> {
+    catalog.knows(row.version).then(|| surface_of(catalog, row)).flatten()
+}
+
+/// Refuses a row of a version that was never published: the catalog's own record is lost.
+fn expect_known(catalog: &Catalog, row: &OutboxRow) -> Result<(), WireError> {
+    if catalog.knows(row.version) {
+        return Ok(());
+    }
+    Err(WireError::invalid("outbox row", format!("it names version {}, which the catalog lacks", row.version)))
 }
 
 /// The timers of a profile's instances.

@@ -123,3 +123,18 @@ fn a_page_without_rows_or_with_too_many_is_refused() {
         assert!(install(rows).expect_err("no page").contains(&format!("holds {rows} rows")));
     }
 }
+
+#[test]
+fn a_row_of_a_version_that_the_catalog_lacks_is_refused() {
+    let mut bench = Bench::new();
+    bench.event(0, "go");
+    bench.event(30 * 60_000, "go");
+    assert_eq!(bench.partition.outbox.len(), 1);
+    let none = Catalog::default();
+    let mut recovered = Partition::new(PartitionId(0));
+    let mut installed = records(&bench.draught.bytes).map(|r| recovered.install(&r.expect("reads").1, &none));
+    assert!(installed.any(|result| result.is_err_and(|error| error.to_string().contains("which the catalog lacks"))));
+    let mut parts = Vec::new();
+    bench.partition.put_parts(&mut parts);
+    assert!(Partition::from_snapshot(PartitionId(0), &parts, std::iter::empty(), &none).is_err());
+}
