@@ -26,13 +26,16 @@ const BLOCK: u64 = 4096;
 /// Files by path.
 type Files = BTreeMap<String, Vec<u8>>;
 
+/// Where a group lies: its file, and the bytes of header, table and block.
+type Place = (String, Range<usize>);
+
 /// One workload, done.
 struct Base {
     disk: MemoryDisk,
     files: Files,
     images: Vec<Files>,
     /// State after each group, and where the group lies if it does and is not written again by a start.
-    states: Vec<(Prints, Option<(String, Range<usize>)>)>,
+    states: Vec<(Prints, Option<Place>)>,
 }
 
 impl Base {
@@ -112,7 +115,7 @@ fn at_rest(disk: &MemoryDisk, files: &Files) -> MemoryDisk {
 }
 
 /// Where a group with this block lies: its header, table and block.
-fn place_of(files: &Files, offset: usize, block: &[u8]) -> Option<(String, Range<usize>)> {
+fn place_of(files: &Files, offset: usize, block: &[u8]) -> Option<Place> {
     const HEADER_AND_ENTRY: usize = 80 + 24;
     let range = offset..offset + HEADER_AND_ENTRY + block.len();
     let holds = |bytes: &Vec<u8>| bytes.get(range.clone()).is_some_and(|group| &group[HEADER_AND_ENTRY..] == block);
@@ -121,7 +124,7 @@ fn place_of(files: &Files, offset: usize, block: &[u8]) -> Option<(String, Range
 }
 
 /// The empty group behind the last one, which a stop in order leaves if there is room.
-fn end_mark(files: &Files, states: &[(Prints, Option<(String, Range<usize>)>)]) -> Option<(String, Range<usize>)> {
+fn end_mark(files: &Files, states: &[(Prints, Option<Place>)]) -> Option<Place> {
     let (path, range) = states.last()?.1.clone()?;
     let from = range.end.next_multiple_of(BLOCK as usize);
     let mark = files[&path].get(from..from + 80)?;

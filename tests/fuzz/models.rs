@@ -28,7 +28,7 @@ fn wheel() {
         let mut wheel = Wheel::new(Millis(0));
         let (mut time, mut inserted) = (0, 0u32);
         // Late ones, and those to come: due and order of insertion.
-        let (mut late, mut waiting): (Vec<(i64, u32)>, Vec<(i64, u32)>) = Default::default();
+        let (mut late, mut waiting) = (Vec::<(i64, u32)>::new(), Vec::<(i64, u32)>::new());
         for (is_insert, bits, scale) in operations {
             let at = instant(*bits, *scale);
             if *is_insert {
