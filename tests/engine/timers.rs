@@ -110,7 +110,7 @@ async fn check_lost(lost: impl FnOnce() -> Box<dyn TimerIndex>) {
     let start = |timers: Box<dyn TimerIndex>| -> (Engine, Arc<Sink>) {
         start_on(clock.clone(), &config, Arc::new(disk.clone()), timers)
     };
-    let (engine, mut sink) = start(Box::new(MemoryTimers::default()));
+    let (engine, mut sink) = start(Box::<MemoryTimers>::default());
     let mut engine = engine;
     engine.apply(vec![("waits.yaml".to_owned(), WAITS.to_owned())]).await.expect("publishes");
     let mut due: Vec<Millis> = Vec::new();
