@@ -68,7 +68,7 @@ bugs! {
     TimersInWrongOrder: "timers due together fire in the wrong order",
     EventBeforeTimers: "an event is handled before the timers that are due",
     ExitAfterAwaited: "an awaiting node gets an event before the exit criteria",
-    DueIgnored: "a timer may fire a minute early",
+    DueIgnored: "a timer may fire up to 999 ms early",
     StaleTimerFires: "a timer of an earlier generation fires",
     TimerLostAtSlotStart: "a timer due in the first minute of a slot is not kept",
     IndexLossUnnoticed: "what the timer index has lost is not noticed",

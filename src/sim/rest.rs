@@ -18,7 +18,7 @@ use crate::sim::laws;
 use crate::sim::simulation::Simulation;
 
 /// Rounds in which everything has a turn before rest is given up.
-const ROUNDS_MAX: u32 = 6_000;
+const ROUNDS_MAX: u32 = 100_000;
 /// Waits followed to their end at the end of a seed.
 const WAITS_MAX: u32 = 24;
 
@@ -160,7 +160,7 @@ impl Simulation {
         let ids = Duration::from_millis(self.client.id_window_ms as u64 / 2);
         let step = match retry {
             Some(retry) if retry > Duration::ZERO => retry,
-            _ if self.client.has_more() && round.is_multiple_of(2) => ids,
+            _ if !self.client.is_done() && round.is_multiple_of(2) => ids,
             _ => self.plan.machine.keeper.interval.max(Duration::from_millis(10)),
         };
         self.steady += step;
