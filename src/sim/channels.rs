@@ -254,11 +254,8 @@ impl Channels {
             }
             Stage::Retracting(_) => {
                 if self.is_too_old(index, steady) {
-                    return Ok(Some(self.settle(
-                        index,
-                        machine,
-                        DeliveryOutcome::Failed { reason: "gave up".to_owned() },
-                    )));
+                    let gave_up = DeliveryOutcome::Failed { reason: "gave up".to_owned() };
+                    return Ok(Some(self.settle(index, machine, gave_up)));
                 }
                 self.wait(index, dice, steady);
                 Ok(Some(format!("{id}: failed attempt journaled")))

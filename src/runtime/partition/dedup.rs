@@ -156,22 +156,11 @@ impl Dedup {
 
     /// Reads what [`Dedup::put`] wrote.
     pub fn read(cursor: &mut Cursor<'_>) -> Result<Self, WireError> {
-        Self::read_with(cursor, |cursor| Ok(Millis(cursor.i64("kept until")?)))
-    }
-
-    /// Reads what was written before producers were forgotten: each is kept as if it had been heard at `now`.
-    pub fn read_ageless(cursor: &mut Cursor<'_>, now: Millis) -> Result<Self, WireError> {
-        Self::read_with(cursor, |_| Ok(kept_until(now)))
-    }
-
-    fn read_with(
-        cursor: &mut Cursor<'_>,
-        kept_until: impl Fn(&mut Cursor<'_>) -> Result<Millis, WireError>,
-    ) -> Result<Self, WireError> {
         let mut dedup = Self::default();
         for _ in 0..cursor.varint("producers")? {
             let (id, epoch, sequence) = (cursor.u64("producer")?, cursor.u32("epoch")?, cursor.u64("sequence")?);
-            dedup.insert_producer(id, Producer { epoch, sequence, kept_until: kept_until(cursor)? });
+            let kept_until = Millis(cursor.i64("kept until")?);
+            dedup.insert_producer(id, Producer { epoch, sequence, kept_until });
         }
         for _ in 0..cursor.varint("ids")? {
             let expires = Millis(cursor.i64("expires")?);

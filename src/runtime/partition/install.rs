@@ -5,7 +5,6 @@
 //! format u8 = 2 · pseq u64 · generation u64 · engine time i64 · epoch u32 · events u64 · hash sum u128 · catalog record ·
 //! dedup · outbox · counts · horizon (the rest)
 //! ```
-//! Format 1, which is read too, says of producers no time until which they are kept.
 
 use smallvec::SmallVec;
 use smol_str::SmolStr;
@@ -29,8 +28,6 @@ use crate::wire::outbox::OutboxChange;
 use crate::wire::record::{ProfileRecord, Record, RecordKind};
 
 const PARTS_FORMAT: u8 = 2;
-/// The format before: producers were kept for ever.
-const PARTS_FORMAT_AGELESS: u8 = 1;
 
 impl Partition {
     /// Everything that is not in pages, as it is now.
@@ -67,7 +64,7 @@ impl Partition {
     ) -> Result<Self, WireError> {
         let mut cursor = Cursor::new(parts);
         let format = cursor.u8("format")?;
-        if format != PARTS_FORMAT && format != PARTS_FORMAT_AGELESS {
+        if format != PARTS_FORMAT {
             return Err(WireError::invalid("snapshot format", format));
         }
         let mut partition = Self::new(id);
@@ -79,10 +76,7 @@ impl Partition {
         partition.events = cursor.u64("events")?;
         partition.hash_sum = cursor.u128("hash sum")?;
         partition.catalog_record = cursor.bytes("catalog record")?.to_vec();
-        partition.dedup = match format {
-            PARTS_FORMAT_AGELESS => Dedup::read_ageless(&mut cursor, partition.engine_time)?,
-            _ => Dedup::read(&mut cursor)?,
-        };
+        partition.dedup = Dedup::read(&mut cursor)?;
         partition.outbox = Outbox::read(&mut cursor, |row| known_surface_of(catalog, row))?;
         partition.outbox.rows().try_for_each(|row| expect_known(catalog, row))?;
         partition.counts = Counts::read(&mut cursor)?;
