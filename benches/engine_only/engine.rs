@@ -17,15 +17,14 @@ use sojourn::runtime::delivery::{Job, Recorded};
 use sojourn::runtime::partition::Partition;
 use sojourn::runtime::partition::decide::DecideConfig;
 use sojourn::runtime::shard::input::{
-    CheckpointMessage, EventBatch, Origin, Ports, RoutedEvent, SealedBlock, ShardInput,
+    CheckpointMessage, EventBatch, Origin, Ports, ReportBatch, RoutedEvent, SealedBlock, ShardInput,
 };
 use sojourn::runtime::shard::{PAGES_PER_TURN, Shard, ShardConfig};
-use sojourn::runtime::ticket::Ticket;
+use sojourn::runtime::ticket::{ReportTicket, Ticket};
 use sojourn::store::timers::SlotNo;
 use sojourn::wire::frame::{Ack, ClientFrame, LENGTH_BYTES, ServerFrame, decode_client, encode_batch, encode_server};
 use sojourn::wire::record::Mark;
 use sojourn::wire::value::put_map;
-use tokio::sync::oneshot;
 
 /// Events of a frame.
 pub const BATCH: u64 = 1_000;
@@ -177,11 +176,14 @@ impl Engine {
                 emptied.clear();
                 self.told.0.lock().emptied.push(emptied);
             }
-            for id in offered {
-                let (told, _recorded) = oneshot::channel::<Recorded>();
-                self.shard.take(ShardInput::Report(DeliveryReport { id, outcome: DeliveryOutcome::Sent }, told));
-                self.totals.messages += 1;
+            if offered.is_empty() {
+                continue;
             }
+            self.totals.messages += offered.len() as u64;
+            let (ticket, _recorded) = ReportTicket::new(offered.len());
+            let sent = |id| DeliveryReport { id, outcome: DeliveryOutcome::Sent };
+            let reports = (0..).zip(offered.into_iter().map(sent)).collect();
+            self.shard.take(ShardInput::Reports(ReportBatch { reports, ticket: Arc::new(ticket) }));
         }
     }
 

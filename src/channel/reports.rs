@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
@@ -47,27 +46,43 @@ impl LateReports {
     }
 }
 
+impl LateReports {
+    /// Waits for the engine; `None` if it has stopped.
+    fn connected(&self) -> impl Future<Output = Option<Arc<dyn ReportSink>>> + use<> {
+        let mut link = self.sink.subscribe();
+        async move {
+            // The guard must not live across an await.
+            let link = link.wait_for(|link| !matches!(link, Link::Awaited)).await.ok()?.clone();
+            match link {
+                Link::Connected(sink) => Some(sink),
+                Link::Awaited | Link::Cut => None,
+            }
+        }
+    }
+}
+
 impl ReportSink for LateReports {
     fn report(&self, report: DeliveryReport) -> BoxFuture<'static, Result<Recorded, Stopped>> {
-        match &*self.sink.borrow() {
-            Link::Connected(sink) => return sink.report(report),
-            Link::Cut => return std::future::ready(Err(Stopped)).boxed(),
-            Link::Awaited => {}
+        if let Link::Connected(sink) = &*self.sink.borrow() {
+            return sink.report(report);
         }
-        let mut link = self.sink.subscribe();
-        Box::pin(async move {
-            // The guard must not live across the await of the report.
-            let link = link.wait_for(|link| !matches!(link, Link::Awaited)).await.map_err(|_| Stopped)?.clone();
-            match link {
-                Link::Connected(sink) => sink.report(report).await,
-                Link::Awaited | Link::Cut => Err(Stopped),
-            }
-        })
+        let connected = self.connected();
+        Box::pin(async move { connected.await.ok_or(Stopped)?.report(report).await })
+    }
+
+    fn report_all(&self, reports: Vec<DeliveryReport>) -> BoxFuture<'static, Result<Vec<Recorded>, Stopped>> {
+        if let Link::Connected(sink) = &*self.sink.borrow() {
+            return sink.report_all(reports);
+        }
+        let connected = self.connected();
+        Box::pin(async move { connected.await.ok_or(Stopped)?.report_all(reports).await })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
     use crate::channel::testing::{Reports, delivery_id};
     use crate::domain::effect::DeliveryOutcome;

@@ -73,6 +73,11 @@ impl ReportSink for Reports {
             held.map(|()| recorded).map_err(|_| Stopped)
         })
     }
+
+    fn report_all(&self, reports: Vec<DeliveryReport>) -> BoxFuture<'static, Result<Vec<Recorded>, Stopped>> {
+        let all: Vec<_> = reports.into_iter().map(|report| self.report(report)).collect();
+        Box::pin(futures_util::future::try_join_all(all))
+    }
 }
 
 pub(super) fn delivery_id(n: u128) -> DeliveryId {

@@ -63,6 +63,10 @@ pub trait ReportSink: Send + Sync {
     /// Submits a report; the future resolves once it is durable. The report counts as submitted when this returns,
     /// even if the future is dropped.
     fn report(&self, report: DeliveryReport) -> BoxFuture<'static, Result<Recorded, Stopped>>;
+
+    /// Submits many reports at once, as [`ReportSink::report`] does one; resolves once all are durable, with what became
+    /// of each in order. [`Stopped`] if one can't be.
+    fn report_all(&self, reports: Vec<DeliveryReport>) -> BoxFuture<'static, Result<Vec<Recorded>, Stopped>>;
 }
 
 /// What became of a report.

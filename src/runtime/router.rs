@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
+use crate::domain::effect::DeliveryReport;
 use crate::domain::ids::{HashKey, Millis, PartitionId, SandboxId, ShardId, stable_hash};
 use crate::runtime::api::{Origin, Patience, Refusal, Submission};
 use crate::runtime::handle::{Mailbox, ShardHandle, weight};
-use crate::runtime::shard::input::{EventBatch, RoutedEvent, ShardInput};
+use crate::runtime::shard::input::{EventBatch, ReportBatch, RoutedEvent, ShardInput};
 use crate::runtime::ticket::{Ticket, Verdict};
 use crate::wire::record::Mark;
 
@@ -153,6 +154,23 @@ impl<M: Mailbox> Router<M> {
     /// The shards.
     pub fn shards(&self) -> Vec<M> {
         self.map.read().shards.clone()
+    }
+
+    /// Sends reports to the owners of their rows. Those of a partition or a shard that is gone are dropped, which their
+    /// ticket tells.
+    pub fn report(&self, batch: ReportBatch) {
+        let ReportBatch { reports, ticket } = batch;
+        let map = self.map.read();
+        let mut parts: Vec<Vec<(u32, DeliveryReport)>> = map.shards.iter().map(|_| Vec::new()).collect();
+        for (index, report) in reports {
+            let owner = map.owners.get(usize::from(report.id.partition.0));
+            if let Some(part) = owner.and_then(|owner| parts.get_mut(usize::from(owner.0))) {
+                part.push((index, report));
+            }
+        }
+        for (shard, reports) in map.shards.iter().zip(parts).filter(|(_, reports)| !reports.is_empty()) {
+            shard.send(ShardInput::Reports(ReportBatch { reports, ticket: Arc::clone(&ticket) }));
+        }
     }
 
     /// Cuts a submission by shard and puts all parts into the mailboxes, or none. `room` is asked before each attempt.

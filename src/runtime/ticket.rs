@@ -1,4 +1,5 @@
-//! A ticket follows one submission through the shards: each event's fate, and who waits for all of them.
+//! A ticket follows one submission, or the reports of one batch, through the shards: each one's fate, and who waits for
+//! all of them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -6,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::runtime::api::{Deferral, EventStatus, Refusal};
+use crate::runtime::delivery::Recorded;
 
 /// What one submission came to.
 pub type Verdict = Result<Vec<EventStatus>, Refusal>;
@@ -69,5 +71,46 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         // Dropped unsettled: a shard stopped with it in its mailbox.
         self.refuse(Refusal::Stopping);
+    }
+}
+
+/// Shared by the parts of a batch of reports that went to different shards. Dropped unsettled (a shard stopped, or the
+/// partition is nobody's), it tells who waits by closing the channel.
+#[derive(Debug)]
+pub struct ReportTicket {
+    remaining: AtomicUsize,
+    state: Mutex<ReportState>,
+}
+
+#[derive(Debug)]
+struct ReportState {
+    recorded: Vec<Recorded>,
+    waiter: Option<oneshot::Sender<Vec<Recorded>>>,
+}
+
+impl ReportTicket {
+    /// A ticket for `count` reports, all applied unless said otherwise.
+    pub fn new(count: usize) -> (Self, oneshot::Receiver<Vec<Recorded>>) {
+        let (sender, receiver) = oneshot::channel();
+        let state = Mutex::new(ReportState { recorded: vec![Recorded::Applied; count], waiter: Some(sender) });
+        (Self { remaining: AtomicUsize::new(count), state }, receiver)
+    }
+
+    /// Notes that there was no such row.
+    pub fn row_gone(&self, index: u32) {
+        self.state.lock().recorded[index as usize] = Recorded::RowGone;
+    }
+
+    /// `count` more reports are durable.
+    pub fn settle(&self, count: usize) {
+        // ORDER: AcqRel, so that the last one to settle sees every fate noted before.
+        if self.remaining.fetch_sub(count, Ordering::AcqRel) == count {
+            let mut state = self.state.lock();
+            let recorded = std::mem::take(&mut state.recorded);
+            if let Some(waiter) = state.waiter.take() {
+                // A channel that no longer waits needs no answer.
+                let _ = waiter.send(recorded);
+            }
+        }
     }
 }

@@ -357,7 +357,10 @@ impl Simulation {
 fn name_of(input: &ShardInput) -> String {
     match input {
         ShardInput::Events(batch) => format!("{} events", batch.events.len()),
-        ShardInput::Report(report, _) => format!("a report on {}: {:?}", report.id, report.outcome),
+        ShardInput::Reports(batch) => match &batch.reports[..] {
+            [(_, report)] => format!("a report on {}: {:?}", report.id, report.outcome),
+            reports => format!("{} reports", reports.len()),
+        },
         ShardInput::Resolve(id, resolution, _) => format!("{resolution:?} of {id}"),
         ShardInput::Ask(partition, _) => format!("a question about {partition:?}"),
         ShardInput::Catalog(catalog, _) => format!("catalog {}", catalog.version),

@@ -13,7 +13,7 @@ use crate::domain::ids::{DeliveryId, Millis};
 use crate::domain::journey::program::Channel;
 use crate::domain::surface::InDoubt;
 use crate::runtime::delivery::{Job, Recorded, Standing};
-use crate::runtime::shard::input::ShardInput;
+use crate::runtime::shard::input::ReportBatch;
 use crate::sim::Violation;
 use crate::sim::dice::Dice;
 use crate::sim::history::{Fate, History};
@@ -50,15 +50,15 @@ enum Stage {
     /// Waits for an attempt.
     Waiting { due: Duration },
     /// The attempt is being journaled.
-    Announcing(oneshot::Receiver<Recorded>),
+    Announcing(oneshot::Receiver<Vec<Recorded>>),
     /// Keyed: a repeat is being journaled; then it waits.
-    Noting(oneshot::Receiver<Recorded>),
+    Noting(oneshot::Receiver<Vec<Recorded>>),
     /// Journaled: the bytes may leave.
     Announced,
     /// A failed attempt is being journaled; then it waits.
-    Retracting(oneshot::Receiver<Recorded>),
+    Retracting(oneshot::Receiver<Vec<Recorded>>),
     /// The outcome is being journaled.
-    Settling(oneshot::Receiver<Recorded>),
+    Settling(oneshot::Receiver<Vec<Recorded>>),
 }
 
 struct Delivery {
@@ -231,7 +231,7 @@ impl Channels {
             }
         };
         let stage = std::mem::replace(&mut delivery.stage, Stage::Announced);
-        if recorded == Recorded::RowGone {
+        if recorded == [Recorded::RowGone] {
             if history.deliveries.get(&id) == Some(&Fate::Open) {
                 return Err(Violation::new(format!("delivery {id} is said to be gone and is in the durable outbox")));
             }
@@ -482,8 +482,8 @@ fn content_of(row: &crate::domain::effect::OutboxRow, message: &crate::domain::j
     format!("{} {} {body}", row.profile, row.recipient)
 }
 
-fn report(machine: &Machine, id: DeliveryId, outcome: DeliveryOutcome) -> oneshot::Receiver<Recorded> {
-    let (told, recorded) = oneshot::channel();
-    machine.router.send(id.partition, ShardInput::Report(DeliveryReport { id, outcome }, told));
+fn report(machine: &Machine, id: DeliveryId, outcome: DeliveryOutcome) -> oneshot::Receiver<Vec<Recorded>> {
+    let (batch, recorded) = ReportBatch::of_one(DeliveryReport { id, outcome });
+    machine.router.report(batch);
     recorded
 }

@@ -87,8 +87,9 @@ pub struct OsDisk {
     root: PathBuf,
 }
 
-/// Zeros are prewritten in pieces of this size (bytes): large enough that system calls don't count.
-const ZEROS: usize = 1 << 20;
+/// Zeros are prewritten and synced in pieces of this size (bytes): large enough that system calls don't count, small enough
+/// that a group synced meanwhile is not held up.
+const ZEROS: usize = 512 << 10;
 
 impl OsDisk {
     /// The tree under `root`, which must exist.
@@ -218,6 +219,8 @@ impl DiskFile for OsFile {
         while offset < len {
             let piece = usize::try_from(len - offset).unwrap_or(ZEROS).min(ZEROS);
             self.file.write_all_at(&zeros[..piece], offset)?;
+            // Piece by piece: who syncs a few bytes meanwhile waits for one piece, not for the whole file.
+            self.file.sync_data()?;
             offset += piece as u64;
         }
         self.file.set_len(len)?;

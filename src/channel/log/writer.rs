@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::runtime::Handle;
@@ -26,6 +25,9 @@ use crate::runtime::delivery::{Job, Recorded, ReportSink};
 const BATCH_LINES_MAX: usize = 4_096;
 /// Bytes confirmed before the mark is moved: what a start reads and rewrites in some ten milliseconds.
 const MARK_EVERY_BYTES: u64 = 4 << 20;
+/// A batch begins no earlier than this after the one before: each is a sync, which the disk must not do for a line or two
+/// a thousand times a second while events wait for theirs.
+const BATCH_PAUSE: Duration = Duration::from_millis(10);
 /// Pause after a failed write, e.g. on a full disk.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -167,18 +169,16 @@ impl Confirming {
     /// Reports every line as sent; once all reports are durable, the lines from `offset` on are confirmed and their
     /// slots free. If the engine takes no more reports they stay unconfirmed, which the next start sorts out.
     async fn confirm(self, offset: u64, lines: Vec<Written>) {
-        let reports = lines.iter().map(|line| self.reports.report(sent(line.id)));
-        let recorded = join_all(reports).await;
-        for (line, recorded) in lines.iter().zip(&recorded) {
-            if *recorded == Ok(Recorded::Applied) {
+        let reports = lines.iter().map(|line| sent(line.id)).collect();
+        let Ok(recorded) = self.reports.report_all(reports).await else { return };
+        for (line, recorded) in lines.iter().zip(recorded) {
+            if recorded == Recorded::Applied {
                 self.metrics.sent_after(line.offered_at.elapsed());
             }
         }
-        if recorded.iter().all(Result::is_ok) {
-            self.update(|confirmation| {
-                confirmation.open.remove(&offset);
-            });
-        }
+        self.update(|confirmation| {
+            confirmation.open.remove(&offset);
+        });
     }
 
     async fn fail(self, id: DeliveryId, reason: String, slot: OwnedSemaphorePermit) {
@@ -213,23 +213,33 @@ struct Writer {
 }
 
 impl Writer {
-    /// Every arm is cancel safe. ORDER: `forget` comes after the queue, so it is seen only when the queue is empty and
-    /// every delivery offered before it was looked up among the recovered lines.
+    /// Every arm is cancel safe. ORDER: what was recovered is forgotten when the queue is empty after `forget`, so every
+    /// delivery offered before it was looked up among the recovered lines.
     async fn run(mut self) {
         let mut batch = Vec::new();
         let mut stop = self.stop.clone();
         let forget = Arc::clone(&self.forget);
+        let (mut next_batch, mut is_to_forget) = (Instant::now(), false);
         loop {
+            if is_to_forget && self.jobs.is_empty() {
+                is_to_forget = false;
+                self.forget_recovered();
+            }
+            let paced = async {
+                tokio::time::sleep_until(next_batch).await;
+                self.jobs.recv_many(&mut batch, BATCH_LINES_MAX).await
+            };
             tokio::select! {
                 biased;
                 _ = stop.changed() => break,
                 Some(_) = self.unconfirmed.join_next() => self.move_mark(MARK_EVERY_BYTES).await,
-                count = self.jobs.recv_many(&mut batch, BATCH_LINES_MAX) => {
+                count = paced => {
+                    next_batch = Instant::now() + BATCH_PAUSE;
                     if count == 0 || !self.write_batch(&mut batch).await {
                         break;
                     }
                 }
-                () = forget.notified() => self.forget_recovered(),
+                () = forget.notified() => is_to_forget = true,
             }
         }
         let deadline = self.stop.borrow().unwrap_or_else(Instant::now);

@@ -25,7 +25,8 @@ use crate::runtime::failure::Failure;
 use crate::runtime::latency::{Latency, LatencySummary};
 use crate::runtime::projection::{History, Projection};
 use crate::runtime::router::{Room, Router};
-use crate::runtime::shard::input::ShardInput;
+use crate::runtime::shard::input::ReportBatch;
+use crate::runtime::ticket::ReportTicket;
 use crate::runtime::view::Health;
 use crate::store::journal::Journal;
 
@@ -201,8 +202,18 @@ impl Core {
 
 impl ReportSink for Engine {
     fn report(&self, report: DeliveryReport) -> futures_util::future::BoxFuture<'static, Result<Recorded, Stopped>> {
-        let (told, recorded) = tokio::sync::oneshot::channel();
-        self.core.router.send(report.id.partition, ShardInput::Report(report, told));
+        let (batch, recorded) = ReportBatch::of_one(report);
+        self.core.router.report(batch);
+        Box::pin(async move { recorded.await.map(|one| one[0]).map_err(|_| Stopped) })
+    }
+
+    fn report_all(
+        &self,
+        reports: Vec<DeliveryReport>,
+    ) -> futures_util::future::BoxFuture<'static, Result<Vec<Recorded>, Stopped>> {
+        let (ticket, recorded) = ReportTicket::new(reports.len());
+        let reports = (0..).zip(reports).collect();
+        self.core.router.report(ReportBatch { reports, ticket: Arc::new(ticket) });
         Box::pin(async move { recorded.await.map_err(|_| Stopped) })
     }
 }

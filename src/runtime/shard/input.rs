@@ -11,7 +11,7 @@ use crate::domain::ids::{DeliveryId, Millis, PartitionId, ProfileKey, Pseq, Shar
 use crate::runtime::delivery::{Job, Recorded};
 use crate::runtime::partition::Partition;
 use crate::runtime::partition::table::Extent;
-use crate::runtime::ticket::Ticket;
+use crate::runtime::ticket::{ReportTicket, Ticket};
 use crate::runtime::view::Resolution;
 use crate::store::timers::{SlotNo, TimerEntry};
 use crate::wire::record::Mark;
@@ -42,6 +42,23 @@ pub struct EventBatch {
     pub ticket: Arc<Ticket>,
 }
 
+/// The part of a batch of reports that goes to one shard.
+#[derive(Debug)]
+pub struct ReportBatch {
+    /// In order; each with its place in the batch.
+    pub reports: Vec<(u32, DeliveryReport)>,
+    /// Told once they are durable whether there were such rows.
+    pub ticket: Arc<ReportTicket>,
+}
+
+impl ReportBatch {
+    /// A batch of one report, and where it is told.
+    pub fn of_one(report: DeliveryReport) -> (Self, oneshot::Receiver<Vec<Recorded>>) {
+        let (ticket, recorded) = ReportTicket::new(1);
+        (Self { reports: vec![(0, report)], ticket: Arc::new(ticket) }, recorded)
+    }
+}
+
 /// A question to a shard's partitions, asked in order with events and answered once what it saw is durable.
 pub type Question = Box<dyn FnOnce(&mut dyn Iterator<Item = &Partition>) -> Answer + Send>;
 /// Sends the answer.
@@ -52,8 +69,8 @@ pub type Answer = Box<dyn FnOnce() + Send>;
 pub enum ShardInput {
     /// Events.
     Events(EventBatch),
-    /// A channel's report; told once durable whether there was such a row.
-    Report(DeliveryReport, oneshot::Sender<Recorded>),
+    /// Reports of channels.
+    Reports(ReportBatch),
     /// An operator's decision about a delivery in doubt; told once durable whether it was in doubt.
     Resolve(DeliveryId, Resolution, oneshot::Sender<bool>),
     /// Partitions asked about (`None` = all of the shard), and the question.

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use crate::domain::ids::DeliveryId;
 use crate::runtime::shard::input::Answer;
-use crate::runtime::ticket::Ticket;
+use crate::runtime::ticket::{ReportTicket, Ticket};
 
 /// Something that may happen only once a block is durable.
 #[expect(missing_debug_implementations, reason = "holds closures")]
 pub enum Release {
     /// Events of a submission are durable.
     Settle(Arc<Ticket>, usize),
+    /// Reports of a batch are durable.
+    Told(Arc<ReportTicket>, usize),
     /// Someone gets an answer.
     Answer(Answer),
     /// An outbox row may leave.

@@ -20,7 +20,8 @@ use crate::runtime::partition::Partition;
 use crate::runtime::partition::decide::DecideConfig;
 use crate::runtime::partition::table::Extent;
 use crate::runtime::shard::input::{
-    CheckpointMessage, CheckpointResult, EventBatch, Need, Origin, Ports, RoutedEvent, SealedBlock, ShardInput,
+    CheckpointMessage, CheckpointResult, EventBatch, Need, Origin, Ports, ReportBatch, RoutedEvent, SealedBlock,
+    ShardInput,
 };
 use crate::runtime::shard::{PAGES_PER_TURN, Shard, ShardConfig};
 use crate::runtime::ticket::{Ticket, Verdict};
@@ -312,12 +313,12 @@ fn a_message_leaves_after_the_sync_of_its_decision_and_once() {
     bench.sync();
     assert_eq!(bench.seen.0.lock().offered.len(), 1);
     let id = bench.seen.0.lock().offered[0];
-    let (told, mut recorded) = oneshot::channel();
-    bench.shard.take(ShardInput::Report(DeliveryReport { id, outcome: DeliveryOutcome::Sent }, told));
+    let (batch, mut recorded) = ReportBatch::of_one(DeliveryReport { id, outcome: DeliveryOutcome::Sent });
+    bench.shard.take(ShardInput::Reports(batch));
     bench.turn();
     assert!(recorded.try_recv().is_err(), "the result is not durable yet");
     bench.sync();
-    assert_eq!(recorded.try_recv(), Ok(Recorded::Applied));
+    assert_eq!(recorded.try_recv(), Ok(vec![Recorded::Applied]));
     bench.pass(60_000);
     bench.sync();
     assert_eq!(bench.seen.0.lock().offered.len(), 1);

@@ -1,14 +1,17 @@
 //! The thread of a lane: takes what has queued as one group, writes and syncs it, tells the listener.
 //!
-//! While a sync runs the queue fills, so the groups grow with the load and one sync pays for many shards.
+//! While a sync runs the queue fills, so the groups grow with the load and one sync pays for many shards. Small groups
+//! are spaced: each costs two context switches and a wake-up of every shard in it, which at a few events a group is more than
+//! the events themselves do.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 
+use super::JournalConfig;
 use super::block::{Block, Position};
 use super::lane::Lane;
 use super::shared::LaneShared;
@@ -16,6 +19,11 @@ use crate::store::error::JournalError;
 
 /// How long a lane waits for space before it looks again (retired segments wake it earlier).
 const SPACE_RETRY: Duration = Duration::from_millis(200);
+
+/// A group begins no earlier than this after the one before, unless its first block is worth a sync by itself.
+const GROUP_SPACING: Duration = Duration::from_micros(200);
+/// Bytes of a block that is.
+const SPACED_BYTES_MAX: usize = 64 << 10;
 
 /// Told on the lane's thread what became of blocks.
 pub trait Listener: Send + 'static {
@@ -114,10 +122,13 @@ enum Next {
     Stop,
 }
 
+#[expect(clippy::disallowed_methods, reason = "pacing is real time, not engine time")]
 fn run(mut lane: Lane, messages: &Receiver<Message>, mut listener: impl Listener) -> Result<(), JournalError> {
     let mut blocks = Vec::new();
+    let mut not_before = Instant::now();
     loop {
-        let next = collect(messages, &mut blocks, lane.config.group_bytes_max, lane.config.group_blocks_max);
+        let next = collect(messages, &mut blocks, &lane.config, not_before);
+        not_before = Instant::now() + GROUP_SPACING;
         if !blocks.is_empty() {
             let written = write(&mut lane, &blocks);
             match written {
@@ -134,10 +145,14 @@ fn run(mut lane: Lane, messages: &Receiver<Message>, mut listener: impl Listener
     }
 }
 
-/// Waits for a block, then takes what else has queued, up to the limits of a group.
-fn collect(messages: &Receiver<Message>, blocks: &mut Vec<Block>, bytes_max: usize, blocks_max: usize) -> Next {
+/// Waits for a block and for `not_before`, then takes what else has queued, up to the limits of a group.
+#[expect(clippy::disallowed_methods, reason = "pacing is real time, not engine time")]
+fn collect(messages: &Receiver<Message>, blocks: &mut Vec<Block>, config: &JournalConfig, not_before: Instant) -> Next {
     let mut bytes = 0;
     let mut message = messages.recv().map_err(|_| TryRecvError::Disconnected);
+    if matches!(&message, Ok(Message::Append(block)) if block.bytes.len() < SPACED_BYTES_MAX) {
+        std::thread::sleep(not_before.saturating_duration_since(Instant::now()));
+    }
     loop {
         match message {
             Ok(Message::Append(block)) => {
@@ -147,7 +162,7 @@ fn collect(messages: &Receiver<Message>, blocks: &mut Vec<Block>, bytes_max: usi
             Ok(Message::Stop) | Err(TryRecvError::Disconnected) => return Next::Stop,
             Err(TryRecvError::Empty) => return Next::Continue,
         }
-        if bytes >= bytes_max || blocks.len() >= blocks_max {
+        if bytes >= config.group_bytes_max || blocks.len() >= config.group_blocks_max {
             return Next::Continue;
         }
         message = messages.try_recv();

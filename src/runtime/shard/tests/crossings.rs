@@ -19,8 +19,8 @@ impl Bench {
     /// Reports `outcome` on the only row.
     fn report(&mut self, outcome: DeliveryOutcome) {
         let id = self.row();
-        let (told, _recorded) = oneshot::channel();
-        self.shard.take(ShardInput::Report(DeliveryReport { id, outcome }, told));
+        let (batch, _recorded) = ReportBatch::of_one(DeliveryReport { id, outcome });
+        self.shard.take(ShardInput::Reports(batch));
         self.turn();
         self.sync();
     }
