@@ -13,7 +13,7 @@ use sojourn::domain::event::Event;
 use sojourn::domain::ids::{DeliveryId, HashKey, Millis, PartitionId, SandboxId, ShardId};
 use sojourn::domain::limits::BLOCK_BYTES_MAX;
 use sojourn::domain::value::{Map, Value};
-use sojourn::runtime::delivery::{Job, Recorded};
+use sojourn::runtime::delivery::Job;
 use sojourn::runtime::partition::Partition;
 use sojourn::runtime::partition::decide::DecideConfig;
 use sojourn::runtime::shard::input::{

@@ -1,4 +1,4 @@
-//! Components of a profile as absolute images: what journal records, snapshots and passivated profiles are made of.
+//! Components of a profile as absolute images: what journal records are made of.
 //!
 //! ```text
 //! component = tag u8 · body length varint · body
@@ -71,26 +71,13 @@ pub fn put_profile(out: &mut Vec<u8>, profile: &Profile) {
     }
 }
 
-/// Appends the cold part of `profile`: all but the chain and the positions.
-pub fn put_cold(out: &mut Vec<u8>, profile: &Profile) {
-    put_header(out, profile);
-    for instance in &profile.instances {
-        put_context(out, instance);
-    }
-    for (name, value) in &profile.document.0 {
-        put_field(out, name, value);
-    }
-}
-
-/// Appends the chain of decisions.
-pub fn put_chain(out: &mut Vec<u8>, chain: u64) {
+fn put_chain(out: &mut Vec<u8>, chain: u64) {
     let mut component = [CHAIN, 8, 0, 0, 0, 0, 0, 0, 0, 0];
     component[2..].copy_from_slice(&chain.to_le_bytes());
     out.extend_from_slice(&component);
 }
 
-/// Appends the position of one instance.
-pub fn put_position(out: &mut Vec<u8>, instance: &Instance) {
+fn put_position(out: &mut Vec<u8>, instance: &Instance) {
     put_component(out, POSITION, |body| {
         put_varint(body, u64::from(instance.ordinal));
         put_varint(body, u64::from(instance.version.0));

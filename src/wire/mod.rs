@@ -1,5 +1,6 @@
 //! Bytes to values and back: versioned, bounded, no I/O. Every decoder checks depth and sizes before it allocates.
 
+pub mod asleep;
 pub mod component;
 pub mod cursor;
 pub mod event;

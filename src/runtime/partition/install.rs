@@ -2,7 +2,7 @@
 //!
 //! Parts of a snapshot (what is not in pages), all of it at the same cut:
 //! ```text
-//! format u8 = 2 · pseq u64 · generation u64 · engine time i64 · epoch u32 · events u64 · hash sum u128 · catalog record ·
+//! format u8 = 3 · pseq u64 · generation u64 · engine time i64 · epoch u32 · events u64 · hash sum u128 · catalog record ·
 //! dedup · outbox · counts · horizon (the rest)
 //! ```
 
@@ -27,7 +27,7 @@ use crate::wire::cursor::{Cursor, WireError, put_bytes};
 use crate::wire::outbox::OutboxChange;
 use crate::wire::record::{ProfileRecord, Record, RecordKind};
 
-const PARTS_FORMAT: u8 = 2;
+const PARTS_FORMAT: u8 = 3;
 
 impl Partition {
     /// Everything that is not in pages, as it is now.

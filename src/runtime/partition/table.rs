@@ -1,74 +1,40 @@
-//! The table of a partition's profiles: a hot row and a cold record each, in pages that snapshots copy on write.
+//! The table of a partition's profiles: a row each, in pages that snapshots copy on write.
 //!
 //! A profile is awake only while an input is handled: [`Table::wake`] decodes it, [`Table::store`] passivates it
 //! again. Rows keep their slot for life, so that pages are stable. Must never be iterated in hash order.
 
 use hashbrown::HashTable;
-use smallvec::SmallVec;
 
-use crate::domain::ids::{JourneyId, Millis, NodeNo, ProfileKey, VersionId};
-use crate::domain::profile::{Changes, DueKind, Instance, Profile};
+use crate::domain::ids::{ProfileKey, VersionId};
+use crate::domain::profile::{Changes, Profile};
 use crate::planted::{Bug, is_planted};
 use crate::store::timers::TimerEntry;
-use crate::wire::component::{self, put_chain, put_cold, put_position, vacant_instance};
+use crate::wire::asleep::{self, Place, Places, put_places, put_rest};
+use crate::wire::component::{blank, blank_profile};
 use crate::wire::cursor::{Cursor, WireError, put_bytes};
 
 /// Rows of one page: small enough that copying one before a write is no pause, large enough that a page is worth a write.
 pub const PAGE_ROWS: usize = 256;
 
-/// Where an instance stands: all that a timer or a count needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    version: VersionId,
-    journey: JourneyId,
-    ordinal: u32,
-    generation: u32,
-    entered_at: Millis,
-    due: Millis,
-    node: NodeNo,
-    sends: u16,
-    due_kind: DueKind,
-}
-
-impl Position {
-    fn of(instance: &Instance) -> Self {
-        Self {
-            version: instance.version,
-            journey: instance.journey,
-            ordinal: instance.ordinal,
-            generation: instance.generation,
-            entered_at: instance.entered_at,
-            due: instance.due,
-            node: instance.node,
-            sends: instance.sends,
-            due_kind: instance.due_kind,
-        }
-    }
-
-    fn restore(&self, instance: &mut Instance) {
-        instance.version = self.version;
-        instance.journey = self.journey;
-        instance.generation = self.generation;
-        instance.entered_at = self.entered_at;
-        instance.due = self.due;
-        instance.node = self.node;
-        instance.sends = self.sends;
-        instance.due_kind = self.due_kind;
-    }
-}
-
 #[derive(Debug)]
 struct Row {
     key: ProfileKey,
-    /// One instance inline; more overflow to the heap.
-    positions: Positions,
-    /// The chain of decisions.
-    chain: u64,
-    /// Header, contexts and document as components.
-    cold: Box<[u8]>,
+    /// The profile asleep. INVARIANT: it was encoded here or read once, so it can be read.
+    asleep: Box<[u8]>,
 }
 
-type Positions = SmallVec<[Position; 1]>;
+const READABLE: &str = "rows are encoded here, or read when they are installed";
+
+impl Row {
+    fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        let mut places = Places::of(&self.asleep).expect(READABLE);
+        std::iter::from_fn(move || places.next_place().expect(READABLE))
+    }
+
+    fn place_count(&self) -> usize {
+        Places::of(&self.asleep).expect(READABLE).left() as usize
+    }
+}
 
 /// Rows by slot, a page at a time: one long list would be up to half empty, and copied whole when it grows.
 #[derive(Debug, Default)]
@@ -179,64 +145,51 @@ impl Table {
         self.slot(key).map(Slot)
     }
 
-    /// A byte of the cold record, to have it near.
-    pub fn first_cold_byte(&self, slot: Slot) -> u8 {
-        self.rows.at(slot.0).cold.first().copied().unwrap_or_default()
+    /// A byte of the profile asleep, to have it near.
+    pub fn first_byte(&self, slot: Slot) -> u8 {
+        self.rows.at(slot.0).asleep.first().copied().unwrap_or_default()
     }
 
-    /// The profile, awake; `None` if never seen. Errors only on a corrupt cold record.
+    /// The profile, awake; `None` if never seen. Errors only on a corrupt row.
     pub fn wake(&self, key: ProfileKey) -> Result<Option<Profile>, WireError> {
         let Some(slot) = self.find(key) else { return Ok(None) };
-        let mut profile = component::blank_profile(key);
+        let mut profile = blank_profile(key);
         self.wake_into(slot, &mut profile)?;
         Ok(Some(profile))
     }
 
-    /// Makes `profile` the one at `slot`, awake. Errors only on a corrupt cold record.
+    /// Makes `profile` the one at `slot`, awake. Errors only on a corrupt row.
     pub fn wake_into(&self, slot: Slot, profile: &mut Profile) -> Result<(), WireError> {
         let row = self.rows.at(slot.0);
-        component::blank(profile, row.key);
-        component::install(profile, &row.cold)?;
-        profile.chain = row.chain;
-        for position in &row.positions {
-            let index = match profile.instances.iter().position(|i| i.ordinal >= position.ordinal) {
-                Some(index) if profile.instances[index].ordinal == position.ordinal => index,
-                found => {
-                    let index = found.unwrap_or(profile.instances.len());
-                    profile.instances.insert(index, vacant_instance(position.ordinal));
-                    index
-                }
-            };
-            position.restore(&mut profile.instances[index]);
-        }
-        Ok(())
+        blank(profile, row.key);
+        asleep::wake(profile, &row.asleep)
     }
 
-    /// Passivates `profile`: its row and cold record are what they are from now on. `slot` is where it was found.
+    /// Puts `profile` to sleep as it is now. `slot` is where it was found.
     pub fn store(&mut self, slot: Option<Slot>, profile: &Profile, rewrite: Rewrite<'_>) {
-        let positions: Positions = profile.instances.iter().map(Position::of).collect();
-        self.timer_count += positions.len();
+        self.timer_count += profile.instances.len();
+        self.scratch.clear();
+        put_places(&mut self.scratch, profile);
         let Some(Slot(slot)) = slot else {
-            self.scratch.clear();
-            put_cold(&mut self.scratch, profile);
-            let cold = self.scratch.as_slice().into();
-            self.insert(Row { key: profile.key, positions, chain: profile.chain, cold });
+            put_rest(&mut self.scratch, profile);
+            let asleep = self.scratch.as_slice().into();
+            self.insert(Row { key: profile.key, asleep });
             return;
         };
         self.touch(slot);
         let row = self.rows.at_mut(slot);
-        self.timer_count -= row.positions.len();
-        if touches_cold(rewrite, &row.positions, &positions) {
-            self.scratch.clear();
-            put_cold(&mut self.scratch, profile);
-            if row.cold.len() == self.scratch.len() {
-                row.cold.copy_from_slice(&self.scratch);
-            } else {
-                row.cold = self.scratch.as_slice().into();
-            }
+        self.timer_count -= row.place_count();
+        if touches_rest(rewrite, row, profile) {
+            put_rest(&mut self.scratch, profile);
+        } else {
+            let rest = Places::of(&row.asleep).and_then(Places::rest).expect(READABLE);
+            self.scratch.extend_from_slice(rest);
         }
-        row.positions = positions;
-        row.chain = profile.chain;
+        if row.asleep.len() == self.scratch.len() {
+            row.asleep.copy_from_slice(&self.scratch);
+        } else {
+            row.asleep = self.scratch.as_slice().into();
+        }
     }
 
     fn insert(&mut self, row: Row) {
@@ -321,12 +274,18 @@ impl Table {
             return Err(WireError::invalid("page", format!("page {page} after {} rows", self.rows.len())));
         }
         let mut cursor = Cursor::new(bytes);
+        let mut profile = blank_profile(ProfileKey::default());
         while !cursor.is_empty() {
             let key = ProfileKey(cursor.u128("profile key")?);
-            let mut profile = component::blank_profile(key);
-            component::install(&mut profile, cursor.bytes("profile")?)?;
-            let slot = self.find(key);
-            self.store(slot, &profile, Rewrite::Whole);
+            let asleep = cursor.bytes("profile")?;
+            // Read once, so that what is corrupt is found here and not when the profile wakes.
+            blank(&mut profile, key);
+            asleep::wake(&mut profile, asleep)?;
+            if self.contains(key) {
+                return Err(WireError::invalid("page", format!("profile {:032x} is there twice", key.0)));
+            }
+            self.timer_count += profile.instances.len();
+            self.insert(Row { key, asleep: asleep.into() });
         }
         let rows = self.rows.len() - expected;
         if !(1..=PAGE_ROWS).contains(&rows) {
@@ -339,12 +298,7 @@ impl Table {
     /// Every timer, in slot order.
     pub fn timers(&self) -> impl Iterator<Item = TimerEntry> + '_ {
         self.rows.iter().flat_map(|row| {
-            row.positions.iter().map(|p| TimerEntry {
-                key: row.key,
-                ordinal: p.ordinal,
-                generation: p.generation,
-                due: p.due,
-            })
+            row.places().map(|p| TimerEntry { key: row.key, ordinal: p.ordinal, generation: p.generation, due: p.due })
         })
     }
 
@@ -356,8 +310,8 @@ impl Table {
     /// Where the profile is, if its row still names this timer.
     pub fn named(&self, timer: &TimerEntry) -> Option<Slot> {
         let slot = self.slot(timer.key)?;
-        let names = |p: &Position| p.ordinal == timer.ordinal && p.generation == timer.generation && p.due == timer.due;
-        self.rows.at(slot).positions.iter().any(names).then_some(Slot(slot))
+        let names = |p: Place| p.ordinal == timer.ordinal && p.generation == timer.generation && p.due == timer.due;
+        self.rows.at(slot).places().any(names).then_some(Slot(slot))
     }
 
     /// Keys of profiles from slot `from` on with an instance in one of the `versions`, at most `max` rows looked at;
@@ -365,7 +319,7 @@ impl Table {
     pub fn inside(&self, versions: &[VersionId], from: usize, max: usize, out: &mut Vec<ProfileKey>) -> Option<usize> {
         let end = self.rows.len().min(from + max);
         for row in (from..end).map(|slot| self.rows.at(slot as u32)) {
-            if row.positions.iter().any(|p| versions.contains(&p.version)) {
+            if row.places().any(|p| versions.contains(&p.version)) {
                 out.push(row.key);
             }
         }
@@ -375,7 +329,7 @@ impl Table {
     /// Every profile, awake, in slot order: for checks and exports.
     pub fn profiles(&self) -> impl Iterator<Item = Result<Profile, WireError>> + '_ {
         (0..self.rows.len() as u32).map(|slot| {
-            let mut profile = component::blank_profile(self.rows.at(slot).key);
+            let mut profile = blank_profile(self.rows.at(slot).key);
             self.wake_into(Slot(slot), &mut profile).map(|()| profile)
         })
     }
@@ -390,30 +344,20 @@ pub enum Extent {
     Dirty,
 }
 
-/// Whether the cold record is another from now on: a context goes with its instance.
-fn touches_cold(rewrite: Rewrite<'_>, before: &[Position], after: &[Position]) -> bool {
+/// Whether more than chain and places is another from now on: a context goes with its instance.
+fn touches_rest(rewrite: Rewrite<'_>, row: &Row, profile: &Profile) -> bool {
     let Rewrite::Changed(changes) = rewrite else { return true };
     changes.header
         || !changes.fields.is_empty()
         || !changes.contexts.is_empty()
-        || before.iter().map(|p| p.ordinal).ne(after.iter().map(|p| p.ordinal))
+        || row.places().map(|p| p.ordinal).ne(profile.instances.iter().map(|i| i.ordinal))
 }
 
 fn encode_page(rows: &[Row]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(rows.len() * 160);
-    let mut body = Vec::new();
+    let mut out = Vec::with_capacity(rows.iter().map(|row| 16 + 2 + row.asleep.len()).sum());
     for row in rows {
         out.extend_from_slice(&row.key.0.to_le_bytes());
-        body.clear();
-        put_chain(&mut body, row.chain);
-        let mut instance = vacant_instance(0);
-        for position in &row.positions {
-            position.restore(&mut instance);
-            instance.ordinal = position.ordinal;
-            put_position(&mut body, &instance);
-        }
-        body.extend_from_slice(&row.cold);
-        put_bytes(&mut out, &body);
+        put_bytes(&mut out, &row.asleep);
     }
     out
 }

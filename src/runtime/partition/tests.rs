@@ -116,7 +116,9 @@ fn a_message_taken_back_later_leaves_the_outbox() {
 
 #[test]
 fn a_page_without_rows_or_with_too_many_is_refused() {
-    let page = |rows: u128| -> Vec<u8> { (0..rows).flat_map(|key| [&key.to_le_bytes()[..], &[0]].concat()).collect() };
+    let page = |rows: u128| -> Vec<u8> {
+        (0..rows).flat_map(|key| [&key.to_le_bytes()[..], &[13], &[0; 13]].concat()).collect()
+    };
     let install = |rows| Table::default().install_page(0, &page(rows)).map_err(|error| error.to_string());
     assert_eq!(install(PAGE_ROWS as u128), Ok(()));
     for rows in [0, PAGE_ROWS as u128 + 1] {

@@ -53,7 +53,7 @@ impl Shard {
             count += 1;
         }
         for (table, slot) in found.iter().flatten() {
-            std::hint::black_box(table.first_cold_byte(*slot));
+            std::hint::black_box(table.first_byte(*slot));
         }
         count
     }

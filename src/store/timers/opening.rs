@@ -33,9 +33,9 @@ pub struct TimerIndexConfig {
 }
 
 impl TimerIndexConfig {
-    /// The defaults: 256 MiB, 200 ms, 30 s.
+    /// The defaults: 64 MiB (a chunk is written once and read once, so what is kept is for the tree above them), 200 ms, 30 s.
     pub fn new(directory: PathBuf) -> Self {
-        Self { directory, cache_bytes: 256 << 20, flush_every_ms: 200, open_timeout: Duration::from_secs(30) }
+        Self { directory, cache_bytes: 64 << 20, flush_every_ms: 200, open_timeout: Duration::from_secs(30) }
     }
 
     pub(super) fn db_path(&self) -> PathBuf {
