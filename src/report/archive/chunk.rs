@@ -29,8 +29,8 @@ pub(super) struct Extent {
 }
 
 impl Chunk {
-    /// A chunk with one entry.
-    pub(super) fn new(entry: &Told<'_>, scratch: &mut Vec<u8>) -> Self {
+    /// A chunk with one entry, in a buffer that is empty.
+    pub(super) fn new(entry: &Told<'_>, buffer: Vec<u8>, scratch: &mut Vec<u8>) -> Self {
         let extent = Extent {
             partition: entry.partition,
             entry_count: 0,
@@ -39,7 +39,7 @@ impl Chunk {
             earliest: entry.at,
             latest: entry.at,
         };
-        let mut chunk = Self { extent, bytes: Vec::new() };
+        let mut chunk = Self { extent, bytes: buffer };
         chunk.push(entry, scratch);
         chunk
     }
@@ -128,7 +128,7 @@ mod tests {
             notes: vec![(0, "x".into())],
         };
         let first = entry(0);
-        let mut chunk = Chunk::new(&first.told(&first.happened()), &mut scratch);
+        let mut chunk = Chunk::new(&first.told(&first.happened()), Vec::new(), &mut scratch);
         for n in 1..1_000 {
             let entry = entry(n);
             chunk.push(&entry.told(&entry.happened()), &mut scratch);

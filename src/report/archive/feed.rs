@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{SendTimeoutError, Sender};
 use parking_lot::{Condvar, Mutex};
@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::domain::ids::{PartitionId, Pseq};
 use crate::report::archive::entry::Told;
 use crate::report::archive::file::{self, ArchiveFile};
-use crate::report::archive::state::{ArchiveStats, Sealed, Shared, State};
+use crate::report::archive::state::{ArchiveStats, Followed, Sealed, Shared, State};
 use crate::report::archive::writer;
 
 /// Seals that wait for the writer. With the one being written, the one being sent and the open chunks, four times
@@ -185,7 +185,7 @@ impl Archive {
         let config = &self.shared.config;
         let mut state = self.shared.state.lock();
         for (index, entry) in entries.iter().enumerate() {
-            take_one(&mut state, entry, scratch);
+            state.take(entry, scratch);
             if state.open_bytes >= config.flush_bytes {
                 return (index + 1, state.seal());
             }
@@ -209,28 +209,6 @@ impl Archive {
                 return Err(ArchiveError::Stopped);
             }
         }
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "pacing is real time, not engine time")]
-fn take_one(state: &mut State, entry: &Told<'_>, scratch: &mut Vec<u8>) {
-    let partition = entry.partition;
-    let taken = state.taken.get(&partition).copied().unwrap_or_default();
-    let is_first_feed = state.fed.insert(partition, ()).is_none();
-    if entry.pseq <= taken {
-        return;
-    }
-    let expected = Pseq(taken.0 + 1);
-    if entry.pseq != expected && !is_first_feed {
-        // A hole in history is not worth a stop: an archive that took no more would keep the journal from forgetting.
-        tracing::error!(%partition, %expected, found = %entry.pseq, "records are missing: timelines have a hole");
-        state.damage_count += 1;
-    }
-    state.taken.insert(partition, entry.pseq);
-    state.now = state.now.max(Some(entry.at));
-    state.open_since.get_or_insert_with(Instant::now);
-    if !entry.is_empty() {
-        state.push(entry, scratch);
     }
 }
 
@@ -269,7 +247,8 @@ fn scan(directory: &Path) -> io::Result<State> {
             Err(error) => state.damaged(&file.path, &error),
         }
     }
-    state.taken.clone_from(&state.durable);
+    let taken = state.durable.iter().map(|(id, taken)| (*id, Followed { taken: *taken, ..Followed::default() }));
+    state.followed = taken.collect();
     state.now = state.files.iter().map(|file| file.trailer.latest).max();
     state.durable_at = state.now;
     Ok(state)

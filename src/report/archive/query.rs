@@ -18,7 +18,7 @@ impl Archive {
         let mut timeline = Timeline { partition, key, limit, before, newest_first: Vec::new() };
         let (sealed, files) = {
             let state = self.shared.state.lock();
-            timeline.add_chunks(state.open.get(&partition));
+            timeline.add_chunks(state.followed.get(&partition).map(|followed| &followed.open));
             let sealed: Vec<Arc<Sealed>> = state.sealed.iter().rev().cloned().collect();
             let files: Vec<Arc<ArchiveFile>> = state.files.iter().rev().cloned().collect();
             (sealed, files)
@@ -77,7 +77,7 @@ impl Archive {
             let files: Vec<Arc<ArchiveFile>> = state.files.iter().cloned().collect();
             let sealed: Vec<Arc<Sealed>> = state.sealed.iter().cloned().collect();
             // At most `flush_bytes`: copied, so that a slow visitor holds up nobody.
-            let open: Vec<Chunk> = state.open.values().flatten().map(Chunk::copy).collect();
+            let open: Vec<Chunk> = state.open_chunks().map(Chunk::copy).collect();
             (files, sealed, open)
         };
         let mut export = Export { range, last: BTreeMap::new(), visitor: &mut visitor, has_ended: false };

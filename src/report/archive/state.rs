@@ -29,9 +29,12 @@ pub(super) struct Shared {
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// Entries no seal has taken.
-    pub(super) open: Chunks,
+    /// What is followed of each partition.
+    pub(super) followed: BTreeMap<PartitionId, Followed>,
+    /// Bytes of open chunks.
     pub(super) open_bytes: usize,
+    /// Emptied buffers for the next chunks: growing new ones would have the system clear tens of megabytes for every file.
+    pub(super) spare: Vec<Vec<u8>>,
     /// When the oldest of what no seal has taken came.
     pub(super) open_since: Option<Instant>,
     /// Sealed and not yet durable, oldest first.
@@ -41,10 +44,6 @@ pub(super) struct State {
     /// Files that can't be read: number, path and bytes. They age with the others.
     pub(super) unreadable: VecDeque<(u64, PathBuf, u64)>,
     pub(super) next_file_number: u64,
-    /// Highest pseq taken, by partition.
-    pub(super) taken: BTreeMap<PartitionId, Pseq>,
-    /// Partitions fed since the archive was opened.
-    pub(super) fed: BTreeMap<PartitionId, ()>,
     /// Highest pseq that is durable here, by partition.
     pub(super) durable: BTreeMap<PartitionId, Pseq>,
     /// Latest engine time taken.
@@ -63,6 +62,17 @@ pub(super) struct State {
     /// A feeder gave up with a seal that the writer never got: nothing is taken any more, or its watermarks would cover
     /// what is missing.
     pub(super) is_closed: bool,
+}
+
+/// One partition, as it is fed.
+#[derive(Debug, Default)]
+pub(super) struct Followed {
+    /// Highest pseq taken.
+    pub(super) taken: Pseq,
+    /// Fed since the archive was opened.
+    pub(super) is_fed: bool,
+    /// Entries no seal has taken.
+    pub(super) open: Vec<Chunk>,
 }
 
 /// Chunks on their way to a file.
@@ -96,19 +106,37 @@ pub struct ArchiveStats {
 }
 
 impl State {
-    /// Puts an entry into its partition's open chunk.
-    pub(super) fn push(&mut self, entry: &Told<'_>, scratch: &mut Vec<u8>) {
-        let chunks = self.open.entry(entry.partition).or_default();
-        let before = chunks.last().map_or(0, |chunk| chunk.bytes.len());
-        match chunks.last_mut() {
+    /// Takes an entry in, unless it is known.
+    #[expect(clippy::disallowed_methods, reason = "pacing is real time, not engine time")]
+    pub(super) fn take(&mut self, entry: &Told<'_>, scratch: &mut Vec<u8>) {
+        let partition = entry.partition;
+        let followed = self.followed.entry(partition).or_default();
+        let is_first_feed = !std::mem::replace(&mut followed.is_fed, true);
+        if entry.pseq <= followed.taken {
+            return;
+        }
+        let expected = Pseq(followed.taken.0 + 1);
+        if entry.pseq != expected && !is_first_feed {
+            // A hole in history is not worth a stop: an archive that took no more would keep the journal from forgetting.
+            tracing::error!(%partition, %expected, found = %entry.pseq, "records are missing: timelines have a hole");
+            self.damage_count += 1;
+        }
+        followed.taken = entry.pseq;
+        self.now = self.now.max(Some(entry.at));
+        self.open_since.get_or_insert_with(Instant::now);
+        if entry.is_empty() {
+            return;
+        }
+        match followed.open.last_mut() {
             Some(chunk) if !chunk.is_full() => {
+                let before = chunk.bytes.len();
                 chunk.push(entry, scratch);
                 self.open_bytes += chunk.bytes.len() - before;
             }
             _ => {
-                let chunk = Chunk::new(entry, scratch);
+                let chunk = Chunk::new(entry, self.spare.pop().unwrap_or_default(), scratch);
                 self.open_bytes += chunk.bytes.len();
-                chunks.push(chunk);
+                followed.open.push(chunk);
             }
         }
     }
@@ -118,14 +146,35 @@ impl State {
         self.open_since.take()?;
         self.seal_count += 1;
         self.open_bytes = 0;
+        let open = |(partition, followed): (&PartitionId, &mut Followed)| {
+            (!followed.open.is_empty()).then(|| (*partition, std::mem::take(&mut followed.open)))
+        };
         let sealed = Arc::new(Sealed {
             number: self.seal_count,
-            chunks: std::mem::take(&mut self.open),
-            watermarks: self.taken.clone(),
+            chunks: self.followed.iter_mut().filter_map(open).collect(),
+            watermarks: self.followed.iter().map(|(partition, followed)| (*partition, followed.taken)).collect(),
             now: self.now.unwrap_or_default(),
         });
         self.sealed.push_back(Arc::clone(&sealed));
         Some(sealed)
+    }
+
+    /// Open chunks, by partition.
+    pub(super) fn open_chunks(&self) -> impl Iterator<Item = &Chunk> {
+        self.followed.values().flat_map(|followed| &followed.open)
+    }
+
+    /// Keeps the memory of chunks that are durable, as much as a seal takes.
+    pub(super) fn reuse(&mut self, chunks: Chunks, bytes_max: usize) {
+        let mut bytes: usize = self.spare.iter().map(Vec::capacity).sum();
+        for mut emptied in chunks.into_values().flatten().map(|chunk| chunk.bytes) {
+            emptied.clear();
+            bytes += emptied.capacity();
+            if bytes > bytes_max {
+                return;
+            }
+            self.spare.push(emptied);
+        }
     }
 
     /// A seal is durable as `file`.

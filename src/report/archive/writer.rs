@@ -21,7 +21,7 @@ pub(super) fn run(shared: &Shared, seals: &Receiver<Arc<Sealed>>) {
     let mut flow = ControlFlow::Continue(());
     while flow.is_continue() {
         match seals.recv_timeout(TICK) {
-            Ok(sealed) => flow = write_until_done(shared, &sealed),
+            Ok(sealed) => flow = write_and_reuse(shared, sealed),
             Err(RecvTimeoutError::Timeout) => flow = write_aged(shared, seals),
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -41,6 +41,16 @@ fn write_aged(shared: &Shared, seals: &Receiver<Arc<Sealed>>) -> ControlFlow<()>
     };
     // ORDER: seals sent before this one come first.
     seals.try_iter().chain(sealed).try_for_each(|sealed| write_until_done(shared, &sealed))
+}
+
+/// Writes a seal that filled up, and keeps its memory for one that will.
+fn write_and_reuse(shared: &Shared, sealed: Arc<Sealed>) -> ControlFlow<()> {
+    write_until_done(shared, &sealed)?;
+    // A reader that looks at it just now keeps it.
+    if let Some(sealed) = Arc::into_inner(sealed) {
+        shared.state.lock().reuse(sealed.chunks, shared.config.flush_bytes);
+    }
+    ControlFlow::Continue(())
 }
 
 /// Writes one seal, again and again until it is durable or the archive stops. Each attempt writes a new file from
