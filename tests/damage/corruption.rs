@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sojourn::store::disk::{Disk as _, read_all};
+use sojourn::store::journal::MARKS_FILE;
 use sojourn::store::memory::MemoryDisk;
 
 use crate::dice::{Dice, asked_for};
@@ -36,6 +37,8 @@ struct Base {
     images: Vec<Files>,
     /// State after each group, and where the group lies if it does and is not written again by a start.
     states: Vec<(Prints, Option<Place>)>,
+    /// The state that was noted beside the journal: what comes before it is never served while the note holds.
+    noted: usize,
 }
 
 impl Base {
@@ -77,18 +80,19 @@ impl Base {
             let mark = end_mark(&files, &states);
             states.push((state, mark));
         }
-        Self { disk: at_rest(&disk, &files), files, images, states }
+        Self { disk: at_rest(&disk, &files), files, images, states, noted: world.noted - 1 }
     }
 
     /// The first of the states that may be served: the last, and those before it as far back as every later group is damaged itself,
-    /// so that nothing is left that could tell a loss from a write that never was.
+    /// so that nothing is left that could tell a loss from a write that never was; but none before the one that was noted.
     fn oldest_allowed(&self, damaged: &Files) -> usize {
         let last = self.states.len() - 1;
         let lost = self.states.iter().rev().take_while(|(_, place)| {
             let Some((path, range)) = place else { return false };
             damaged.get(path).is_none_or(|bytes| bytes.get(range.clone()) != Some(&self.files[path][range.clone()]))
         });
-        last.saturating_sub(lost.count())
+        let noted = if damaged.get(MARKS_FILE) == self.files.get(MARKS_FILE) { self.noted } else { 0 };
+        last.saturating_sub(lost.count()).max(noted)
     }
 }
 
@@ -144,13 +148,14 @@ fn kind_of(path: &str) -> &'static str {
         _ if path.ends_with(".seg") => "journal",
         _ if path.ends_with(".snap") => "snapshot",
         _ if path.contains("manifest") => "manifest",
+        MARKS_FILE => "marks",
         _ => "header",
     }
 }
 
 fn corrupt(base: &Base, dice: &mut Dice) -> Corruption {
     // Kinds of files are tried alike often, whatever their number.
-    let kind = *dice.pick(&["journal", "journal", "snapshot", "snapshot", "manifest", "header"]);
+    let kind = *dice.pick(&["journal", "journal", "snapshot", "snapshot", "manifest", "header", "marks"]);
     let paths: Vec<&String> = base.files.keys().filter(|path| kind_of(path) == kind).collect();
     let path = (*dice.pick(&paths)).clone();
     loop {
@@ -354,4 +359,51 @@ fn corruption_is_refused_or_does_no_harm() {
         wrong.len(),
         wrong[..wrong.len().min(40)].join("\n")
     );
+}
+
+/// How the last segment with groups goes.
+#[derive(Clone, Copy, Debug)]
+enum Loss {
+    Removed,
+    Emptied,
+    CutBehindHeader,
+    Zeroed,
+    ZeroedBehindHeader,
+    /// With all others.
+    Directory,
+}
+
+/// A process that was killed leaves no end mark: what is gone with the last segment was acknowledged, and only what is
+/// noted beside the journal can tell.
+#[test]
+fn a_journal_without_its_end_is_refused_as_far_as_was_noted() {
+    const HEADERS: usize = 2 * BLOCK as usize;
+    let base = Base::of(0);
+    let (last, _) = base.states.last().and_then(|(_, place)| place.clone()).expect("it is there");
+    let losses = [Loss::Removed, Loss::Emptied, Loss::CutBehindHeader, Loss::Zeroed, Loss::ZeroedBehindHeader];
+    for loss in losses.into_iter().chain([Loss::Directory]) {
+        let mut files = base.files.clone();
+        let bytes = files.get_mut(&last).expect("there");
+        match loss {
+            Loss::Removed => drop(files.remove(&last)),
+            Loss::Emptied => bytes.clear(),
+            Loss::CutBehindHeader => bytes.truncate(HEADERS),
+            Loss::Zeroed => bytes.fill(0),
+            Loss::ZeroedBehindHeader => bytes[HEADERS..].fill(0),
+            Loss::Directory => files.retain(|path, _| kind_of(path) != "journal"),
+        }
+        let corruption = Corruption { how: "last segment", path: last.clone(), files };
+        for _ in 0..2 {
+            let disk = corrupted(&base, &corruption);
+            assert_eq!(judge(&base, &corruption, &disk), Ok(Outcome::Refused), "{loss:?}");
+            let error = Opened::of(&disk).expect_err("refused");
+            assert!(error.contains(MARKS_FILE) || error.contains("is missing"), "{loss:?}: {error}");
+        }
+        // As the error says: who accepts the loss removes the note. What is left must still fit together.
+        let mut files = corruption.files;
+        files.remove(MARKS_FILE);
+        let accepted = Corruption { how: "loss accepted", path: last.clone(), files };
+        let disk = corrupted(&base, &accepted);
+        assert!(Opened::of(&disk).is_ok() || matches!(loss, Loss::Directory), "{loss:?}");
+    }
 }

@@ -17,7 +17,7 @@ use sojourn::runtime::partition::decide::{Circumstances, DecideConfig, Draught};
 use sojourn::runtime::partition::table::Extent;
 use sojourn::store::directory::{DataDirectory, DirectoryOptions};
 use sojourn::store::disk::Disk;
-use sojourn::store::journal::{Block, Journal, JournalConfig, Lane, Position};
+use sojourn::store::journal::{Block, Journal, JournalConfig, Lane, Note, Position};
 use sojourn::store::memory::MemoryDisk;
 use sojourn::store::snapshot::SnapshotKind;
 use sojourn::store::snapshot_store::SnapshotStore;
@@ -111,6 +111,8 @@ pub struct World {
     pub groups: Vec<Written>,
     /// How many of them were acknowledged.
     pub acknowledged: usize,
+    /// How many of them were noted beside the journal: no start may miss one.
+    pub noted: usize,
     recording: Recording,
     running: Option<(Journal, Lane, SnapshotStore)>,
     partitions: BTreeMap<PartitionId, Partition>,
@@ -163,6 +165,7 @@ impl World {
             disk,
             groups: Vec::new(),
             acknowledged: 0,
+            noted: 0,
             recording,
             running: None,
             partitions: blank(),
@@ -202,6 +205,7 @@ impl World {
         self.partitions = partitions;
         let lane = journal.take_lane(0).expect("first take");
         self.running = Some((journal, lane, snapshots));
+        self.noted = self.acknowledged;
         self.pass();
         Ok(())
     }
@@ -324,7 +328,7 @@ impl World {
     pub fn checkpoint(&mut self) -> Result<(), Stopped> {
         let ids: Vec<PartitionId> = self.partitions.keys().copied().collect();
         let id = *self.dice.pick(&ids);
-        let (_, _, snapshots) = self.running.as_ref().expect("running");
+        let (journal, _, snapshots) = self.running.as_ref().expect("running");
         let partition = self.partitions.get_mut(&id).expect("there");
         // Also one that has not changed since its last cut: the journal can't forget what only one snapshot holds.
         if partition.pseq == Pseq(0) {
@@ -345,6 +349,8 @@ impl World {
         partition.table.begin_capture(extent);
         assert!(partition.table.capture_some(usize::MAX, &mut pages), "all pages are copied");
         let next_due = partition.table.timers().map(|timer| timer.due).min().unwrap_or(Millis::NEVER);
+        journal.note_durable(Note::Synced);
+        self.noted = self.acknowledged;
         let published = (|| {
             let mut writer = snapshots.begin(id, partition.pseq, &[])?;
             for (page, bytes) in &pages {
@@ -372,6 +378,7 @@ impl World {
     /// Stops in order.
     pub fn finish(&mut self) {
         self.running.as_mut().expect("running").1.finish().expect("marks the end");
+        self.noted = self.acknowledged;
     }
 
     /// Whether each of the last acknowledged events is known to `opened`, as a producer who repeats it would find.

@@ -3,6 +3,7 @@
 //! SMTP has no idempotency key. The attempt is journaled before `MAIL FROM`; from the end of the data until its reply
 //! nobody but the relay knows whether the mail was taken, and only then an attempt is in doubt.
 
+mod encrypted;
 mod mail;
 mod sender;
 mod session;

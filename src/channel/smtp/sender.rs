@@ -7,6 +7,7 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::TlsParameters;
 use lettre::transport::smtp::extension::ClientId;
 use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::mail::{self, Mail};
@@ -22,19 +23,30 @@ const ASK_AFTER: Duration = Duration::from_secs(1);
 const IDLE_MAX: Duration = Duration::from_secs(60);
 /// Mails by one connection: many relays end it after 100.
 const MAILS_MAX: u32 = 100;
+/// Connections at once to the relay of one surface: relays commonly allow 20 of one client, or more.
+const CONNECTIONS_MAX: usize = 16;
 
 /// Sends by one SMTP surface.
 pub(in crate::channel) struct SmtpSender {
     relay: Relay,
     from: Mailbox,
     attempt_timeout: Duration,
-    /// Open and unused; at most as many as attempts run at once.
+    /// One for each connection that may be in use.
+    lines: Semaphore,
+    /// Open and unused.
     idle: Mutex<Vec<Session>>,
 }
 
+/// A session, and the right to one.
+struct Held<'a> {
+    session: Session,
+    _line: SemaphorePermit<'a>,
+}
+
 impl Sender for SmtpSender {
-    /// Relays commonly allow 10 to 20 connections of one client.
-    const IN_FLIGHT_MAX: usize = 8;
+    /// More than there are connections: an attempt needs one from before its journaled beginning until the relay has
+    /// answered, and none while its result is journaled.
+    const IN_FLIGHT_MAX: usize = 8 * CONNECTIONS_MAX;
 
     fn build(surface: &Surface) -> Result<Self, String> {
         let Settings::Smtp(settings) = &surface.settings else {
@@ -62,7 +74,8 @@ impl Sender for SmtpSender {
             hello: ClientId::default(),
         };
         let attempt_timeout = Duration::from_millis(u64::try_from(surface.attempt_timeout_ms).unwrap_or(0));
-        Ok(Self { relay, from, attempt_timeout, idle: Mutex::new(Vec::new()) })
+        let lines = Semaphore::new(CONNECTIONS_MAX);
+        Ok(Self { relay, from, attempt_timeout, lines, idle: Mutex::new(Vec::new()) })
     }
 
     fn idempotence(surface: &Surface) -> Idempotence {
@@ -75,44 +88,52 @@ impl Sender for SmtpSender {
             Err(reason) => return Attempt::Failed(reason),
         };
         // The connection comes before the announcement: a relay that is down costs the journal nothing.
-        let session = match self.session(Instant::now() + self.attempt_timeout).await {
-            Ok(session) => session,
+        let held = match self.session().await {
+            Ok(held) => held,
             Err(reason) => return Attempt::again(reason),
         };
         if let Err(ended) = announcement.started().await {
-            self.keep(session);
+            self.keep(held);
             return ended;
         }
-        self.hand_over(session, &mail).await
+        self.hand_over(held, &mail).await
     }
 }
 
 impl SmtpSender {
-    /// A kept session that still answers, or a new one.
-    async fn session(&self, deadline: Instant) -> Result<Session, String> {
+    /// A kept session that still answers, or a new one. The wait for other attempts does not count as the relay's time.
+    async fn session(&self) -> Result<Held<'_>, String> {
+        let line = self.lines.acquire().await.expect("it is never closed");
+        let deadline = Instant::now() + self.attempt_timeout;
         loop {
             // Not held across the await below.
             let kept = self.idle.lock().pop();
-            let Some(mut session) = kept else { return Session::open(&self.relay, deadline).await };
-            let idle = session.used_at.elapsed();
-            if idle < ASK_AFTER || (idle < IDLE_MAX && session.is_alive(deadline).await) {
-                return Ok(session);
-            }
+            let session = match kept {
+                None => Session::open(&self.relay, deadline).await?,
+                Some(mut session) => {
+                    let idle = session.used_at.elapsed();
+                    if idle >= ASK_AFTER && (idle >= IDLE_MAX || !session.is_alive(deadline).await) {
+                        continue;
+                    }
+                    session
+                }
+            };
+            return Ok(Held { session, _line: line });
         }
     }
 
-    async fn hand_over(&self, mut session: Session, mail: &Mail) -> Attempt {
+    async fn hand_over(&self, mut held: Held<'_>, mail: &Mail) -> Attempt {
         // The wait for the journal does not count as the relay's time.
         let deadline = Instant::now() + self.attempt_timeout;
-        let (refusal, line) = match session.hand_over(&mail.envelope, &mail.bytes, deadline).await {
+        let (refusal, line) = match held.session.hand_over(&mail.envelope, &mail.bytes, deadline).await {
             Ok(()) => {
-                self.keep(session);
+                self.keep(held);
                 return Attempt::Sent;
             }
             Err(refused) => refused,
         };
         if line == Line::Open {
-            self.keep(session);
+            self.keep(held);
         }
         match refusal {
             Refusal::Transient(reason) => Attempt::again(reason),
@@ -121,10 +142,11 @@ impl SmtpSender {
         }
     }
 
-    fn keep(&self, session: Session) {
-        let mut idle = self.idle.lock();
-        if session.mails < MAILS_MAX && idle.len() < Self::IN_FLIGHT_MAX {
-            idle.push(session);
+    /// Puts a session by for the next mail.
+    fn keep(&self, held: Held<'_>) {
+        if held.session.mails < MAILS_MAX {
+            // ORDER: before its line is let go, so that whoever gets that finds the session.
+            self.idle.lock().push(held.session);
         }
     }
 }

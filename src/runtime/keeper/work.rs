@@ -14,11 +14,14 @@ use crate::runtime::keeper::{KeeperMessage, KeeperParts};
 use crate::runtime::partition::table::Extent;
 use crate::runtime::shard::input::{CheckpointMessage, CheckpointResult, Cut, Need, Rebuild, ShardInput};
 use crate::store::error::StoreError;
+use crate::store::journal::Note;
 use crate::store::snapshot::{PublishedGeneration, SnapshotKind};
 use crate::store::timers::{SlotNo, TimerIndexError};
 
 /// How often snapshots are asked for because the disk is full.
 const MAKE_SPACE: Duration = Duration::from_secs(1);
+/// How often it is noted how far the journal is durable.
+const NOTE: Duration = Duration::from_secs(1);
 /// Cuts in progress at once: bounds the pages in memory.
 const CUTS_MAX: usize = 16;
 /// Finished cuts published with one manifest.
@@ -50,6 +53,8 @@ pub struct Work {
     reserve: ReserveState,
     /// When snapshots were last asked for because the disk is full.
     made_space: Duration,
+    /// When it was last noted how far the journal is durable.
+    noted: Duration,
     round: Vec<PartitionId>,
 }
 
@@ -64,6 +69,7 @@ impl Work {
             last_round: Duration::ZERO,
             reserve: ReserveState::Released,
             made_space: Duration::ZERO,
+            noted: Duration::ZERO,
             round: Vec::new(),
         }
     }
@@ -98,6 +104,7 @@ impl Work {
     /// Publishes what is finished and asks for the cuts that are due. `now` counts from the start.
     pub fn turn(&mut self, now: Duration) {
         self.publish();
+        self.note_durable(now);
         self.schedule(now);
     }
 
@@ -134,6 +141,14 @@ impl Work {
         metrics::counter!("sojourn_timer_chunks_written_total").absolute(stats.chunks_written);
         metrics::counter!("sojourn_timer_chunks_read_total").absolute(stats.chunks_read);
         metrics::counter!("sojourn_timer_chunks_dropped_total").absolute(stats.chunks_dropped);
+    }
+
+    /// Lets the next start know how far the journal is durable, should all that came since be damaged.
+    fn note_durable(&mut self, now: Duration) {
+        if now.saturating_sub(self.noted) >= NOTE {
+            self.noted = now;
+            self.parts.journal.note_durable(Note::Written);
+        }
     }
 
     /// Asks for cuts: where the tail is too long, of those who hold its oldest segment; else of everyone, at intervals.
@@ -234,6 +249,8 @@ impl Work {
                 }
             }
         }
+        // What a snapshot holds was durable in the journal: one that ends before is damaged.
+        self.parts.journal.note_durable(Note::Synced);
         let (ids, snapshots): (Vec<_>, Vec<_>) = written.into_iter().unzip();
         match self.parts.snapshots.publish(snapshots) {
             Ok(()) => {

@@ -136,6 +136,12 @@ impl Chain {
         }
     }
 
+    /// The last group that counts and has blocks, if it is still kept.
+    pub(super) fn last_filled(&self) -> Option<u64> {
+        let groups = self.live.iter().rev().flat_map(|segment| segment.groups.iter().rev());
+        groups.filter(|group| group.blocks > 0).map(|group| group.sequence).next()
+    }
+
     fn blocks_of(&self, sequence: u64) -> Option<u32> {
         let holder = self.live.iter().rev().find(|segment| segment.header.previous.sequence < sequence)?;
         let first = holder.groups.first()?.sequence;

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use parking_lot::Mutex;
 
 use super::lane::Lane;
+use super::marks::{Marks, Note};
 use super::recovery::{Source, open_lane};
 use super::shared::LaneShared;
 use super::tail::Tail;
@@ -66,6 +67,7 @@ pub struct Journal {
 struct JournalShared {
     config: JournalConfig,
     lanes: Vec<Arc<LaneShared>>,
+    marks: Arc<Marks>,
     idle: Mutex<Vec<Option<Lane>>>,
 }
 
@@ -81,18 +83,36 @@ impl Journal {
         spans_of: SpansOf,
     ) -> Result<(Self, Tail), StoreError> {
         assert!(config.lanes > 0, "a journal has a lane");
+        let marks = Arc::new(Marks::read(&disk, directory_id, config.lanes)?);
         let (mut lanes, mut idle, mut segments) = (Vec::new(), Vec::new(), Vec::new());
         for lane in 0..config.lanes {
             let shared = Arc::new(LaneShared::default());
-            let source =
-                Source { disk: Arc::clone(&disk), config: config.clone(), journal: directory_id, lane, spans_of };
+            let source = Source {
+                disk: Arc::clone(&disk),
+                config: config.clone(),
+                journal: directory_id,
+                lane,
+                spans_of,
+                marks: Arc::clone(&marks),
+            };
             let opened = open_lane(&source, Arc::clone(&shared))?;
             lanes.push(shared);
             idle.push(Some(opened.lane));
             segments.extend(opened.tail);
         }
+        marks.begin(&disk);
         let tail = Tail { disk, journal: directory_id, segments };
-        Ok((Self { shared: Arc::new(JournalShared { config, lanes, idle: Mutex::new(idle) }) }, tail))
+        let journal = Self { shared: Arc::new(JournalShared { config, lanes, marks, idle: Mutex::new(idle) }) };
+        journal.note_durable(Note::Synced);
+        Ok((journal, tail))
+    }
+
+    /// Notes beside the journal how far it is durable, so that a start refuses one that ends earlier. Costs the lanes
+    /// nothing; call it now and then. Failures are logged.
+    pub fn note_durable(&self, note: Note) {
+        for (number, lane) in (0..).zip(&self.shared.lanes) {
+            self.shared.marks.note(number, lane.filled.load(Ordering::Acquire), note);
+        }
     }
 
     /// Hands out a lane, once: to be stepped, or to run on a [`LaneThread`](super::LaneThread).

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use super::block::{Block, Position};
 use super::group::{self, ALIGNMENT, GroupHeader};
 use super::ledger::Held;
+use super::marks::{Marks, Note};
 use super::segment::{HEADERS_BYTES, Link, SegmentHeader, Slot, create_spare, poisoned};
 use super::shared::LaneShared;
 use super::spare::SpareWriter;
@@ -28,12 +29,15 @@ pub struct Lane {
     pub(super) journal: u128,
     pub(super) lane: u16,
     pub(super) shared: Arc<LaneShared>,
+    pub(super) marks: Arc<Marks>,
     /// `None` only while the disk is too full for any segment.
     pub(super) segment: Option<OpenSegment>,
     /// The last group written.
     pub(super) last: Link,
     /// All groups up to this sequence are durable.
     pub(super) durable: u64,
+    /// The last group with blocks.
+    pub(super) filled: u64,
     /// A durable group or header says that older segments than this incarnation are not needed.
     pub(super) released: u64,
     /// The oldest needed segment, as the last group written states it.
@@ -101,6 +105,7 @@ impl Lane {
             Ok(())
         };
         if marked.is_ok() {
+            self.marks.note(self.lane, self.shared.filled.load(Ordering::Acquire), Note::Synced);
             self.state = State::Stopped;
         }
         self.spare = None;
@@ -277,6 +282,9 @@ impl Lane {
         }
         segment.offset += bytes;
         self.last = Link { incarnation: header.incarnation, sequence: header.sequence, checksum };
+        if !blocks.is_empty() {
+            self.filled = header.sequence;
+        }
         let spans = blocks.iter().flat_map(|block| block.spans.iter().copied());
         self.shared.ledger.lock().wrote(bytes, spans);
         self.stated = oldest;
@@ -302,6 +310,7 @@ impl Lane {
             return Err(self.poison(Operation::Sync, &path, &error));
         }
         self.durable = self.last.sequence;
+        self.shared.filled.store(self.filled, Ordering::Release);
         self.released = self.released.max(self.stated);
         Ok(())
     }

@@ -13,6 +13,7 @@
 //! | `block`       | what shards hand over, and positions                           |
 //! | `group`       | one group in bytes                                             |
 //! | `segment`     | a segment's header in bytes, prewriting                        |
+//! | `marks`       | how far lanes were durable, for a start that finds less        |
 //! | `ledger`      | which segments are still needed                                |
 //! | `lane`        | the writer, steppable                                          |
 //! | `thread`      | the writer's thread, group commit                              |
@@ -29,6 +30,7 @@ mod group;
 mod handle;
 mod lane;
 mod ledger;
+mod marks;
 mod recovery;
 mod segment;
 mod shared;
@@ -40,6 +42,7 @@ mod walk;
 pub use block::{Block, BlockAt, Position};
 pub use handle::{Journal, JournalConfig, SpansOf, SyncMode};
 pub use lane::Lane;
+pub use marks::{MARKS_FILE, Note};
 pub use segment::JOURNAL_FORMAT;
 pub use tail::{Tail, TailReader};
 pub use thread::{AppendError, Appender, LaneThread, Listener};

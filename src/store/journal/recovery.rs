@@ -5,12 +5,14 @@
 //! nothing is shown to anyone before.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::block::Block;
 use super::chain::Chain;
 use super::group::{ALIGNMENT, padded};
 use super::lane::{Lane, Room, State};
 use super::ledger::{Held, Retired};
+use super::marks::{MARKS_FILE, Marks};
 use super::segment::{Link, Slot, lane_directory, slot_number};
 use super::shared::LaneShared;
 use super::tail::TailSegment;
@@ -38,11 +40,14 @@ pub(super) struct Source {
     pub journal: u128,
     pub lane: u16,
     pub spans_of: SpansOf,
+    pub marks: Arc<Marks>,
 }
 
 /// Opens a lane. When it returns, everything in the tail is durable.
 pub(super) fn open_lane(source: &Source, shared: Arc<LaneShared>) -> Result<OpenedLane, StoreError> {
     let mut survey = Survey::of(source)?;
+    let known = source.marks.known(source.lane);
+    refuse_early_end(source, &survey.chain, known)?;
     let previous = survey.chain.find(survey.chain.proven).unwrap_or(survey.chain.last);
     let until = survey.chain.last;
     let mut tail = hold(source, &shared, &mut survey);
@@ -52,9 +57,11 @@ pub(super) fn open_lane(source: &Source, shared: Arc<LaneShared>) -> Result<Open
         journal: source.journal,
         lane: source.lane,
         shared,
+        marks: Arc::clone(&source.marks),
         segment: None,
         last: previous,
         durable: previous.sequence,
+        filled: survey.chain.last_filled().unwrap_or(known),
         released: survey.chain.released,
         stated: survey.chain.released,
         next_incarnation: survey.next_incarnation,
@@ -78,12 +85,30 @@ pub(super) fn open_lane(source: &Source, shared: Arc<LaneShared>) -> Result<Open
     } else {
         open_fresh(&mut lane, previous)?;
     }
+    // Whatever is handed out is durable by now.
+    lane.shared.filled.store(lane.filled, Ordering::Release);
     lane.shared.ledger.lock().settle();
     tail.retain(|segment| !segment.groups.is_empty());
     if lane.segment.is_some() {
         tidy(source, &survey)?;
     }
     Ok(OpenedLane { lane, tail })
+}
+
+/// Refuses a lane that ends before the group that was known to be durable: what is missing was damaged with all that
+/// could tell, or taken away.
+fn refuse_early_end(source: &Source, chain: &Chain, known: u64) -> Result<(), StoreError> {
+    let found = chain.last.sequence;
+    if found >= known {
+        return Ok(());
+    }
+    let end = chain.live.last().map(|segment| (segment.slot.path.clone(), segment.end));
+    let (path, offset) = end.unwrap_or_else(|| (lane_directory(source.lane), 0));
+    let what = format!(
+        "the journal ends here with group {found}, yet {MARKS_FILE} says that all up to {known} was durable: what \
+         followed is damaged or missing (to start without it, and lose it, remove {MARKS_FILE})"
+    );
+    Err(StoreError::corrupt(&path, offset, what))
 }
 
 /// What stands in a lane's directory.

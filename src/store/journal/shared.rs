@@ -1,6 +1,6 @@
 //! What a lane shares with those who watch it.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -12,6 +12,8 @@ pub(super) struct LaneShared {
     pub ledger: Mutex<Ledger>,
     /// Told when a segment retires or when the journal stops: a lane waiting for space looks again.
     pub space: Condvar,
+    /// The last group with blocks that is durable.
+    pub filled: AtomicU64,
     /// There is no room for the next segment.
     pub full: AtomicBool,
     /// Nobody waits for space any more.
