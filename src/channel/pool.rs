@@ -1,5 +1,6 @@
 //! The worker pool of one surface: a bounded number of attempts at once, and a heap of deliveries that wait for
-//! their next one. A waiting delivery occupies a slot of the queue but no worker.
+//! their next one. A waiting delivery occupies a slot of the queue but no worker; so does one whose outcome is known
+//! and is being journaled.
 //!
 //! INVARIANT: every delivery taken in ends in exactly one of: a durable final report, a cancelled row, or (when the
 //! server stops) nothing at all, so that its row is offered again after the restart.
@@ -15,7 +16,7 @@ use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::attempt::{Announcement, Attempt, Idempotence, Sender};
@@ -61,6 +62,7 @@ impl Pool {
             jobs,
             waiting: BinaryHeap::new(),
             in_flight: JoinSet::new(),
+            settling: JoinSet::new(),
             current: None,
             surface: Arc::clone(&surface),
             context: Arc::new(context),
@@ -127,6 +129,16 @@ impl Delivery {
     }
 }
 
+/// How an attempt leaves its delivery.
+enum Ended {
+    /// It is to be tried again.
+    Again(Waiting),
+    /// It has its final outcome, which is to be journaled.
+    Final(Box<Delivery>, DeliveryOutcome),
+    /// Nothing more happens to it in this process.
+    Over,
+}
+
 /// A delivery that waits for its next attempt.
 struct Waiting {
     due: Instant,
@@ -162,7 +174,9 @@ struct Built<S> {
 struct PoolLoop<S> {
     jobs: mpsc::Receiver<Queued>,
     waiting: BinaryHeap<Reverse<Waiting>>,
-    in_flight: JoinSet<Option<Waiting>>,
+    in_flight: JoinSet<Ended>,
+    /// Outcomes that are being journaled; as many as the queue has slots at most.
+    settling: JoinSet<()>,
     current: Option<Built<S>>,
     surface: Arc<ArcSwapOption<Surface>>,
     context: Arc<Context>,
@@ -178,11 +192,8 @@ impl<S: Sender> PoolLoop<S> {
             tokio::select! {
                 biased;
                 _ = stop.changed() => break,
-                Some(ended) = self.in_flight.join_next() => match ended {
-                    Ok(Some(waiting)) => self.waiting.push(Reverse(waiting)),
-                    Ok(None) => {}
-                    Err(error) => tracing::error!(%error, "a delivery ended abnormally; its row stays in the outbox"),
-                },
+                Some(ended) = self.in_flight.join_next() => self.take_ended(ended),
+                Some(settled) = self.settling.join_next() => settled.unwrap_or_else(|error| ended_abnormally(&error)),
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if has_worker && due.is_some() => {
                     if let Some(Reverse(first)) = self.waiting.pop() {
                         self.start_attempt(first.delivery);
@@ -197,6 +208,20 @@ impl<S: Sender> PoolLoop<S> {
         self.wind_down().await;
     }
 
+    fn take_ended(&mut self, ended: Result<Ended, JoinError>) {
+        match ended {
+            Ok(Ended::Again(waiting)) => self.waiting.push(Reverse(waiting)),
+            Ok(Ended::Final(delivery, outcome)) => self.settle(*delivery, outcome),
+            Ok(Ended::Over) => {}
+            Err(error) => ended_abnormally(&error),
+        }
+    }
+
+    fn settle(&mut self, delivery: Delivery, outcome: DeliveryOutcome) {
+        let context = Arc::clone(&self.context);
+        self.settling.spawn(async move { settle(delivery, &context, outcome).await });
+    }
+
     fn start_attempt(&mut self, delivery: Delivery) {
         let context = Arc::clone(&self.context);
         match self.surface.load_full() {
@@ -205,12 +230,9 @@ impl<S: Sender> PoolLoop<S> {
                 self.in_flight.spawn(async move { deliver(sender, &surface, delivery, &context).await });
             }
             None => {
-                self.in_flight.spawn(async move {
-                    let name = delivery.queued.job.message.surface.clone().unwrap_or_default();
-                    let reason = format!("surface '{name}' is not published");
-                    settle(delivery, &context, DeliveryOutcome::Failed { reason }).await;
-                    None
-                });
+                let name = delivery.queued.job.message.surface.clone().unwrap_or_default();
+                let reason = format!("surface '{name}' is not published");
+                self.settle(delivery, DeliveryOutcome::Failed { reason });
             }
         }
     }
@@ -232,25 +254,35 @@ impl<S: Sender> PoolLoop<S> {
     /// Ends attempts in flight by the deadline and abandons the rest: their rows are still in the outbox.
     async fn wind_down(mut self) {
         let deadline = self.context.stop.borrow().unwrap_or_else(Instant::now);
-        let ended = tokio::time::timeout_at(deadline, async { while self.in_flight.join_next().await.is_some() {} });
-        if ended.await.is_err() {
-            tracing::warn!(attempts = self.in_flight.len(), "attempts abandoned at the stop deadline");
+        let all = async {
+            while let Some(ended) = self.in_flight.join_next().await {
+                self.take_ended(ended);
+            }
+            while self.settling.join_next().await.is_some() {}
+        };
+        if tokio::time::timeout_at(deadline, all).await.is_err() {
+            let (attempts, outcomes) = (self.in_flight.len(), self.settling.len());
+            tracing::warn!(attempts, outcomes, "attempts abandoned at the stop deadline");
         }
         self.in_flight.shutdown().await;
+        self.settling.shutdown().await;
     }
 }
 
-/// One attempt and what follows from it; the delivery comes back if it is to be tried again.
+fn ended_abnormally(error: &JoinError) {
+    tracing::error!(%error, "a delivery ended abnormally; its row stays in the outbox");
+}
+
+/// One attempt and what follows from it.
 async fn deliver<S: Sender>(
     sender: Result<Arc<S>, String>,
     surface: &Surface,
     mut delivery: Delivery,
     context: &Context,
-) -> Option<Waiting> {
+) -> Ended {
     let idempotence = S::idempotence(surface);
     if let Some(outcome) = outcome_before_attempt(surface, idempotence, &delivery) {
-        settle(delivery, context, outcome).await;
-        return None;
+        return Ended::Final(Box::new(delivery), outcome);
     }
     delivery.first_attempt_at.get_or_insert_with(Instant::now);
     let announcement = Announcement::new(delivery.queued.job.row.id, Arc::clone(&context.reports));
@@ -262,29 +294,31 @@ async fn deliver<S: Sender>(
         Err(reason) => Attempt::again(format!("surface '{}' can't be used: {reason}", surface.name)),
     };
     match (attempt, idempotence) {
-        (Attempt::Sent, _) => settle(delivery, context, DeliveryOutcome::Sent).await,
-        (Attempt::Failed(reason), _) => settle(delivery, context, DeliveryOutcome::Failed { reason }).await,
+        (Attempt::Sent, _) => Ended::Final(Box::new(delivery), DeliveryOutcome::Sent),
+        (Attempt::Failed(reason), _) => Ended::Final(Box::new(delivery), DeliveryOutcome::Failed { reason }),
         (Attempt::Uncertain(reason), Idempotence::Unkeyed(InDoubt::Hold)) => {
-            settle(delivery, context, DeliveryOutcome::InDoubt { reason }).await;
+            Ended::Final(Box::new(delivery), DeliveryOutcome::InDoubt { reason })
         }
         (Attempt::Uncertain(reason), Idempotence::Unkeyed(InDoubt::PreferLoss)) => {
-            settle(delivery, context, DeliveryOutcome::Failed { reason: counted_as_lost(&reason) }).await;
+            Ended::Final(Box::new(delivery), DeliveryOutcome::Failed { reason: counted_as_lost(&reason) })
         }
-        (Attempt::Uncertain(reason), _) => {
-            return again(delivery, (surface, idempotence), context, &reason, None).await;
-        }
+        (Attempt::Uncertain(reason), _) => again(delivery, (surface, idempotence), context, &reason, None).await,
         (Attempt::Again { reason, not_before }, _) => {
             let is_unkeyed = idempotence != Idempotence::Keyed;
             if is_unkeyed && announcement.is_started() {
                 let outcome = DeliveryOutcome::AttemptFailed { reason: reason.clone() };
-                announcement.report(outcome).await.ok()?;
+                if announcement.report(outcome).await.is_err() {
+                    return Ended::Over;
+                }
             }
-            return again(delivery, (surface, idempotence), context, &reason, not_before).await;
+            again(delivery, (surface, idempotence), context, &reason, not_before).await
         }
-        (Attempt::Cancelled, _) => context.metrics.cancelled.increment(1),
-        (Attempt::Stopped, _) => {}
+        (Attempt::Cancelled, _) => {
+            context.metrics.cancelled.increment(1);
+            Ended::Over
+        }
+        (Attempt::Stopped, _) => Ended::Over,
     }
-    None
 }
 
 /// What is known without an attempt: a row whose journaled attempt has no result may have been delivered.
@@ -317,12 +351,11 @@ async fn again(
     context: &Context,
     reason: &str,
     not_before: Option<Duration>,
-) -> Option<Waiting> {
+) -> Ended {
     let left = horizon(surface).saturating_sub(delivery.age());
     if left.is_zero() {
         let reason = format!("gave up at attempt {}: {reason}", delivery.attempts.saturating_add(1));
-        settle(delivery, context, DeliveryOutcome::Failed { reason }).await;
-        return None;
+        return Ended::Final(Box::new(delivery), DeliveryOutcome::Failed { reason });
     }
     if idempotence == Idempotence::Keyed && !delivery.journaled {
         // The horizon counts from the first attempt, so a delivery that will be repeated has it journaled; the
@@ -332,9 +365,9 @@ async fn again(
             Ok(()) => delivery.journaled = true,
             Err(Attempt::Cancelled) => {
                 context.metrics.cancelled.increment(1);
-                return None;
+                return Ended::Over;
             }
-            Err(_) => return None,
+            Err(_) => return Ended::Over,
         }
     }
     delivery.attempts = delivery.attempts.saturating_add(1);
@@ -343,7 +376,7 @@ async fn again(
     let pause = (context.pause)(delivery.attempts, rand::random()).max(not_before.unwrap_or_default()).min(left);
     let id = delivery.queued.job.row.id;
     tracing::debug!(%id, surface = %surface.name, reason, ?pause, "delivery will be retried");
-    Some(Waiting { due: Instant::now() + pause, delivery })
+    Ended::Again(Waiting { due: Instant::now() + pause, delivery })
 }
 
 /// Reports the final outcome and counts it once it is durable; only then the slot is free.
@@ -456,7 +489,9 @@ mod tests {
             let before = Instant::now();
             let keyed = (&*surface, Idempotence::Keyed);
             let asked = Some(Duration::from_secs(asked));
-            let waiting = again(delivery, keyed, &context, "later", asked).await.expect("retried");
+            let Ended::Again(waiting) = again(delivery, keyed, &context, "later", asked).await else {
+                panic!("it is not retried")
+            };
             (waiting.due - before).as_secs()
         };
         assert_eq!(pause(|_, _| Duration::from_secs(5), 0, 0).await, 5);

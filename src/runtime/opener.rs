@@ -110,6 +110,7 @@ pub fn open_partition(
         None => Partition::new(id),
     };
     tail.replay(&mut partition, catalog)?;
+    partition.expect_versions(catalog).map_err(|cause| OpenError::Content { partition: id, cause })?;
     Ok(partition)
 }
 

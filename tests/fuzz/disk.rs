@@ -242,7 +242,7 @@ fn partition_parts() {
 fn pages() {
     bolero::check!().for_each(|bytes: &[u8]| {
         let mut table = Table::default();
-        if table.install_page(0, bytes).is_ok() {
+        if table.install_page(0, bytes, |_| Ok(())).is_ok() {
             table.profiles().for_each(|profile| drop(profile.expect("what was installed can be woken")));
         }
     });

@@ -24,7 +24,7 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 /// Mails by one connection: many relays end it after 100.
 const MAILS_MAX: u32 = 100;
 /// Connections at once to the relay of one surface: relays commonly allow 20 of one client, or more.
-const CONNECTIONS_MAX: usize = 16;
+pub(super) const CONNECTIONS_MAX: usize = 16;
 
 /// Sends by one SMTP surface.
 pub(in crate::channel) struct SmtpSender {
@@ -35,6 +35,8 @@ pub(in crate::channel) struct SmtpSender {
     lines: Semaphore,
     /// Open and unused.
     idle: Mutex<Vec<Session>>,
+    /// When a session last had an answer.
+    answered_at: Mutex<Option<Instant>>,
 }
 
 /// A session, and the right to one.
@@ -44,8 +46,8 @@ struct Held<'a> {
 }
 
 impl Sender for SmtpSender {
-    /// More than there are connections: an attempt needs one from before its journaled beginning until the relay has
-    /// answered, and none while its result is journaled.
+    /// More than there are connections: an attempt has none while its beginning is journaled, which takes longer than
+    /// to hand a mail over.
     const IN_FLIGHT_MAX: usize = 8 * CONNECTIONS_MAX;
 
     fn build(surface: &Surface) -> Result<Self, String> {
@@ -75,7 +77,8 @@ impl Sender for SmtpSender {
         };
         let attempt_timeout = Duration::from_millis(u64::try_from(surface.attempt_timeout_ms).unwrap_or(0));
         let lines = Semaphore::new(CONNECTIONS_MAX);
-        Ok(Self { relay, from, attempt_timeout, lines, idle: Mutex::new(Vec::new()) })
+        let (idle, answered_at) = (Mutex::new(Vec::new()), Mutex::new(None));
+        Ok(Self { relay, from, attempt_timeout, lines, idle, answered_at })
     }
 
     fn idempotence(surface: &Surface) -> Idempotence {
@@ -87,20 +90,30 @@ impl Sender for SmtpSender {
             Ok(mail) => mail,
             Err(reason) => return Attempt::Failed(reason),
         };
-        // The connection comes before the announcement: a relay that is down costs the journal nothing.
-        let held = match self.session().await {
-            Ok(held) => held,
-            Err(reason) => return Attempt::again(reason),
-        };
+        // A connection comes before the announcement: a relay that is down costs the journal nothing.
+        if let Err(reason) = self.reach().await {
+            return Attempt::again(reason);
+        }
         if let Err(ended) = announcement.started().await {
-            self.keep(held);
             return ended;
         }
-        self.hand_over(held, &mail).await
+        match self.session().await {
+            Ok(held) => self.hand_over(held, &mail).await,
+            Err(reason) => Attempt::again(reason),
+        }
     }
 }
 
 impl SmtpSender {
+    /// Makes sure that the relay answers, by a session if none had an answer lately.
+    async fn reach(&self) -> Result<(), String> {
+        let answered_at = *self.answered_at.lock();
+        if answered_at.is_none_or(|at| at.elapsed() >= ASK_AFTER) {
+            self.keep(self.session().await?);
+        }
+        Ok(())
+    }
+
     /// A kept session that still answers, or a new one. The wait for other attempts does not count as the relay's time.
     async fn session(&self) -> Result<Held<'_>, String> {
         let line = self.lines.acquire().await.expect("it is never closed");
@@ -112,7 +125,10 @@ impl SmtpSender {
                 None => Session::open(&self.relay, deadline).await?,
                 Some(mut session) => {
                     let idle = session.used_at.elapsed();
-                    if idle >= ASK_AFTER && (idle >= IDLE_MAX || !session.is_alive(deadline).await) {
+                    if idle < ASK_AFTER {
+                        return Ok(Held { session, _line: line });
+                    }
+                    if idle >= IDLE_MAX || !session.is_alive(deadline).await {
                         continue;
                     }
                     session
@@ -142,8 +158,9 @@ impl SmtpSender {
         }
     }
 
-    /// Puts a session by for the next mail.
+    /// Puts a session that had an answer by for the next mail.
     fn keep(&self, held: Held<'_>) {
+        *self.answered_at.lock() = Some(Instant::now());
         if held.session.mails < MAILS_MAX {
             // ORDER: before its line is let go, so that whoever gets that finds the session.
             self.idle.lock().push(held.session);

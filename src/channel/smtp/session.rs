@@ -50,6 +50,14 @@ enum OpenError {
     Smtp(#[from] Error),
 }
 
+/// A socket that sends small writes at once. The end of the data is a write of its own, which would wait until the relay
+/// has acknowledged the data before it; relays put that off by 40 ms. lettre's own way of connecting leaves this unset.
+async fn connect(relay: &Relay) -> std::io::Result<TcpStream> {
+    let socket = TcpStream::connect((relay.host.as_str(), relay.port)).await?;
+    socket.set_nodelay(true)?;
+    Ok(socket)
+}
+
 /// An open connection that has said hello and logged in.
 pub(super) struct Session {
     connection: AsyncSmtpConnection,
@@ -67,10 +75,7 @@ impl Session {
     }
 
     async fn open_unbounded(relay: &Relay) -> Result<Self, OpenError> {
-        let socket = TcpStream::connect((relay.host.as_str(), relay.port)).await?;
-        // The end of the data is a write of its own: without this it waits until the relay has acknowledged the data,
-        // which relays put off by 40 ms. lettre's own way of connecting leaves it unset.
-        socket.set_nodelay(true)?;
+        let socket = connect(relay).await?;
         let implicit = relay.tls_parameters.clone().filter(|_| relay.tls == Tls::Implicit);
         let mut connection = match implicit {
             Some(parameters) => {
@@ -196,5 +201,27 @@ impl Session {
             Refusal::Transient(format!("the connection failed during the data: {reason}"))
         };
         Err((refusal, Line::Broken))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn small_writes_leave_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let relay = Relay {
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().expect("has one").port(),
+            tls: Tls::None,
+            tls_parameters: None,
+            credentials: None,
+            hello: ClientId::default(),
+        };
+        let socket = connect(&relay).await.expect("connects");
+        assert!(socket.nodelay().expect("says"));
     }
 }

@@ -288,6 +288,25 @@ async fn connections_are_used_again_after_mails_and_refusals() {
     assert_eq!(*relay.connections.lock(), 1);
 }
 
+/// Mails are announced while all connections are taken, and there are never more of these.
+#[tokio::test]
+async fn a_slow_relay_gets_no_more_connections_than_it_bears() {
+    let relay = RelayServer::start(&[Answer::HangAfterData]).await;
+    let reports = Reports::new();
+    let (pool, _stop) = pool::<SmtpSender>(&reports);
+    for n in 1..=40 {
+        pool.offer(job(n, Channel::Email, Some(&relay.surface(InDoubt::Hold)))).expect("room");
+    }
+    for n in 1..=40 {
+        assert_eq!(reports.wait(delivery_id(n), 1).await, [DeliveryOutcome::AttemptStarted]);
+    }
+    let in_data = || relay.commands.lock().iter().filter(|command| *command == "DATA").count();
+    while in_data() < super::sender::CONNECTIONS_MAX {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*relay.connections.lock() as usize, super::sender::CONNECTIONS_MAX);
+}
+
 #[tokio::test]
 async fn a_new_surface_is_used_by_retries_of_earlier_jobs() {
     let down = RelayServer::start(&[Answer::ToRecipient("450 never")]).await;

@@ -11,7 +11,7 @@ use smol_str::SmolStr;
 
 use crate::domain::catalog::Catalog;
 use crate::domain::effect::OutboxRow;
-use crate::domain::ids::{Millis, OwnershipEpoch, PartitionId, Pseq};
+use crate::domain::ids::{Millis, OwnershipEpoch, PartitionId, Pseq, VersionId};
 use crate::domain::profile::Profile;
 use crate::planted::{Bug, is_planted};
 use crate::runtime::horizon::{Horizon, Placement};
@@ -82,7 +82,7 @@ impl Partition {
         partition.counts = Counts::read(&mut cursor)?;
         partition.horizon = Horizon::decode(cursor.rest()).map_err(|e| WireError::invalid("horizon", e))?;
         for (page, bytes) in pages {
-            partition.table.install_page(page, bytes)?;
+            partition.table.install_page(page, bytes, |profile| expect_places(catalog, profile))?;
         }
         Ok(partition)
     }
@@ -140,6 +140,7 @@ impl Partition {
         let before = chain_share(profile.chain);
         let stood = timers_of(&profile);
         component::install(&mut profile, payload.components)?;
+        expect_places(catalog, &profile)?;
         let after = chain_share(profile.chain);
         self.hash_sum = self.hash_sum.wrapping_sub(before).wrapping_add(after);
         self.table.store(slot, &profile, Rewrite::Whole);
@@ -147,6 +148,17 @@ impl Partition {
         // What falls into an opened slot is found again when the rows are scanned after the replay.
         self.reschedule(&stood, &stands, |_| {});
         Ok(())
+    }
+
+    /// Refuses what was counted for versions that were never published.
+    ///
+    /// # Errors
+    /// If there is such a version: reports would name it.
+    pub fn expect_versions(&self, catalog: &Catalog) -> Result<(), WireError> {
+        match self.counts.iter().map(|(version, _)| version).find(|version| !catalog.knows(*version)) {
+            None => Ok(()),
+            Some(version) => Err(WireError::invalid("counters", lacking(catalog, version, "they count"))),
+        }
     }
 
     /// Tells the horizon which timers went and which came; `near` gets those for the wheel. Answers how many of the
@@ -180,7 +192,43 @@ fn expect_known(catalog: &Catalog, row: &OutboxRow) -> Result<(), WireError> {
     if catalog.knows(row.version) {
         return Ok(());
     }
-    Err(WireError::invalid("outbox row", format!("it names version {}, which the catalog lacks", row.version)))
+    Err(WireError::invalid("outbox row", lacking(catalog, row.version, "it names")))
+}
+
+/// Refuses a profile in a place that was never published: its next event or timer could not be decided, and to end its
+/// instance would throw away what the catalog's own record, once found, still knows how to go on with.
+fn expect_places(catalog: &Catalog, profile: &Profile) -> Result<(), WireError> {
+    for instance in &profile.instances {
+        let (version, node) = (instance.version, instance.node);
+        if !catalog.knows(version) {
+            let journey = match catalog.journeys.get(instance.journey.0 as usize) {
+                Some(name) => format!("journey `{name}`"),
+                None => format!("journey number {}", instance.journey),
+            };
+            let what = format!("'{}' stands in {journey}, at a node of", profile.identity);
+            return Err(WireError::invalid("profile", lacking(catalog, version, &what)));
+        }
+        let program = catalog.program(version);
+        if usize::from(node.0) >= program.nodes.len() {
+            let (identity, name, number) = (&profile.identity, &program.name, program.number);
+            let nodes = program.nodes.len();
+            let what = format!(
+                "'{identity}' stands at node number {node} of journey `{name}`, version {number}, which has {nodes}"
+            );
+            return Err(WireError::invalid("profile", what));
+        }
+    }
+    Ok(())
+}
+
+/// Says that the catalog lacks a version, and what mends it. Versions are never deleted: the record that published it is
+/// older than whatever names it, so the files are not of one time.
+fn lacking(catalog: &Catalog, version: VersionId, what: &str) -> String {
+    let count = catalog.versions.len();
+    format!(
+        "{what} version number {version}, which the catalog lacks (it has {count}): journal and snapshots are not of the \
+         same time; restore the whole data directory from one backup"
+    )
 }
 
 /// The timers of a profile's instances.

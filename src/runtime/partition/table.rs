@@ -267,8 +267,13 @@ impl Table {
         }
     }
 
-    /// Installs a page of a snapshot. Pages come in ascending order.
-    pub fn install_page(&mut self, page: u32, bytes: &[u8]) -> Result<(), WireError> {
+    /// Installs a page of a snapshot. Pages come in ascending order. `check` sees every profile first.
+    pub fn install_page(
+        &mut self,
+        page: u32,
+        bytes: &[u8],
+        check: impl Fn(&Profile) -> Result<(), WireError>,
+    ) -> Result<(), WireError> {
         let expected = page as usize * PAGE_ROWS;
         if expected != self.rows.len() {
             return Err(WireError::invalid("page", format!("page {page} after {} rows", self.rows.len())));
@@ -281,6 +286,7 @@ impl Table {
             // Read once, so that what is corrupt is found here and not when the profile wakes.
             blank(&mut profile, key);
             asleep::wake(&mut profile, asleep)?;
+            check(&profile)?;
             if self.contains(key) {
                 return Err(WireError::invalid("page", format!("profile {:032x} is there twice", key.0)));
             }

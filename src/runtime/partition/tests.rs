@@ -8,7 +8,7 @@ use crate::domain::step::MessageOutcome;
 use crate::runtime::api::EventStatus;
 use crate::runtime::partition::Partition;
 use crate::runtime::partition::decide::{Circumstances, DecideConfig, Draught};
-use crate::runtime::partition::table::{PAGE_ROWS, Table};
+use crate::runtime::partition::table::{Extent, PAGE_ROWS, Table};
 use crate::runtime::report::{Tally, report};
 use crate::wire::record::{Mark, records};
 
@@ -119,7 +119,7 @@ fn a_page_without_rows_or_with_too_many_is_refused() {
     let page = |rows: u128| -> Vec<u8> {
         (0..rows).flat_map(|key| [&key.to_le_bytes()[..], &[13], &[0; 13]].concat()).collect()
     };
-    let install = |rows| Table::default().install_page(0, &page(rows)).map_err(|error| error.to_string());
+    let install = |rows| Table::default().install_page(0, &page(rows), |_| Ok(())).map_err(|error| error.to_string());
     assert_eq!(install(PAGE_ROWS as u128), Ok(()));
     for rows in [0, PAGE_ROWS as u128 + 1] {
         assert!(install(rows).expect_err("no page").contains(&format!("holds {rows} rows")));
@@ -140,4 +140,48 @@ fn a_row_of_a_version_that_the_catalog_lacks_is_refused() {
     let mut parts = Vec::new();
     bench.partition.put_parts(&mut parts);
     assert!(Partition::from_snapshot(PartitionId(0), &parts, std::iter::empty(), &none).is_err());
+}
+
+/// A profile that waits, in a version or at a node that the catalog lacks: from the tail and from a snapshot.
+#[test]
+fn an_instance_in_a_place_that_the_catalog_lacks_is_refused_by_name() {
+    let mut bench = Bench::new();
+    bench.event(0, "go");
+    let mut pages = Vec::new();
+    bench.partition.horizon.take_for_checkpoint(1);
+    bench.partition.table.begin_capture(Extent::Whole);
+    assert!(bench.partition.table.capture_some(usize::MAX, &mut pages));
+    let mut parts = Vec::new();
+    bench.partition.put_parts(&mut parts);
+    let open = |catalog: &Catalog| {
+        let pages = pages.iter().map(|(page, bytes)| (*page, bytes.as_slice()));
+        let of_snapshot = Partition::from_snapshot(PartitionId(0), &parts, pages, catalog).map(|_| ());
+        let mut recovered = Partition::new(PartitionId(0));
+        let mut tail = records(&bench.draught.bytes);
+        let of_tail = tail.try_for_each(|record| recovered.install(&record.expect("reads").1, catalog));
+        let [of_snapshot, of_tail] = [of_snapshot, of_tail].map(|opened| opened.map_err(|error| error.to_string()));
+        assert_eq!(of_snapshot, of_tail);
+        of_tail
+    };
+    assert_eq!(open(&bench.catalog), Ok(()));
+    let error = open(&Catalog::default()).expect_err("there is no version");
+    let told = ["'crm:1'", "journey number 0", "version number 0", "restore"];
+    assert!(told.iter().all(|what| error.contains(what)), "{error}");
+    // The journey is known, that version of it is not; and a version of fewer nodes.
+    let unpublished = Catalog { versions: Vec::new(), ..bench.catalog.clone() };
+    assert!(open(&unpublished).expect_err("there is no version").contains("journey `j`"));
+    let mut short = bench.catalog.clone();
+    let mut program = (*short.versions[0].program).clone();
+    program.nodes.clear();
+    short.versions[0].program = std::sync::Arc::new(program);
+    assert!(open(&short).expect_err("there is no node").contains("of journey `j`, version 1, which has 0"));
+}
+
+#[test]
+fn counters_of_a_version_that_the_catalog_lacks_are_refused() {
+    let mut bench = Bench::new();
+    bench.event(0, "go");
+    assert_eq!(bench.partition.expect_versions(&bench.catalog), Ok(()));
+    let error = bench.partition.expect_versions(&Catalog::default()).expect_err("there is no version");
+    assert!(error.to_string().contains("they count version number 0, which the catalog lacks"), "{error}");
 }

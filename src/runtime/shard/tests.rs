@@ -246,7 +246,8 @@ impl Bench {
     /// What recovery makes of the cut and of the blocks that followed: pages and parts, then records.
     fn recovered(&self) -> Partition {
         let seen = self.seen.0.lock();
-        let catalog = Catalog::default();
+        let file = SourceFile { name: "journey.yaml".to_owned(), text: JOURNEY.to_owned() };
+        let (catalog, _) = Catalog::default().apply(&[file], Millis(0)).expect("has no errors");
         let mut pages = Vec::new();
         let mut cut = None;
         for message in &seen.checkpoints {
@@ -270,8 +271,6 @@ impl Bench {
         for block in &seen.blocks {
             for record in records(&block.bytes) {
                 let (_, record) = record.expect("reads");
-                let file = SourceFile { name: "journey.yaml".to_owned(), text: JOURNEY.to_owned() };
-                let (catalog, _) = Catalog::default().apply(&[file], Millis(0)).expect("has no errors");
                 partition.install(&record, &catalog).expect("installs");
             }
         }
