@@ -4,6 +4,7 @@
 //! DIR/SOJOURN       the header: text, one `name value` a line, the last line a checksum of those before
 //! DIR/LOCK          held by the process that has it open; holds its pid
 //! DIR/RESERVE       space for one snapshot on a full disk
+//! DIR/DURABLE       how far the journal was known to be durable
 //! DIR/journal/      the journal
 //! DIR/snapshots/    snapshots of partitions and their manifest
 //! ```

@@ -10,7 +10,7 @@ use sojourn::runtime::partition::Partition;
 use sojourn::runtime::partition::table::Table;
 use sojourn::store::directory::{DataDirectory, DirectoryOptions};
 use sojourn::store::disk::{Disk, read_all};
-use sojourn::store::journal::{Block, Journal, JournalConfig};
+use sojourn::store::journal::{Block, Journal, JournalConfig, MARKS_FILE};
 use sojourn::store::memory::MemoryDisk;
 use sojourn::store::snapshot_store::SnapshotStore;
 use sojourn::wire::component::{self, blank_profile};
@@ -92,6 +92,24 @@ fn segment_headers() {
 #[test]
 fn segments() {
     bolero::check!().for_each(|input: &[u8]| open_journal(input));
+}
+
+#[test]
+fn marks() {
+    bolero::check!().for_each(|input: &[u8]| {
+        let mut pages = vec![0; 2 * PAGE];
+        for (page, fields) in pages.chunks_mut(PAGE).zip(input.chunks(44)) {
+            page[..4].copy_from_slice(b"SJDM");
+            page[4..4 + fields.len()].copy_from_slice(fields);
+            let checksum = crc32fast::hash(&page[..48]);
+            page[48..52].copy_from_slice(&checksum.to_le_bytes());
+        }
+        let disk = with_file(&journal().0, MARKS_FILE, &pages);
+        let Ok((journal, _)) = Journal::open(Arc::clone(&disk), ID, journal_config(), spans) else { return };
+        // Whatever was read, what is written next counts.
+        drop(journal);
+        Journal::open(disk, ID, journal_config(), spans).expect("opens again");
+    });
 }
 
 /// A disk with one snapshot of partition 0.

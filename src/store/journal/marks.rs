@@ -112,7 +112,7 @@ impl Marks {
         let known = &mut lanes[usize::from(lane)];
         let mut noted = Ok(());
         if sequence > known.sequence {
-            *known = Mark { version: known.version + 1, sequence };
+            *known = Mark { version: known.version.saturating_add(1), sequence };
             let page = 2 * u64::from(lane) + known.version % 2;
             noted = file.write_at(&known.encode(lane, self.journal), page * ALIGNMENT);
             *is_unsynced = true;
