@@ -18,7 +18,7 @@ use crate::world::{Opened, Prints, Recording, World};
 
 /// Workloads that are corrupted in turn: the odd ones were stopped in order, the even ones killed.
 const WORKLOADS: u64 = 6;
-const STEPS: u64 = 150;
+const STEPS: u64 = 153;
 /// Old images of the disk, for what comes back stale.
 const IMAGES: u64 = 5;
 const SECTOR: u64 = 512;
