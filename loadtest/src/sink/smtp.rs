@@ -35,7 +35,7 @@ async fn serve(socket: TcpStream, counter: &Counter) -> anyhow::Result<()> {
     while read_line(&mut socket, &mut line).await? {
         let verb = line.split(|byte| !byte.is_ascii_alphabetic()).next().unwrap_or_default().to_ascii_uppercase();
         let answer: &[u8] = match verb.as_slice() {
-            b"EHLO" => b"250-sink.test\r\n250 8BITMIME\r\n",
+            b"EHLO" => b"250-sink.test\r\n250-PIPELINING\r\n250 8BITMIME\r\n",
             b"HELO" | b"MAIL" | b"RCPT" | b"RSET" | b"NOOP" => b"250 ok\r\n",
             b"DATA" => {
                 socket.write_all(b"354 go on\r\n").await?;

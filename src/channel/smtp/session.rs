@@ -5,7 +5,7 @@ use lettre::address::Envelope;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
-use lettre::transport::smtp::commands::{Data, Mail, Noop, Rcpt, Rset};
+use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Noop, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -58,9 +58,20 @@ async fn connect(relay: &Relay) -> std::io::Result<TcpStream> {
     Ok(socket)
 }
 
+fn refusal(verb: &str, error: &Error) -> Refusal {
+    let reason = format!("{verb}: {error}");
+    if error.is_permanent() { Refusal::Permanent(reason) } else { Refusal::Transient(reason) }
+}
+
+fn unanswered(verb: &str) -> (Refusal, Line) {
+    (Refusal::Transient(format!("the relay did not answer {verb} in time")), Line::Broken)
+}
+
 /// An open connection that has said hello and logged in.
 pub(super) struct Session {
     connection: AsyncSmtpConnection,
+    /// Whether commands may be sent before those ahead of them are answered (RFC 2920).
+    is_pipelined: bool,
     pub(super) mails: u32,
     pub(super) used_at: Instant,
 }
@@ -92,7 +103,10 @@ impl Session {
         if let Some(credentials) = &relay.credentials {
             connection.auth(DEFAULT_MECHANISMS, credentials).await?;
         }
-        Ok(Self { connection, mails: 0, used_at: Instant::now() })
+        // lettre reads only what it knows from its own greeting.
+        let greeting = connection.command(Ehlo::new(relay.hello.clone())).await?;
+        let is_pipelined = greeting.message().any(|line| line.trim().eq_ignore_ascii_case("PIPELINING"));
+        Ok(Self { connection, is_pipelined, mails: 0, used_at: Instant::now() })
     }
 
     /// Whether the relay still answers on this connection.
@@ -125,11 +139,52 @@ impl Session {
             self.require(Extension::EightBitMime, "the mail needs 8BITMIME")?;
             parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
         }
-        self.command("MAIL", Mail::new(envelope.from().cloned(), parameters), deadline).await?;
-        for recipient in envelope.to() {
-            self.command("RCPT", Rcpt::new(recipient.clone(), Vec::new()), deadline).await?;
+        let mail = Mail::new(envelope.from().cloned(), parameters);
+        let recipients = envelope.to().iter().map(|recipient| Rcpt::new(recipient.clone(), Vec::new()));
+        if self.is_pipelined {
+            let recipients: Vec<String> = recipients.map(|recipient| recipient.to_string()).collect();
+            let commands = format!("{mail}{}{Data}", recipients.concat());
+            return self.commands_at_once(commands, recipients.len(), deadline).await;
+        }
+        self.command("MAIL", mail, deadline).await?;
+        for recipient in recipients {
+            self.command("RCPT", recipient, deadline).await?;
         }
         self.command("DATA", Data, deadline).await
+    }
+
+    /// All commands before the data in one write: a mail takes two round trips, not four. The first refusal counts. The
+    /// data is sent only if nothing was refused, so a relay that asks for it all the same loses the connection.
+    async fn commands_at_once(
+        &mut self,
+        commands: String,
+        recipients: usize,
+        deadline: Instant,
+    ) -> Result<(), (Refusal, Line)> {
+        let verbs = std::iter::once("MAIL").chain(std::iter::repeat_n("RCPT", recipients)).chain(["DATA"]);
+        let (mut unsent, mut first, mut is_data_awaited) = (Some(commands), None, false);
+        for verb in verbs {
+            let answered = match unsent.take() {
+                Some(commands) => timeout_at(deadline, self.connection.command(commands)).await,
+                None => timeout_at(deadline, self.connection.read_response()).await,
+            };
+            match answered {
+                Ok(Ok(_)) => is_data_awaited = verb == "DATA",
+                Ok(Err(error)) => {
+                    let is_lost = error.status().is_none();
+                    first.get_or_insert((verb, error));
+                    if is_lost {
+                        break;
+                    }
+                }
+                Err(_) => return Err(unanswered(verb)),
+            }
+        }
+        match first {
+            None => Ok(()),
+            Some((verb, error)) if is_data_awaited => Err((refusal(verb, &error), Line::Broken)),
+            Some((verb, error)) => Err(self.refused(verb, &error, deadline).await),
+        }
     }
 
     fn require(&self, extension: Extension, what: &str) -> Result<(), (Refusal, Line)> {
@@ -148,19 +203,17 @@ impl Session {
         let error = match timeout_at(deadline, self.connection.command(command)).await {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(error)) => error,
-            Err(_) => {
-                let reason = format!("the relay did not answer {verb} in time");
-                return Err((Refusal::Transient(reason), Line::Broken));
-            }
+            Err(_) => return Err(unanswered(verb)),
         };
-        let reason = format!("{verb}: {error}");
-        if error.is_permanent() {
-            return Err((Refusal::Permanent(reason), self.reset(deadline).await));
-        }
+        Err(self.refused(verb, &error, deadline).await)
+    }
+
+    /// What a refused command comes to; the connection is made ready for the next mail if it can be.
+    async fn refused(&mut self, verb: &str, error: &Error, deadline: Instant) -> (Refusal, Line) {
         // 421: the relay closes the connection.
         let is_closing = error.status().is_none_or(|code| u16::from(code) == 421);
         let line = if is_closing { Line::Broken } else { self.reset(deadline).await };
-        Err((Refusal::Transient(reason), line))
+        (refusal(verb, error), line)
     }
 
     /// Clears a refused mail so that the connection can carry the next.

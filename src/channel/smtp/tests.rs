@@ -24,6 +24,8 @@ enum Answer {
     Accept,
     /// This reply to `RCPT`.
     ToRecipient(&'static str),
+    /// The same, and goes on to ask for the data of a mail without a recipient.
+    ToRecipientAndGoOn(&'static str),
     /// This reply to the data.
     ToData(&'static str),
     /// Closes the connection instead of answering `MAIL`.
@@ -46,8 +48,16 @@ struct RelayServer {
 
 type Script = Arc<Mutex<VecDeque<Answer>>>;
 
+/// What relays say to hello: each command is answered before the next, or several at once.
+const HELLO: &str = "250-relay\r\n250 8BITMIME";
+const HELLO_PIPELINED: &str = "250-relay\r\n250-PIPELINING\r\n250 8BITMIME";
+
 impl RelayServer {
     async fn start(script: &[Answer]) -> Self {
+        Self::start_with(script, HELLO_PIPELINED).await
+    }
+
+    async fn start_with(script: &[Answer], hello: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let port = listener.local_addr().expect("address").port();
         let relay = Self { port, accepted: Arc::default(), commands: Arc::default(), connections: Arc::default() };
@@ -58,7 +68,7 @@ impl RelayServer {
             while let Ok((stream, _)) = listener.accept().await {
                 *connections.lock() += 1;
                 let connection = Connection::new(stream, Arc::clone(&accepted), Arc::clone(&commands));
-                tokio::spawn(connection.run(Arc::clone(&script)));
+                tokio::spawn(connection.run(Arc::clone(&script), hello));
             }
         });
         relay
@@ -82,14 +92,14 @@ impl Connection {
         Self { input: BufReader::new(input), output, accepted, commands }
     }
 
-    async fn run(mut self, script: Script) -> Option<()> {
+    async fn run(mut self, script: Script, hello: &'static str) -> Option<()> {
         self.reply("220 relay").await?;
         let mut answer = Answer::Accept;
         loop {
             let line = self.line().await?;
             self.commands.lock().push(line.trim_end().to_owned());
             match line.split([' ', '\r']).next()? {
-                "EHLO" => self.reply("250-relay\r\n250 8BITMIME").await?,
+                "EHLO" => self.reply(hello).await?,
                 "MAIL" => {
                     answer = {
                         let mut script = script.lock();
@@ -101,9 +111,10 @@ impl Connection {
                     self.reply("250 ok").await?;
                 }
                 "RCPT" => match answer {
-                    Answer::ToRecipient(reply) => self.reply(reply).await?,
+                    Answer::ToRecipient(reply) | Answer::ToRecipientAndGoOn(reply) => self.reply(reply).await?,
                     _ => self.reply("250 ok").await?,
                 },
+                "DATA" if matches!(answer, Answer::ToRecipient(_)) => self.reply("503 no recipient").await?,
                 "DATA" => {
                     self.reply("354 go on").await?;
                     let data = self.data().await?;
@@ -148,13 +159,15 @@ const STARTED: &str = "started";
 
 /// One delivery through a relay with `script`: what was reported, and how many mails were accepted.
 async fn check(script: &[Answer], in_doubt: InDoubt, expected: &[&str], accepted: usize) {
-    let relay = RelayServer::start(script).await;
-    let reports = Reports::new();
-    let (pool, _stop) = pool::<SmtpSender>(&reports);
-    pool.offer(job(1, Channel::Email, Some(&relay.surface(in_doubt)))).expect("room");
-    let outcomes: Vec<_> = reports.wait(delivery_id(1), expected.len()).await.iter().map(name).collect();
-    assert_eq!(outcomes, expected);
-    assert_eq!(relay.accepted.lock().len(), accepted);
+    for hello in [HELLO, HELLO_PIPELINED] {
+        let relay = RelayServer::start_with(script, hello).await;
+        let reports = Reports::new();
+        let (pool, _stop) = pool::<SmtpSender>(&reports);
+        pool.offer(job(1, Channel::Email, Some(&relay.surface(in_doubt)))).expect("room");
+        let outcomes: Vec<_> = reports.wait(delivery_id(1), expected.len()).await.iter().map(name).collect();
+        assert_eq!(outcomes, expected, "{hello}");
+        assert_eq!(relay.accepted.lock().len(), accepted, "{hello}");
+    }
 }
 
 fn name(outcome: &DeliveryOutcome) -> &'static str {
@@ -176,6 +189,7 @@ async fn an_accepted_mail_is_sent_after_its_attempt_was_journaled() {
 async fn transient_replies_are_retried() {
     for first in [
         Answer::ToRecipient("450 4.2.1 greylisted"),
+        Answer::ToRecipientAndGoOn("450 4.2.1 greylisted"),
         Answer::ToData("451 4.3.0 later"),
         Answer::ToData("421 4.3.2 closing"),
         Answer::DropAtMail,
@@ -188,6 +202,7 @@ async fn transient_replies_are_retried() {
 #[tokio::test]
 async fn permanent_replies_are_final() {
     check(&[Answer::ToRecipient("550 5.1.1 unknown")], InDoubt::Hold, &[STARTED, "failed"], 0).await;
+    check(&[Answer::ToRecipientAndGoOn("550 5.1.1 unknown")], InDoubt::Hold, &[STARTED, "failed"], 0).await;
     check(&[Answer::ToData("554 5.6.0 spam")], InDoubt::PreferDuplicate, &[STARTED, "failed"], 0).await;
 }
 
