@@ -10,6 +10,7 @@ use actix::prelude::{Addr, SendError};
 use crate::domain::event::Event;
 use crate::domain::ids::ShardId;
 use crate::runtime::actor::{Envelope, ShardActor};
+use crate::runtime::shard::acks::Acks;
 use crate::runtime::shard::input::ShardInput;
 
 /// Weight of events that may wait for one shard: about 64 MiB of them.
@@ -30,6 +31,10 @@ pub trait Mailbox: Clone + Send + Sync {
     fn cancel(&self, weight: usize);
     /// Sends anything, in order; false if the shard is gone (what was sent is dropped, which tells who waits for it).
     fn send(&self, input: ShardInput) -> bool;
+    /// Tells the shard that its blocks up to `number` are durable.
+    fn durable(&self, number: u64) -> bool {
+        self.send(ShardInput::Durable(number))
+    }
 }
 
 /// Addresses one shard. Cheap to clone.
@@ -38,12 +43,13 @@ pub struct ShardHandle {
     id: ShardId,
     address: Addr<ShardActor>,
     queued: Arc<AtomicUsize>,
+    acks: Arc<Acks>,
 }
 
 impl ShardHandle {
-    /// A handle of the actor at `address`; `queued` is shared with its ports.
-    pub fn new(id: ShardId, address: Addr<ShardActor>, queued: Arc<AtomicUsize>) -> Self {
-        Self { id, address, queued }
+    /// A handle of the actor at `address`; `queued` is shared with its ports, `acks` with its shard.
+    pub fn new(id: ShardId, address: Addr<ShardActor>, queued: Arc<AtomicUsize>, acks: Arc<Acks>) -> Self {
+        Self { id, address, queued, acks }
     }
 
     /// Which shard.
@@ -70,6 +76,12 @@ impl Mailbox for ShardHandle {
 
     fn cancel(&self, weight: usize) {
         self.queued.fetch_sub(weight, Ordering::AcqRel);
+    }
+
+    /// Acknowledges what the blocks cover at once.
+    fn durable(&self, number: u64) -> bool {
+        self.acks.settle(number);
+        self.send(ShardInput::Durable(number))
     }
 
     fn send(&self, input: ShardInput) -> bool {

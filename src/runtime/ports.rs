@@ -124,7 +124,7 @@ impl Listener for DurableListener {
             for (index, (block, _)) in blocks.iter().enumerate() {
                 // The last block of a shard in the group speaks for those before it.
                 if !blocks[index + 1..].iter().any(|(later, _)| later.shard == block.shard) {
-                    router.send_to(block.shard, ShardInput::Durable(block.number));
+                    router.durable(block.shard, block.number);
                 }
             }
         }

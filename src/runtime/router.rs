@@ -146,6 +146,11 @@ impl<M: Mailbox> Router<M> {
         map.shards.get(usize::from(owner.0)).is_some_and(|shard| shard.send(input))
     }
 
+    /// Tells a shard that its blocks up to `number` are durable; false if it is gone.
+    pub fn durable(&self, shard: ShardId, number: u64) -> bool {
+        self.map.read().shards.get(usize::from(shard.0)).is_some_and(|shard| shard.durable(number))
+    }
+
     /// Sends an input to one shard; false if it is gone.
     pub fn send_to(&self, shard: ShardId, input: ShardInput) -> bool {
         self.map.read().shards.get(usize::from(shard.0)).is_some_and(|shard| shard.send(input))

@@ -29,6 +29,7 @@ use crate::runtime::partition::decide::DecideConfig;
 use crate::runtime::ports::{BufferPool, DurableListener, POOLED_BUFFERS, ThreadPorts};
 use crate::runtime::projection::{History, Projection};
 use crate::runtime::router::{Owners, Router};
+use crate::runtime::shard::acks::Acks;
 use crate::runtime::shard::input::{Origin, ShardInput};
 use crate::runtime::shard::{PAGES_PER_TURN, Shard, ShardConfig};
 use crate::store::disk::Disk;
@@ -422,8 +423,11 @@ fn hatch(egg: &Egg, id: ShardId, catalog: Arc<Catalog>) -> (Arbiter, ShardHandle
         failure: egg.failure.clone(),
     };
     let (clock, failure) = (Arc::clone(&egg.clock), egg.failure.clone());
+    let acks = Arc::new(Acks::default());
+    let for_shard = Arc::clone(&acks);
     let address = Supervisor::start_in_arbiter(&arbiter.handle(), move |_| {
-        ShardActor::new(Shard::new(config, catalog, Box::new(ports)), clock, failure)
+        let shard = Shard::new(config, catalog, Box::new(ports)).with_acks(for_shard);
+        ShardActor::new(shard, clock, failure)
     });
-    (arbiter, ShardHandle::new(id, address, queued))
+    (arbiter, ShardHandle::new(id, address, queued, acks))
 }

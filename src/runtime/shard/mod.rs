@@ -4,6 +4,7 @@
 //! ORDER: decide, commit, act (design §4 rule 1). What an input decided is written to the draught; the draught is
 //! sealed into a block; acks, answers and sends wait in `releases` until the block is durable.
 
+pub mod acks;
 pub mod checkpoints;
 mod events;
 pub mod input;
@@ -30,6 +31,7 @@ use crate::runtime::ticket::Ticket;
 use crate::store::timers::SlotNo;
 use crate::wire::cursor::WireError;
 
+use acks::{Ack, Acks};
 use checkpoints::Checkpoints;
 use input::{Ports, RoutedEvent, SealedBlock, ShardInput};
 use moves::Leaving;
@@ -98,6 +100,10 @@ pub struct Shard {
     inbox: VecDeque<ShardInput>,
     draught: Draught,
     releases: Releases,
+    /// Acknowledgements that the draught covers.
+    open_acks: Vec<Ack>,
+    /// Those of sealed blocks.
+    acks: Arc<Acks>,
     checkpoints: Checkpoints,
     /// Partitions that leave once their last block is durable.
     leaving: Vec<Leaving>,
@@ -139,6 +145,8 @@ impl Shard {
             inbox: VecDeque::new(),
             draught: Draught::default(),
             releases: Releases::default(),
+            open_acks: Vec::new(),
+            acks: Arc::default(),
             checkpoints: Checkpoints::default(),
             leaving: Vec::new(),
             offer_again: false,
@@ -148,6 +156,12 @@ impl Shard {
             failed: false,
             ports,
         }
+    }
+
+    /// Lets the listener of the journal acknowledge, by sharing `acks` with it.
+    #[must_use]
+    pub fn with_acks(self, acks: Arc<Acks>) -> Self {
+        Self { acks, ..self }
     }
 
     /// Takes an input in. What concerns the state of the shard at once is done at once, the rest in order by
@@ -237,12 +251,15 @@ impl Shard {
             return;
         }
         let number = self.releases.seal();
+        // ORDER: before the block is sent, or it could be durable before they are here.
+        self.acks.seal(number, std::mem::take(&mut self.open_acks));
         let bytes = std::mem::replace(&mut self.draught.bytes, self.ports.buffer());
         let spans = std::mem::take(&mut self.draught.spans);
         self.ports.append(SealedBlock { number, bytes, spans });
     }
 
     fn durable(&mut self, number: u64) {
+        self.acks.settle(number);
         let mut released = self.releases.durable(number);
         while let Some(release) = released.pop_front() {
             self.release(release);
@@ -269,8 +286,11 @@ impl Shard {
             || (self.draught.bytes.is_empty() && is_planted(Bug::RepeatAcknowledgedEarly));
         if early || (self.draught.bytes.is_empty() && self.releases.in_flight() == 0) {
             self.release(release);
-        } else {
-            self.releases.push(release, self.draught.bytes.is_empty());
+            return;
+        }
+        match release {
+            Release::Settle(ticket, count) if !self.draught.bytes.is_empty() => self.open_acks.push((ticket, count)),
+            release => self.releases.push(release, self.draught.bytes.is_empty()),
         }
     }
 
@@ -278,6 +298,8 @@ impl Shard {
         self.failed = true;
         self.inbox.clear();
         self.releases.clear();
+        self.open_acks.clear();
+        self.acks.clear();
         self.leaving.clear();
         // Tickets and questions dropped here tell who waits for them.
         for seat in &mut self.seats {
