@@ -8,11 +8,13 @@ use tokio::sync::oneshot;
 use crate::domain::apply::Firing;
 use crate::domain::effect::OutboxState;
 use crate::domain::ids::DeliveryId;
+use crate::domain::journey::program::Reentry;
 use crate::runtime::handle::Mailbox as _;
 use crate::runtime::partition::Partition;
 use crate::runtime::shard::input::{Answer, ShardInput};
 use crate::runtime::view::Resolution;
 use crate::sim::Violation;
+use crate::sim::client::Stamps;
 use crate::sim::history::Seen;
 use crate::sim::index::IndexFault;
 use crate::sim::simulation::Simulation;
@@ -23,7 +25,8 @@ impl Simulation {
     /// Draws events and puts some into mailboxes.
     pub fn send_some(&mut self) {
         if self.events_left > 0 && self.client.pending() < 60 {
-            let count = 1 + self.dice.index(4) as u64;
+            let most = if self.plan.is_wide { 24 } else { 4 };
+            let count = 1 + self.dice.index(most) as u64;
             for _ in 0..count.min(self.events_left) {
                 self.draw_event();
             }
@@ -33,6 +36,12 @@ impl Simulation {
         }
         if self.dice.below(1_000) < 8 {
             self.repeat_at_the_edge();
+        }
+        if self.dice.below(1_000) < 30 {
+            self.race_for_reentry();
+        }
+        if !self.calm && self.dice.below(1_000) < 15 && self.client.lose_answer(&mut self.dice) {
+            self.note(|| "a producer's connection ends before its answer".to_owned());
         }
         let Some(machine) = &self.machine else { return };
         if let Some(told) = self.client.submit(machine, &mut self.dice) {
@@ -59,6 +68,39 @@ impl Simulation {
         self.note(|| format!("{left} ms pass, {early} short of when an id is forgotten"));
     }
 
+    /// Two events that would enter come just when a profile may enter again, or just before.
+    fn race_for_reentry(&mut self) {
+        let now = self.now();
+        if self.firing() == Firing::Due || self.events_left < 2 || self.history.books.is_empty() {
+            return;
+        }
+        let place = self.dice.index(self.history.books.len());
+        let Some(book) = self.history.books.values().nth(place) else { return };
+        let catalog = self.history.catalog();
+        let opening = book.shadow.table.profiles().take(20).map_while(Result::ok).find_map(|profile| {
+            profile.last_entries.iter().find_map(|(journey, at)| {
+                catalog.entries.iter().find_map(|(kind, versions)| {
+                    let program =
+                        versions.iter().map(|id| catalog.program(*id)).find(|program| program.journey == *journey)?;
+                    let Reentry::After(period_ms) = program.reentry else { return None };
+                    let left = at.plus(period_ms).0.saturating_sub(now.0);
+                    (1..400_000_000).contains(&left).then(|| (profile.identity.to_string(), kind.to_string(), left))
+                })
+            })
+        });
+        let Some((profile, kind, left)) = opening else { return };
+        let wait = (left - self.dice.between(0, 1)).max(0);
+        self.steady += Duration::from_millis(wait as u64);
+        let now_ms = self.wall().0;
+        for _ in 0..2 {
+            self.events_left -= 1;
+            let event = self.workload.event_of(&mut self.dice, now_ms, &kind, &profile);
+            self.client.add(&event, None, Stamps::Wall);
+        }
+        self.fault("load: race for a re-entry");
+        self.note(|| format!("{wait} ms pass, and {profile} races for a re-entry that opens in {} ms", left - wait));
+    }
+
     fn draw_event(&mut self) {
         self.events_left -= 1;
         let now_ms = match self.firing() {
@@ -70,6 +112,12 @@ impl Simulation {
             }
         };
         let event = self.workload.next_event(&mut self.dice, now_ms);
+        if event.time_ms.is_some_and(|time_ms| time_ms < now_ms - 60_000) {
+            self.fault("load: late event");
+        }
+        if self.workload.is_hot(&event) {
+            self.fault("load: event of a hot profile");
+        }
         let choices = self.client.stream_count() + usize::from(self.firing() == Firing::Engine);
         let choice = self.dice.index(choices);
         let stream = (choice < self.client.stream_count()).then_some(choice);
@@ -85,6 +133,7 @@ impl Simulation {
 
     /// One shard takes an input, or has a turn without one.
     pub fn shard_step(&mut self) -> Result<(), Violation> {
+        self.spend()?;
         let count = self.machine.as_ref().map_or(0, |m| m.shards.len());
         if count == 0 {
             return Ok(());
@@ -124,6 +173,11 @@ impl Simulation {
         if self.calm {
             return;
         }
+        // What the system may do at any time, on a good disk too.
+        if self.dice.chance(2) {
+            let nth = 1 + self.dice.below(operations / 2);
+            self.disk.shorten_write(nth);
+        }
         if self.dice.chance(self.plan.stop_percent) {
             let after = self.dice.below(operations);
             self.disk.stop_after(after);
@@ -135,8 +189,7 @@ impl Simulation {
                 2 => self.disk.fail_sync(1, Times::Forever),
                 3 => self.disk.fail_write(1 + self.dice.below(2)),
                 _ => {
-                    self.fault("disk full");
-                    let room = self.dice.below(100_000);
+                    let room = *self.dice.pick(&[0, 5_000, 40_000, 200_000]);
                     self.disk.set_capacity(Some(self.disk.used_bytes() + room));
                     self.note(|| format!("the disk has {room} bytes left"));
                 }
@@ -147,12 +200,23 @@ impl Simulation {
         }
     }
 
+    /// The keeper gives up what it could not write, and goes on: its disk may fail more often.
+    fn arm_for_keeper(&mut self) {
+        if !self.calm && self.plan.fault_rate > 0 && self.dice.chance(2) {
+            match self.dice.below(2) {
+                0 => self.disk.fail_write(1),
+                _ => self.disk.fail_sync(1, Times::Once),
+            }
+        }
+    }
+
     /// After a step with I/O: whether the machine has stopped in it; then it is gone.
     fn disarm(&mut self) -> bool {
         let stopped = self.disk.is_stopped();
         self.disk.calm();
+        self.count_struck();
         if stopped {
-            self.fault("stop between two I/Os");
+            self.fault("process: stop between two I/Os");
             self.note(|| "the machine stops between two I/Os".to_owned());
             self.crash();
         }
@@ -161,6 +225,7 @@ impl Simulation {
 
     /// The journal writes a group.
     pub fn group_step(&mut self) -> Result<bool, Violation> {
+        self.spend()?;
         self.arm(4);
         let most = if self.dice.chance(70) { 64 } else { 1 + self.dice.index(3) };
         let Some(machine) = &mut self.machine else { return Ok(false) };
@@ -179,7 +244,7 @@ impl Simulation {
             self.disarm();
             return Ok(true);
         }
-        self.disk.calm();
+        self.disarm();
         match written {
             Ok(position) => {
                 let bytes: usize = blocks.iter().map(|block| block.bytes.len()).sum();
@@ -187,6 +252,7 @@ impl Simulation {
                     format!("group {} of {} blocks, {bytes} bytes, is durable", position.sequence, blocks.len())
                 });
                 self.now();
+                self.damage.group(blocks.iter().map(|block| block.bytes.clone()));
                 for block in &blocks {
                     self.history.take(&block.bytes, &self.client)?;
                 }
@@ -205,7 +271,7 @@ impl Simulation {
                 return Ok(false);
             }
             Err(error) => {
-                self.fault("failed sync or write of the journal");
+                self.fault("process: journal failed");
                 self.note(|| format!("the journal fails: {error}"));
                 if let Some(machine) = &self.machine {
                     machine.failed("the journal failed");
@@ -226,6 +292,7 @@ impl Simulation {
         let text = format!("{message:?}");
         self.index_faults();
         self.arm(12);
+        self.arm_for_keeper();
         if let Some(machine) = &mut self.machine {
             machine.keeper.take(message);
         }
@@ -238,6 +305,7 @@ impl Simulation {
     pub fn keeper_turn(&mut self) {
         self.index_faults();
         self.arm(40);
+        self.arm_for_keeper();
         let steady = self.steady;
         if let Some(machine) = &mut self.machine
             && !machine.failure.is_raised()
@@ -257,13 +325,14 @@ impl Simulation {
             return;
         }
         let fault = *self.dice.pick(&[IndexFault::DamagedChunk, IndexFault::Broken, IndexFault::Sync]);
-        self.fault("failing timer index");
+        self.fault("disk: failing timer index");
         self.note(|| format!("the timer index may fail: {fault:?}"));
         self.index.fail(Some(fault));
     }
 
     /// The opener opens a partition. Whether there was one to open.
     pub fn open_step(&mut self) -> Result<bool, Violation> {
+        self.spend()?;
         let place = self.dice.index(64);
         let Some(machine) = &mut self.machine else { return Ok(false) };
         if machine.failure.is_raised() {
@@ -282,6 +351,7 @@ impl Simulation {
 
     /// A delivery takes a step. Whether one could.
     pub fn channel_step(&mut self) -> Result<bool, Violation> {
+        self.spend()?;
         let Some(machine) = &self.machine else { return Ok(false) };
         let told = self.channels.step(machine, &self.history, &mut self.dice, self.steady)?;
         let any = told.is_some();
@@ -330,7 +400,11 @@ impl Simulation {
 
     /// Time passes, the wall clock is set, or the process is paused.
     pub fn pass_time(&mut self) {
-        let ms = if self.dice.chance(self.plan.long_percent) {
+        let is_out = self.channels.mood_until.is_some_and(|until| self.steady < until);
+        let ms = if is_out && self.dice.chance(30) {
+            // A long outage is lived through, not slept through.
+            self.dice.below(2 * 3_600_000)
+        } else if self.dice.chance(self.plan.long_percent) {
             self.workload.next_gap_ms(&mut self.dice) as u64
         } else if self.dice.chance(self.plan.long_percent) {
             *self.dice.pick(&[1_800_000, 3_000_000, 3_600_000, 20_000_000, 86_400_000, 400_000_000])
@@ -339,15 +413,22 @@ impl Simulation {
         } else {
             self.dice.below(40)
         };
+        if ms > 10_000 {
+            self.fault("process: pause of more than 10 s");
+        }
         self.steady += Duration::from_millis(ms);
         if ms > 1_000_000 {
             self.note(|| format!("{ms} ms pass"));
         }
-        if self.firing() == Firing::Engine && self.plan.fault_rate > 0 && self.dice.chance(1) {
+        if self.firing() == Firing::Engine && self.plan.fault_rate > 0 && self.dice.chance(2) {
             let jump = *self.dice.pick(&[-90_000_000, -5_000, 1_000, 3_500_000, 50_000_000]);
             // A clock that was wrong is put right some time.
             self.skew_ms = if self.skew_ms == 0 { jump } else { 0 };
-            self.fault("clock set");
+            self.fault(match jump {
+                _ if self.skew_ms == 0 => "process: clock put right",
+                i64::MIN..0 => "process: clock set back",
+                _ => "process: clock set ahead",
+            });
             let skew_ms = self.skew_ms;
             self.note(|| format!("the wall clock is off by {skew_ms} ms"));
         }

@@ -92,6 +92,10 @@ impl Simulation {
         let catalog = Arc::new(catalog);
         machine.router.send(PartitionId::SYSTEM, ShardInput::WriteCatalog(catalog.to_record(), told));
         self.change = Some(Change::Writing(catalog, written));
+        if self.published {
+            let is_inside = self.history.instance_count() > 0;
+            self.fault(if is_inside { "change: catalog, with instances inside" } else { "change: catalog" });
+        }
         self.note(|| format!("catalog {version} is written"));
     }
 
@@ -107,6 +111,7 @@ impl Simulation {
         }
         let partitions = (0..self.plan.machine.partitions).map(PartitionId).rev().collect();
         self.change = Some(Change::Moving(count, partitions, Vec::new()));
+        self.fault("change: number of shards");
         self.note(|| format!("{count} shards shall own the partitions"));
     }
 

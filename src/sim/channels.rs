@@ -3,8 +3,15 @@
 //! byte leaves, what they do again after a failure, and what they make of a row that was under way when the process died.
 //! The providers' sinks outlive every crash.
 
+mod lines;
+mod provider;
+mod sink;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use tokio::sync::oneshot;
 
@@ -14,51 +21,60 @@ use crate::domain::journey::program::Channel;
 use crate::domain::surface::InDoubt;
 use crate::runtime::delivery::{Job, Recorded, Standing};
 use crate::runtime::shard::input::ReportBatch;
+use crate::runtime::ticket::ReportTicket;
 use crate::sim::Violation;
 use crate::sim::dice::Dice;
 use crate::sim::history::{Fate, History};
 use crate::sim::machine::Machine;
 use crate::sim::wires::place_of;
+use provider::{Answer, Reply};
+use sink::content_of;
 
-/// How a provider answers now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mood {
-    /// At once, yes.
-    Well,
-    /// Mostly yes; sometimes 429, 5xx, a reset, or taken with no answer.
-    Moody,
-    /// Nothing is taken, nothing is answered.
-    Out,
-}
-
-/// What one attempt came to at the provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
-    Taken,
-    /// Taken, and nobody heard.
-    TakenUnheard,
-    /// Not taken, and nobody knows.
-    LostUnheard,
-    /// Not now; the sender knows.
-    Later,
-    /// Never.
-    Refused,
-}
+pub use provider::{LONG_OUTAGE, Mood};
+pub use sink::Taken;
 
 /// Where a delivery stands in its channel.
 enum Stage {
     /// Waits for an attempt.
     Waiting { due: Duration },
     /// The attempt is being journaled.
-    Announcing(oneshot::Receiver<Vec<Recorded>>),
+    Announcing(Receipt),
     /// Keyed: a repeat is being journaled; then it waits.
-    Noting(oneshot::Receiver<Vec<Recorded>>),
+    Noting(Receipt),
     /// Journaled: the bytes may leave.
     Announced,
+    /// They have left; what came of it is heard later.
+    Answering { due: Duration, answer: Answer },
     /// A failed attempt is being journaled; then it waits.
-    Retracting(oneshot::Receiver<Vec<Recorded>>),
+    Retracting(Receipt),
     /// The outcome is being journaled.
-    Settling(oneshot::Receiver<Vec<Recorded>>),
+    Settling(Receipt),
+}
+
+/// What is heard of reports that were handed in together.
+#[derive(Debug)]
+enum Hearing {
+    Waiting(oneshot::Receiver<Vec<Recorded>>),
+    Told(Vec<Recorded>),
+}
+
+/// Where one of them is heard of.
+#[derive(Debug)]
+struct Receipt {
+    hearing: Arc<Mutex<Hearing>>,
+    index: usize,
+}
+
+impl Receipt {
+    /// What became of the report; nothing yet, or never when the process goes down.
+    fn hear(&self) -> Option<Recorded> {
+        let hearing = &mut *self.hearing.lock();
+        if let Hearing::Waiting(told) = hearing {
+            *hearing = Hearing::Told(told.try_recv().ok()?);
+        }
+        let Hearing::Told(recorded) = hearing else { return None };
+        Some(recorded[self.index])
+    }
 }
 
 struct Delivery {
@@ -70,15 +86,10 @@ struct Delivery {
     age_at_offer_ms: i64,
 }
 
-/// What a provider has taken.
-#[derive(Clone, Debug)]
-pub struct Taken {
-    /// What it says.
-    content: String,
-    /// How often.
-    pub times: u32,
-    /// In which lives of the process.
-    lives: Vec<u32>,
+impl Delivery {
+    fn is_keyed(&self) -> bool {
+        self.job.surface.as_ref().is_none_or(|surface| surface.in_doubt == InDoubt::PreferDuplicate)
+    }
 }
 
 /// The channels of a process, and the providers.
@@ -95,8 +106,10 @@ pub struct Channels {
     pub life: u32,
     /// Attempts made.
     pub attempt_count: u64,
-    /// Attempts that went wrong.
-    pub fault_count: u64,
+    /// Attempts that went wrong, by what did.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// The providers stay as they are until then.
+    pub mood_until: Option<Duration>,
 }
 
 impl Channels {
@@ -109,7 +122,8 @@ impl Channels {
             mood: Mood::Well,
             life: 0,
             attempt_count: 0,
-            fault_count: 0,
+            faults: BTreeMap::new(),
+            mood_until: None,
         }
     }
 
@@ -124,9 +138,12 @@ impl Channels {
         self.deliveries.is_empty()
     }
 
-    /// When the next attempt is due.
+    /// When the next attempt is due, or the next answer.
     pub fn next_due(&self) -> Option<Duration> {
-        let due = |d: &Delivery| if let Stage::Waiting { due } = d.stage { Some(due) } else { None };
+        let due = |d: &Delivery| match d.stage {
+            Stage::Waiting { due } | Stage::Answering { due, .. } => Some(due),
+            _ => None,
+        };
         self.deliveries.iter().filter_map(due).min()
     }
 
@@ -220,18 +237,19 @@ impl Channels {
             Stage::Waiting { due } if *due <= steady => {
                 return self.begin(index, machine, history, dice, steady).map(Some);
             }
-            Stage::Waiting { .. } => return Ok(None),
+            Stage::Answering { due, answer } if *due <= steady => {
+                let answer = *answer;
+                return Ok(Some(self.conclude(index, machine, dice, steady, answer)));
+            }
+            Stage::Waiting { .. } | Stage::Answering { .. } => return Ok(None),
             Stage::Announced => return self.attempt(index, machine, history, dice, steady).map(Some),
             Stage::Announcing(told) | Stage::Noting(told) | Stage::Retracting(told) | Stage::Settling(told) => {
-                match told.try_recv() {
-                    Ok(recorded) => recorded,
-                    // Also when the process goes down: nobody hears from it any more.
-                    Err(_) => return Ok(None),
-                }
+                let Some(recorded) = told.hear() else { return Ok(None) };
+                recorded
             }
         };
         let stage = std::mem::replace(&mut delivery.stage, Stage::Announced);
-        if recorded == [Recorded::RowGone] {
+        if recorded == Recorded::RowGone {
             if history.deliveries.get(&id) == Some(&Fate::Open) {
                 return Err(Violation::new(format!("delivery {id} is said to be gone and is in the durable outbox")));
             }
@@ -271,7 +289,9 @@ impl Channels {
                 self.remove(index, machine);
                 Ok(Some(format!("{id} settled")))
             }
-            Stage::Waiting { .. } | Stage::Announced => unreachable!("they wait for no report"),
+            Stage::Waiting { .. } | Stage::Announced | Stage::Answering { .. } => {
+                unreachable!("they wait for no report")
+            }
         }
     }
 
@@ -317,7 +337,7 @@ impl Channels {
         }
         if self.mood == Mood::Out || (self.mood == Mood::Moody && dice.chance(10)) {
             // The connection comes before the announcement: a relay that is down costs the journal nothing.
-            self.fault_count += 1;
+            self.fault("network: no connection to a provider");
             return Ok(self.again(index, machine, dice, steady, "no connection"));
         }
         let told = report(machine, id, DeliveryOutcome::AttemptStarted);
@@ -332,18 +352,8 @@ impl Channels {
         delivery.age_at_offer_ms.saturating_add(since) >= retry_for_ms
     }
 
-    fn answer(&mut self, dice: &mut Dice) -> Answer {
-        match self.mood {
-            Mood::Well => Answer::Taken,
-            Mood::Out => *dice.pick(&[Answer::LostUnheard, Answer::Later]),
-            Mood::Moody => match dice.below(10) {
-                0 => Answer::TakenUnheard,
-                1 => Answer::LostUnheard,
-                2 | 3 => Answer::Later,
-                4 if dice.chance(30) => Answer::Refused,
-                _ => Answer::Taken,
-            },
-        }
+    fn fault(&mut self, kind: &'static str) {
+        *self.faults.entry(kind).or_default() += 1;
     }
 
     /// The bytes leave.
@@ -355,12 +365,10 @@ impl Channels {
         dice: &mut Dice,
         steady: Duration,
     ) -> Result<String, Violation> {
-        let answer = self.answer(dice);
         self.attempt_count += 1;
-        self.fault_count += u64::from(answer != Answer::Taken);
         let delivery = &self.deliveries[index];
         let row = std::sync::Arc::clone(&delivery.job.row);
-        let is_keyed = delivery.job.surface.as_ref().is_none_or(|s| s.in_doubt == InDoubt::PreferDuplicate);
+        let is_keyed = delivery.is_keyed();
         let durable = history.book(row.id.partition).shadow.outbox.get(row.id);
         if history.deliveries.get(&row.id) != Some(&Fate::Open) || durable.is_none() {
             return Err(Violation::new(format!("delivery {} leaves and is not open", row.id)));
@@ -368,20 +376,38 @@ impl Channels {
         if !is_keyed && durable.is_some_and(|row| row.state != OutboxState::Started) {
             return Err(Violation::new(format!("delivery {} leaves by a channel without keys, unannounced", row.id)));
         }
-        if row.channel == Channel::Log && self.sink.get(&row.id).is_some_and(|taken| !taken.lives.is_empty()) {
-            // Its line is in the file already: a start finds it there.
-            self.check_content(index)?;
-            return Ok(self.settle(index, machine, DeliveryOutcome::Sent));
+        if row.channel == Channel::Log {
+            return self.write_lines(index, machine, history, dice, steady);
         }
-        if matches!(answer, Answer::Taken | Answer::TakenUnheard) || row.channel == Channel::Log {
+        let bytes = content_of(&row, &delivery.job.message).len() as u64;
+        let reply = Reply::draw(self.mood, bytes, dice);
+        if let Some(fault) = reply.fault {
+            self.fault(fault);
+        }
+        if matches!(reply.answer, Answer::Taken | Answer::TakenUnheard) {
             self.check_content(index)?;
             self.arrive(index, is_keyed)?;
         }
-        if row.channel == Channel::Log {
-            return Ok(self.settle(index, machine, DeliveryOutcome::Sent));
+        if reply.after > Duration::ZERO {
+            self.deliveries[index].stage = Stage::Answering { due: steady + reply.after, answer: reply.answer };
+            return Ok(format!("{}: {:?}, to be heard in {:?}", row.id, reply.answer, reply.after));
         }
+        Ok(self.conclude(index, machine, dice, steady, reply.answer))
+    }
+
+    /// What the channel makes of an answer.
+    fn conclude(
+        &mut self,
+        index: usize,
+        machine: &Machine,
+        dice: &mut Dice,
+        steady: Duration,
+        answer: Answer,
+    ) -> String {
+        let row = std::sync::Arc::clone(&self.deliveries[index].job.row);
+        let is_keyed = self.deliveries[index].is_keyed();
         let reason = format!("{answer:?}");
-        Ok(match answer {
+        match answer {
             Answer::Taken => self.settle(index, machine, DeliveryOutcome::Sent),
             Answer::Refused => self.settle(index, machine, DeliveryOutcome::Failed { reason }),
             Answer::TakenUnheard | Answer::LostUnheard if !is_keyed => {
@@ -401,7 +427,7 @@ impl Channels {
             Answer::Later | Answer::TakenUnheard | Answer::LostUnheard => {
                 self.again(index, machine, dice, steady, &reason)
             }
-        })
+        }
     }
 
     fn again(&mut self, index: usize, machine: &Machine, dice: &mut Dice, steady: Duration, reason: &str) -> String {
@@ -410,7 +436,7 @@ impl Channels {
         if self.is_too_old(index, steady) {
             return self.settle(index, machine, DeliveryOutcome::Failed { reason: format!("gave up: {reason}") });
         }
-        let is_keyed = delivery.job.surface.as_ref().is_none_or(|s| s.in_doubt == InDoubt::PreferDuplicate);
+        let is_keyed = delivery.is_keyed();
         if is_keyed && !delivery.journaled {
             let told = report(machine, id, DeliveryOutcome::AttemptStarted);
             self.deliveries[index].stage = Stage::Noting(told);
@@ -426,49 +452,6 @@ impl Channels {
         self.deliveries[index].stage = Stage::Settling(report(machine, id, outcome));
         text
     }
-
-    /// What leaves under one key is always the same.
-    fn check_content(&self, index: usize) -> Result<(), Violation> {
-        let Job { row, message, .. } = &self.deliveries[index].job;
-        let Some(taken) = self.sink.get(&row.id) else { return Ok(()) };
-        let content = content_of(row, message);
-        if taken.content == content {
-            return Ok(());
-        }
-        Err(Violation::new(format!("delivery {} said {:?} and says {content:?} now", row.id, taken.content)))
-    }
-
-    fn arrive(&mut self, index: usize, is_keyed: bool) -> Result<(), Violation> {
-        let Job { row, message, .. } = &self.deliveries[index].job;
-        let (id, life) = (row.id, self.life);
-        let content = content_of(row, message);
-        let taken = self.sink.entry(id).or_insert_with(|| Taken { content, times: 0, lives: Vec::new() });
-        taken.times += 1;
-        taken.lives.push(life);
-        let allowed = 1 + self.resent.get(&id).copied().unwrap_or(0);
-        if !is_keyed && taken.times > allowed {
-            return Err(Violation::new(format!(
-                "delivery {id} arrived {} times at a receiver without keys",
-                taken.times
-            )));
-        }
-        Ok(())
-    }
-
-    /// Every delivery that counts as sent was taken, and none that was taken back; both as far as a crash leaves no doubt.
-    pub fn check_fates(&self, history: &History) -> Result<(), Violation> {
-        for (id, fate) in &history.deliveries {
-            if *fate == Fate::Sent && !self.sink.contains_key(id) && !self.resent.contains_key(id) {
-                return Err(Violation::new(format!("delivery {id} counts as sent, and no provider has it")));
-            }
-        }
-        for id in self.sink.keys() {
-            if !history.deliveries.contains_key(id) {
-                return Err(Violation::new(format!("a provider has delivery {id}, which nobody decided")));
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Default for Channels {
@@ -477,13 +460,16 @@ impl Default for Channels {
     }
 }
 
-fn content_of(row: &crate::domain::effect::OutboxRow, message: &crate::domain::journey::program::Message) -> String {
-    let body = message.body.render(&row.input).unwrap_or_else(|error| format!("<{error}>"));
-    format!("{} {} {body}", row.profile, row.recipient)
+fn report(machine: &Machine, id: DeliveryId, outcome: DeliveryOutcome) -> Receipt {
+    report_all(machine, vec![DeliveryReport { id, outcome }]).pop().expect("there is one for each report")
 }
 
-fn report(machine: &Machine, id: DeliveryId, outcome: DeliveryOutcome) -> oneshot::Receiver<Vec<Recorded>> {
-    let (batch, recorded) = ReportBatch::of_one(DeliveryReport { id, outcome });
-    machine.router.report(batch);
-    recorded
+/// Hands in reports at once; a receipt for each.
+fn report_all(machine: &Machine, reports: Vec<DeliveryReport>) -> Vec<Receipt> {
+    let (ticket, told) = ReportTicket::new(reports.len());
+    let hearing = Arc::new(Mutex::new(Hearing::Waiting(told)));
+    let receipts = (0..reports.len()).map(|index| Receipt { hearing: Arc::clone(&hearing), index }).collect();
+    let reports = (0..).zip(reports).collect();
+    machine.router.report(ReportBatch { reports, ticket: Arc::new(ticket) });
+    receipts
 }

@@ -1,7 +1,9 @@
 //! Whoever sends events: streams with sequences, callers with ids. They send again what was not acknowledged when the
 //! process died, now and then what was, and hold the engine to every acknowledgement.
 
-use std::collections::{HashMap, VecDeque};
+mod connection;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use tokio::sync::oneshot;
 
@@ -101,6 +103,8 @@ pub struct Client {
     pub refused_count: u64,
     /// Events put off for want of room for ids.
     pub deferred_count: u64,
+    /// What went wrong on the way, by kind.
+    pub faults: BTreeMap<&'static str, u64>,
 }
 
 /// Which time an event gets.
@@ -142,6 +146,7 @@ impl Client {
             duplicate_count: 0,
             refused_count: 0,
             deferred_count: 0,
+            faults: BTreeMap::new(),
         }
     }
 
@@ -275,14 +280,14 @@ impl Client {
         let count = 1 + dice.index(most);
         (0..choices).map(|n| (first + n) % choices).find_map(|choice| {
             if choice < self.streams.len() {
-                self.submit_stream(machine, choice, count)
+                self.submit_stream(machine, choice, count, dice)
             } else {
                 self.submit_ids(machine, count, dice)
             }
         })
     }
 
-    fn submit_stream(&mut self, machine: &Machine, index: usize, count: usize) -> Option<String> {
+    fn submit_stream(&mut self, machine: &Machine, index: usize, count: usize, dice: &mut Dice) -> Option<String> {
         let stream = &self.streams[index];
         if !stream.advancing.is_empty() {
             return None;
@@ -303,12 +308,25 @@ impl Client {
         let Key::Stream(producer, epoch, first_sequence) = keys[0] else { unreachable!("streams have sequences") };
         let same = |key: &&Key| matches!(key, Key::Stream(_, e, _) if *e == epoch);
         let keys: Vec<Key> = keys.iter().take_while(same).copied().collect();
+        let events: Vec<Event> = keys.iter().map(|key| self.sent[key].event.clone()).collect();
+        let cut = if self.is_calm { None } else { connection::draw_cut(dice) };
+        let arrived = connection::over_the_wire(first_sequence, &events, cut);
+        let is_reset = arrived < keys.len();
+        let keys = keys[..arrived].to_vec();
         let origin = Origin::Stream { producer: ProducerId(producer), epoch, first_sequence };
-        let taken = self.put(machine, Source::Stream(index), keys, origin)?;
-        let stream = &mut self.streams[index];
-        stream.submitted += taken;
-        stream.in_flight += 1;
-        Some(format!("stream {index} sends {taken} from {first_sequence}"))
+        let mut told = format!("stream {index} sends {arrived} from {first_sequence}");
+        if arrived > 0 {
+            let taken = self.put(machine, Source::Stream(index), keys, origin)?;
+            let stream = &mut self.streams[index];
+            stream.submitted += taken;
+            stream.in_flight += 1;
+        }
+        if is_reset {
+            self.fault("network: producer reset within a frame");
+            self.reset(index);
+            told.push_str(", and its connection ends");
+        }
+        Some(told)
     }
 
     fn advance(&mut self, machine: &Machine, index: usize, to: Millis) -> Option<String> {
@@ -472,28 +490,5 @@ impl Client {
             stream.acked += flight.keys.len();
         }
         Ok(())
-    }
-
-    /// The process died: whatever was not acknowledged is sent again.
-    pub fn new_life(&mut self) {
-        let mut again: Vec<Key> = std::mem::take(&mut self.orphans);
-        for flight in self.flights.drain(..).filter(|flight| flight.source == Source::Caller) {
-            again.extend(flight.keys);
-        }
-        again.retain(|key| !self.sent[key].acked && !self.sent[key].rejected);
-        again.dedup();
-        for key in again.into_iter().rev() {
-            if !self.unsent.contains(&key) {
-                self.unsent.push_front(key);
-            }
-        }
-        for stream in &mut self.streams {
-            stream.submitted = stream.acked;
-            stream.in_flight = 0;
-            stream.advancing.clear();
-        }
-        for sent in self.sent.values_mut() {
-            sent.orders.clear();
-        }
     }
 }

@@ -171,6 +171,21 @@ impl History {
         Ok(())
     }
 
+    /// A block that a damaged disk still shows holds nothing but durable records, as they were.
+    pub fn knows(&self, block: &[u8]) -> Result<(), Violation> {
+        for read in records(block) {
+            let (range, record) =
+                read.map_err(|error| Violation::new(format!("a broken record is taken for whole: {error}")))?;
+            let hash = stable_hash(&[&block[range]]) as u64;
+            let (id, pseq) = (record.head.partition, record.head.pseq.0);
+            let known = self.books.get(&id).and_then(|book| book.hashes.get((pseq as usize).wrapping_sub(1)));
+            if known != Some(&hash) {
+                return Err(Violation::new(format!("record {pseq} of partition {id} is not what was ever durable")));
+            }
+        }
+        Ok(())
+    }
+
     /// Compares a partition that recovery opened, or a running one at rest, with what its records make.
     pub fn compare(&self, what: &str, seen: &Seen) -> Result<(), Violation> {
         let id = seen.id;

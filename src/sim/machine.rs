@@ -205,12 +205,17 @@ impl Machine {
 
     /// Opens a partition and sends it to its owner. `each` sees it before.
     pub fn open(&mut self, id: PartitionId, each: impl FnOnce(&Partition)) -> Result<(), OpenError> {
-        let mut partition = open_partition(id, &self.snapshots, &self.tail, &self.opening_catalog)?;
+        let mut partition = self.read(id)?;
         self.unopened.remove(&id);
         each(&partition);
         suspect_lost_timers(&mut partition, &self.epochs);
         self.router.send(id, ShardInput::Arrive(Box::new(partition), Origin::Opened));
         Ok(())
+    }
+
+    /// Reads a partition from the disk.
+    pub fn read(&self, id: PartitionId) -> Result<Partition, OpenError> {
+        open_partition(id, &self.snapshots, &self.tail, &self.opening_catalog)
     }
 
     /// The next blocks for one group, at most `count`.

@@ -10,6 +10,9 @@ use crate::sim::dice::Dice;
 use crate::sim::machine::{HASH_KEY, MachineConfig};
 use crate::store::journal::JournalConfig;
 
+/// Profiles of the widest worlds.
+const PROFILES_WIDE: usize = 4_000;
+
 /// Sizes and frequencies of one run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -33,6 +36,12 @@ pub struct Plan {
     pub change_rate: u64,
     /// Of 100 steps in time, those by hours.
     pub long_percent: u64,
+    /// Starts on a damaged copy of the disk in 10,000 steps.
+    pub damage_rate: u64,
+    /// Of 100 events, those of one profile.
+    pub hot_percent: u64,
+    /// Every profile has an event before any has two.
+    pub is_wide: bool,
 }
 
 impl Plan {
@@ -72,19 +81,22 @@ impl Plan {
             mailbox_weight_max: *dice.pick(&[8, 1_000]),
             channel_held_max: *dice.pick(&[1, 5, 1_000]),
         };
-        let is_wide = dice.chance(8);
+        let is_wide = dice.chance(3);
         let partitions = if is_wide { 2 } else { partitions };
         let machine = MachineConfig { partitions, ..machine };
         Self {
             shards: *dice.pick(&[1, 1, 2, 3]),
             streams: if firing == Firing::Due { 1 } else { dice.index(3) },
-            profiles: if is_wide { 3_000 } else { *dice.pick(&[0, 0, 40, 300]) },
-            events: if is_wide { 1_300 } else { *dice.pick(&[60, 200, 400]) },
-            crash_rate: *dice.pick(&[0, 10, 30, 60]),
+            profiles: if is_wide { PROFILES_WIDE } else { *dice.pick(&[0, 0, 40, 300]) },
+            events: if is_wide { PROFILES_WIDE as u64 + 600 } else { *dice.pick(&[60, 200, 400]) },
+            crash_rate: if is_wide { 4 } else { *dice.pick(&[0, 10, 30, 60]) },
             stop_percent: *dice.pick(&[0, 2, 6]),
             fault_rate: *dice.pick(&[0, 0, 4, 20]),
             change_rate: *dice.pick(&[0, 20, 80]),
             long_percent: *dice.pick(&[0, 2, 10]),
+            damage_rate: if is_wide { 1 } else { *dice.pick(&[0, 5, 20]) },
+            hot_percent: if is_wide { 0 } else { *dice.pick(&[0, 0, 50, 85]) },
+            is_wide,
             machine,
         }
     }

@@ -19,6 +19,10 @@ use crate::sim::simulation::Simulation;
 
 /// Rounds in which everything has a turn before rest is given up.
 const ROUNDS_MAX: u32 = 100_000;
+/// Longer than a shard lets pass before it looks for due timers again.
+const LOOKS_APART: Duration = Duration::from_millis(5);
+/// More turns than a shard lets pass while time stands.
+const LOOK_TURNS: u32 = 70;
 /// Waits followed to their end at the end of a seed.
 const WAITS_MAX: u32 = 24;
 
@@ -43,6 +47,9 @@ impl Simulation {
         }
         self.rest()?;
         self.follow_waits()?;
+        if self.plan.damage_rate > 0 {
+            self.try_damage()?;
+        }
         self.restart_cleanly()
     }
 
@@ -110,7 +117,7 @@ impl Simulation {
         self.disk.calm();
         self.disk.set_capacity(None);
         self.index.fail(None);
-        self.channels.mood = Mood::Well;
+        (self.channels.mood, self.channels.mood_until) = (Mood::Well, None);
         self.skew_ms = 0;
         self.note(|| "to rest".to_owned());
         if self.firing() == Firing::Due && self.client.greatest > Millis::MIN {
@@ -127,22 +134,34 @@ impl Simulation {
     /// Drives everything until nothing is left to do.
     pub fn settle(&mut self) -> Result<(), Violation> {
         let idle_rounds_due = u32::from(self.plan.machine.partitions) + 4;
-        let mut idle_rounds = 0;
+        let (mut idle_rounds, mut has_looked) = (0, self.firing() == Firing::Due);
         for round in 0..ROUNDS_MAX {
             let busy = self.round()?;
             self.look()?;
             if busy {
-                idle_rounds = 0;
+                (idle_rounds, has_looked) = (0, self.firing() == Firing::Due);
                 continue;
             }
             idle_rounds += 1;
             if idle_rounds < idle_rounds_due {
                 continue;
             }
-            if self.is_at_rest() {
-                return Ok(());
-            }
             idle_rounds = 0;
+            if self.is_at_rest() {
+                if has_looked {
+                    return Ok(());
+                }
+                // Shards look for due timers a few milliseconds apart, or turns where time stands: once more, when all
+                // of them do.
+                self.steady += LOOKS_APART;
+                for index in 0..self.machine.as_ref().map_or(0, |machine| machine.shards.len()) {
+                    for _ in 0..LOOK_TURNS {
+                        self.shard_turn(index);
+                    }
+                }
+                has_looked = true;
+                continue;
+            }
             self.wait_for_something(round);
         }
         let text = self.unrest();
@@ -151,8 +170,15 @@ impl Simulation {
 
     /// Nothing moves without time: a retry, a checkpoint at intervals, ids to be forgotten.
     fn wait_for_something(&mut self, round: u32) {
-        // A process that started with a clock ahead stands still until the right time has come there.
-        let ahead = if self.firing() == Firing::Engine { self.now().0 - self.wall().0 } else { 0 };
+        // A process that started with a clock ahead stands still until the right time has come there; so do partitions
+        // that were decided about by such a clock, in every later life and whatever that believes.
+        let ahead = if self.firing() == Firing::Engine {
+            let now = self.now();
+            let decided = self.history.books.values().map(|book| book.shadow.engine_time).max();
+            (now.0 - self.wall().0).max(decided.unwrap_or(now).0.saturating_sub(now.0))
+        } else {
+            0
+        };
         if ahead > 0 {
             self.steady += Duration::from_millis(ahead as u64);
         }
@@ -183,6 +209,7 @@ impl Simulation {
         }
         for index in 0..self.machine.as_ref().map_or(0, |m| m.shards.len()) {
             while self.shard_turn(index) {
+                self.spend()?;
                 busy = true;
             }
         }
@@ -191,6 +218,7 @@ impl Simulation {
             busy = true;
         }
         while self.keeper_step() {
+            self.spend()?;
             busy = true;
         }
         busy |= self.machine.as_ref().is_some_and(|m| m.keeper.has_finished());

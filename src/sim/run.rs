@@ -21,6 +21,10 @@ pub struct Outcome {
     pub steps: u64,
     /// Days that passed in it.
     pub days: f64,
+    /// Calls of shards, journal, keeper, opener and channels.
+    pub calls: u64,
+    /// Profiles at the end.
+    pub profiles: u64,
     /// Events acknowledged.
     pub events: u64,
     /// Records made durable.
@@ -29,7 +33,7 @@ pub struct Outcome {
     pub timers: u64,
     /// Attempts of deliveries.
     pub attempts: u64,
-    /// Faults by kind.
+    /// Faults, and what else puts the engine under pressure, by kind.
     pub faults: BTreeMap<&'static str, u64>,
     /// What happened, step by step, if it was asked for.
     #[serde(skip)]
@@ -76,14 +80,31 @@ pub fn run_seed(seed: u64, trace: Trace) -> Outcome {
         seed,
         violation,
         steps: left.tally.steps,
+        calls: left.tally.calls,
+        profiles: left.history.books.values().map(|book| book.shadow.table.len() as u64).sum(),
         days: left.steady.as_secs_f64() / 86_400.0,
         events: left.client.acked_count,
         records: left.history.record_count,
         timers: left.history.fired_count,
         attempts: left.channels.attempt_count,
-        faults: left.tally.faults.clone(),
+        faults: faults_of(&left),
         trace: left.trace.iter().chain(&left.history.lines).flatten().cloned().collect(),
     };
     let _ = catch_unwind(move || drop(left));
     outcome
+}
+
+/// What happened to a world, to its senders and to its providers.
+fn faults_of(world: &Simulation) -> BTreeMap<&'static str, u64> {
+    let mut faults = world.tally.faults.clone();
+    for (kind, count) in world.client.faults.iter().chain(&world.channels.faults) {
+        *faults.entry(kind).or_default() += count;
+    }
+    let others = [
+        ("load: repeat acknowledged", world.client.duplicate_count),
+        ("load: submission refused for want of room", world.client.refused_count),
+        ("load: event put off for want of room for ids", world.client.deferred_count),
+    ];
+    faults.extend(others.into_iter().filter(|(_, count)| *count > 0));
+    faults
 }

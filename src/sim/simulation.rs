@@ -9,8 +9,9 @@ use crate::domain::apply::Firing;
 use crate::domain::ids::{Millis, PartitionId};
 use crate::sim::Violation;
 use crate::sim::changes::Change;
-use crate::sim::channels::{Channels, Mood};
+use crate::sim::channels::{Channels, LONG_OUTAGE, Mood};
 use crate::sim::client::{Client, Stamps};
+use crate::sim::damage::Damage;
 use crate::sim::dice::Dice;
 use crate::sim::history::{History, Seen};
 use crate::sim::index::IndexModel;
@@ -25,12 +26,19 @@ use crate::store::memory::MemoryDisk;
 const BEGINNING: Millis = Millis(1_767_225_600_000 + 1_234_567);
 /// A start that fails this often without a fault of its own is one too many.
 const STARTS_MAX: u32 = 20;
+/// Steps of shards, journal, keeper and channels after which a world does not come to rest any more: ten times what the
+/// longest takes.
+const CALLS_MAX: u64 = 3_000_000;
 
 /// What was done and suffered.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// Steps of the scheduler.
     pub steps: u64,
+    /// Everything that was stepped, at rest too.
+    pub calls: u64,
+    /// Profiles seen.
+    pub profiles: u64,
     /// Faults by kind.
     pub faults: BTreeMap<&'static str, u64>,
 }
@@ -79,6 +87,8 @@ pub struct Simulation {
     pub slow: Option<(u64, u64)>,
     /// Directories with a damaged snapshot: one is what two points are for.
     pub damaged: std::collections::BTreeSet<String>,
+    /// What a damaged disk may have to answer for.
+    pub damage: Damage,
     /// Whether the drawn resources were published.
     pub published: bool,
     /// Counters.
@@ -95,6 +105,10 @@ impl Simulation {
         let mut workload = Workload::generate(&mut dice.fork("workload"));
         let profiles = workload.profiles.len();
         workload.profiles.extend((profiles..plan.profiles).map(|n| format!("shop:{n}")));
+        workload.hot_percent = plan.hot_percent;
+        if plan.is_wide {
+            workload.unvisited = (0..plan.profiles).rev().collect();
+        }
         dice.throw();
         let decide = &plan.machine.decide;
         let mut history = History::new(plan.machine.partitions, decide.firing);
@@ -117,6 +131,7 @@ impl Simulation {
             rest_soon: false,
             slow: None,
             damaged: std::collections::BTreeSet::new(),
+            damage: Damage::default(),
             published: false,
             tally: Tally::default(),
             trace: None,
@@ -178,6 +193,22 @@ impl Simulation {
         *self.tally.faults.entry(kind).or_default() += 1;
     }
 
+    /// Counts what the disk did wrong since it was asked last.
+    pub fn count_struck(&mut self) {
+        for (kind, times) in self.disk.take_struck() {
+            *self.tally.faults.entry(kind).or_default() += times;
+        }
+    }
+
+    /// Counts one call of whatever is stepped. A world in which one thing leads to the next for ever ends here.
+    pub fn spend(&mut self) -> Result<(), Violation> {
+        self.tally.calls += 1;
+        if self.tally.calls < CALLS_MAX {
+            return Ok(());
+        }
+        Err(Violation::new(format!("it does not come to rest in {CALLS_MAX} steps")))
+    }
+
     /// Starts the process on what is on disk. May crash on the way; tries again then.
     pub fn start(&mut self) -> Result<(), Violation> {
         for _ in 0..STARTS_MAX {
@@ -188,13 +219,13 @@ impl Simulation {
             }
             let failing = !self.calm && self.plan.fault_rate > 0 && self.dice.chance(5);
             if failing {
-                self.fault("failing disk at a start");
                 let nth = 1 + self.dice.below(4);
                 self.disk.fail_sync(nth, crate::store::memory::Times::Forever);
             }
             let started = self.start_once();
             let stopped = self.disk.is_stopped();
             self.disk.calm();
+            self.count_struck();
             match started {
                 Ok(Ok(machine)) if !stopped => {
                     self.machine = Some(machine);
@@ -229,7 +260,7 @@ impl Simulation {
         let wall = self.wall();
         self.history.time_max =
             self.history.time_max.max(if self.firing() == Firing::Due { self.client.greatest } else { wall });
-        let mut violation = None;
+        let (mut violation, mut found, count) = (None, Vec::new(), self.history.record_count);
         let (history, client) = (std::cell::RefCell::new(&mut self.history), &self.client);
         let broken = std::cell::RefCell::new(&mut violation);
         let started = Machine::start(
@@ -239,7 +270,11 @@ impl Simulation {
             (wall, self.steady),
             |block| {
                 if broken.borrow().is_none() {
+                    let before = history.borrow().record_count;
                     **broken.borrow_mut() = history.borrow_mut().take(block, client).err();
+                    if history.borrow().record_count > before {
+                        found.push(block.to_vec());
+                    }
                 }
             },
             |system| {
@@ -249,6 +284,11 @@ impl Simulation {
                 }
             },
         );
+        if !found.is_empty() {
+            let records = self.history.record_count - count;
+            self.note(|| format!("{records} records that nobody was told of are durable"));
+        }
+        found.iter().for_each(|block| self.damage.found(block));
         match violation {
             Some(violation) => Err(violation),
             None => Ok(started),
@@ -258,7 +298,11 @@ impl Simulation {
     /// The process dies: its memory is gone, and of the disk what a power cut or a kill leaves.
     pub fn crash(&mut self) {
         self.machine = None;
-        self.change = None;
+        match self.change.take() {
+            Some(Change::Moving(..)) => self.fault("change: crash while partitions move"),
+            Some(_) => self.fault("change: crash during a publish"),
+            None => {}
+        }
         self.readings.clear();
         self.after_crash();
         self.shards = if self.dice.chance(20) { 1 + self.dice.below(3) as u16 } else { self.shards };
@@ -272,12 +316,12 @@ impl Simulation {
     /// What of the disk is left.
     fn after_crash(&mut self) {
         if self.dice.chance(50) {
-            self.fault("power cut");
+            self.fault("process: power cut");
             let seed = self.dice.throw();
             self.disk = self.disk.crash(seed);
             self.note(|| "POWER CUT".to_owned());
         } else {
-            self.fault("kill");
+            self.fault("process: kill");
             self.disk = self.disk.crash_keep_all();
             self.note(|| "KILL".to_owned());
         }
@@ -286,7 +330,7 @@ impl Simulation {
         }
         self.index = self.index.crash(&mut self.dice);
         if self.dice.chance(5) {
-            self.fault("timer index lost");
+            self.fault("disk: timer index lost");
             self.index.lose_all();
         }
     }
@@ -314,7 +358,7 @@ impl Simulation {
         let (offset, bit) = (self.dice.below(bytes), self.dice.below(8));
         self.disk.corrupt(&path, offset, 1 << bit);
         self.damaged.insert(directory);
-        self.fault("flipped bit in a snapshot");
+        self.fault("disk: flipped bit in the newest snapshot");
         self.note(|| format!("bit {bit} of byte {offset} in {path} flips"));
     }
 
@@ -329,7 +373,9 @@ impl Simulation {
             return Ok(());
         }
         let rate = |rate: u64, dice: &mut Dice| dice.below(10_000) < rate;
-        if rate(self.plan.crash_rate, &mut self.dice) {
+        // What is half changed is where a crash finds most to break.
+        let urge = if self.change.is_some() { 8 } else { 1 };
+        if rate(self.plan.crash_rate * urge, &mut self.dice) {
             self.crash();
             return Ok(());
         }
@@ -337,6 +383,9 @@ impl Simulation {
             self.begin_change();
         }
         self.moods();
+        if self.plan.damage_rate > 0 && rate(self.plan.damage_rate, &mut self.dice) {
+            self.try_damage()?;
+        }
         let throw = self.dice.below(100);
         if self.slow.is_some_and(|(from, to)| (from..to).contains(&throw)) && self.dice.chance(95) {
             return self.look();
@@ -404,13 +453,18 @@ impl Simulation {
                 Some((82, 93)),
             ]);
         }
-        if self.dice.below(1_000) >= 3 {
+        if self.channels.mood_until.is_some_and(|until| self.steady < until) || self.dice.below(1_000) >= 3 {
             return;
         }
+        self.channels.mood_until = None;
         self.channels.mood = *self.dice.pick(&[Mood::Well, Mood::Moody, Mood::Moody, Mood::Out]);
         let mood = self.channels.mood;
         if mood == Mood::Out {
-            self.fault("provider outage");
+            self.fault("provider: outage");
+            if self.dice.chance(25) {
+                self.fault("provider: outage of 25 hours");
+                self.channels.mood_until = Some(self.steady + LONG_OUTAGE);
+            }
         }
         self.note(|| format!("providers are {mood:?}"));
     }

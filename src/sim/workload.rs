@@ -25,6 +25,10 @@ pub struct Workload {
     pub resources: String,
     /// Profiles, the hottest first.
     pub profiles: Vec<String>,
+    /// Of 100 events, those of the first profile.
+    pub hot_percent: u64,
+    /// Profiles, by rank, that have an event before any has two.
+    pub unvisited: Vec<usize>,
     journeys: Vec<Journey>,
     /// How often each message was reworded, by its place in [`MESSAGES`].
     wordings: [u32; MESSAGES.len()],
@@ -97,6 +101,8 @@ impl Workload {
         let mut workload = Self {
             resources: String::new(),
             profiles,
+            hot_percent: 0,
+            unvisited: Vec::new(),
             journeys: Vec::new(),
             wordings: [0; MESSAGES.len()],
             journeys_drawn: 0,

@@ -10,6 +10,8 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::planted::{Bug, is_planted};
+
 /// A tree of files with explicit durability.
 pub trait Disk: Send + Sync + fmt::Debug + 'static {
     /// Opens an existing file for reading.
@@ -38,8 +40,22 @@ pub trait Disk: Send + Sync + fmt::Debug + 'static {
 pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Fills `buffer` from `offset`; returns how many bytes there were (less than asked only at the end of the file).
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// Writes the whole buffer at `offset`.
-    fn write_at(&mut self, buffer: &[u8], offset: u64) -> io::Result<()>;
+    /// Writes bytes from the front of `buffer` at `offset`, as many as the system takes at once; how many those were.
+    fn write_some_at(&mut self, buffer: &[u8], offset: u64) -> io::Result<usize>;
+    /// Writes the whole buffer at `offset`. What a short write has left over is written after it.
+    fn write_at(&mut self, buffer: &[u8], offset: u64) -> io::Result<()> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.write_some_at(&buffer[done..], offset + done as u64) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(_) if is_planted(Bug::ShortWriteTaken) => return Ok(()),
+                Ok(written) => done += written,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
     /// Makes all that was written durable (`fdatasync`).
     fn sync(&mut self) -> io::Result<()>;
     /// Length in bytes.
@@ -197,8 +213,8 @@ impl DiskFile for OsFile {
         Ok(read)
     }
 
-    fn write_at(&mut self, buffer: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_all_at(buffer, offset)
+    fn write_some_at(&mut self, buffer: &[u8], offset: u64) -> io::Result<usize> {
+        self.file.write_at(buffer, offset)
     }
 
     fn sync(&mut self) -> io::Result<()> {

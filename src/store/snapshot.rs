@@ -322,5 +322,10 @@ fn read_section<'a>(fields: &mut Fields<'a>) -> Option<Section<'a>> {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(head);
     hasher.update(bytes);
-    (hasher.finalize() == checksum).then_some(Section { kind, number, checksum, bytes })
+    (hasher.finalize() == checksum || is_planted(Bug::SnapshotsNotChecked)).then_some(Section {
+        kind,
+        number,
+        checksum,
+        bytes,
+    })
 }

@@ -1,11 +1,12 @@
 //! `sojourn sim`: seeds through the simulator, and what came of them.
 
+#[cfg(feature = "planted-bugs")]
+mod planted;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
-#[cfg(feature = "planted-bugs")]
-use sojourn::planted::Bug;
 use sojourn::sim::run::{Outcome, Trace, keep_panics, run_seed};
 
 use crate::cli::SimArgs;
@@ -19,6 +20,9 @@ struct Summary {
     failed: Vec<Outcome>,
     days: f64,
     steps: u64,
+    calls_most: u64,
+    profiles: u64,
+    profiles_most: u64,
     events: u64,
     records: u64,
     timers: u64,
@@ -35,13 +39,11 @@ pub fn run(args: &SimArgs, output: &Output) -> Result<(), Failure> {
     keep_panics();
     #[cfg(feature = "planted-bugs")]
     if args.planted {
-        return planted(args, output);
+        return planted::search(args, output);
     }
     #[cfg(feature = "planted-bugs")]
     if let Some(name) = &args.bug {
-        let unknown = || Failure::Usage(format!("there is no bug {name:?} to plant"));
-        let bug = Bug::ALL.iter().find(|bug| format!("{bug:?}") == *name).ok_or_else(unknown)?;
-        sojourn::planted::plant(Some(*bug));
+        planted::plant(name)?;
     }
     let first = args.seed.unwrap_or(0);
     let count = if args.seed.is_some() && args.trace { 1 } else { args.seeds };
@@ -62,56 +64,14 @@ pub fn run(args: &SimArgs, output: &Output) -> Result<(), Failure> {
     if summary.failed.is_empty() { Ok(()) } else { Err(Failure::Failed(String::new())) }
 }
 
-/// One planted bug.
-#[cfg(feature = "planted-bugs")]
-#[derive(Debug, Serialize)]
-struct Search {
-    bug: String,
-    text: &'static str,
-    found: bool,
-    seeds: u64,
-    by: String,
-}
-
-/// Plants every bug and looks for it.
-#[cfg(feature = "planted-bugs")]
-fn planted(args: &SimArgs, output: &Output) -> Result<(), Failure> {
-    let first = args.seed.unwrap_or(0);
-    let mut searches = Vec::new();
-    let named = |bug: &&Bug| args.bug.as_ref().is_none_or(|name| format!("{bug:?}") == *name);
-    for bug in Bug::ALL.iter().filter(named) {
-        sojourn::planted::plant(Some(*bug));
-        let found = (first..first + args.seeds).map(|seed| run_seed(seed, Trace::Off)).find(|o| o.violation.is_some());
-        let seeds = found.as_ref().map_or(args.seeds, |outcome| outcome.seed - first + 1);
-        let by = found.as_ref().and_then(|outcome| outcome.violation.clone()).unwrap_or_default();
-        let search = Search { bug: format!("{bug:?}"), text: bug.text(), found: found.is_some(), seeds, by };
-        eprintln!(
-            "{:<24} {:>6} {}",
-            search.bug,
-            if search.found { seeds.to_string() } else { "-".to_owned() },
-            search.by.lines().next().unwrap_or_default()
-        );
-        searches.push(search);
-    }
-    sojourn::planted::plant(None);
-    let missed = searches.iter().filter(|search| !search.found).count();
-    let cpu_seconds = cpu_seconds();
-    output.result(&searches, |searches| {
-        let mut rows = crate::output::table(&["bug", "what is wrong", "found", "#seeds"]);
-        for search in searches {
-            let found = if search.found { "yes" } else { "no" };
-            rows.add_row([&search.bug, search.text, found, &search.seeds.to_string()]);
-        }
-        format!("{rows}\n{} of {} found, {cpu_seconds:.0} CPU seconds", searches.len() - missed, searches.len())
-    });
-    if missed == 0 { Ok(()) } else { Err(Failure::Failed(String::new())) }
-}
-
 impl Summary {
     fn add(&mut self, outcome: Outcome) {
         self.seeds += 1;
         self.days += outcome.days;
         self.steps += outcome.steps;
+        self.calls_most = self.calls_most.max(outcome.calls);
+        self.profiles += outcome.profiles;
+        self.profiles_most = self.profiles_most.max(outcome.profiles);
         self.events += outcome.events;
         self.records += outcome.records;
         self.timers += outcome.timers;
@@ -129,17 +89,20 @@ impl Summary {
 fn people(summary: &Summary) -> String {
     let seeds = summary.seeds.max(1) as f64;
     let mut text = format!(
-        "{} seeds, {} failed; {:.0} simulated days, {} steps, {} events, {} records, {} timers fired, {} delivery attempts; \
-         {:.3} CPU seconds a seed",
+        "{} seeds, {} failed; {:.0} simulated days, {} steps, {} profiles (at most {} in one seed), {} events, {} records, \
+         {} timers fired, {} delivery attempts; {:.3} CPU seconds a seed, at most {} calls in one",
         summary.seeds,
         summary.failed.len(),
         summary.days,
         summary.steps,
+        summary.profiles,
+        summary.profiles_most,
         summary.events,
         summary.records,
         summary.timers,
         summary.attempts,
-        summary.cpu_seconds / seeds
+        summary.cpu_seconds / seeds,
+        summary.calls_most
     );
     for (kind, count) in &summary.faults {
         let _ = write!(text, "\n  {:>9.2} a seed  {kind}", *count as f64 / seeds);

@@ -93,6 +93,8 @@ pub struct Shard {
     due: VecDeque<WheelEntry>,
     /// Wall clock: when the wheel is looked at next.
     look_again: Millis,
+    /// Wall clock: the time of the last turn, and turns since a look during which it stood.
+    stood: (Millis, u32),
     /// The first slot any partition may have to open (a lower bound).
     next_slot: SlotNo,
     /// Wall clock: slots before this one were opened, or are being read.
@@ -124,6 +126,9 @@ const TIMERS_PER_TURN: usize = 1_024;
 /// The wheel is looked at this often: timers that come together share their cache misses, and nobody waits for one of
 /// them as for an event.
 const TIMERS_EVERY_MS: i64 = 4;
+/// The wheel is looked at after so many turns in which time stood: a clock that was set back stands for hours, and what is
+/// due, or is found to be due, must not wait for it.
+const TURNS_STOOD: u32 = 64;
 /// Pages copied in one turn for cuts in progress: about 100 µs.
 pub const PAGES_PER_TURN: usize = 8;
 
@@ -140,6 +145,7 @@ impl Shard {
             wheel: Wheel::new(Millis::MIN),
             due: VecDeque::new(),
             look_again: Millis::MIN,
+            stood: (Millis::MIN, 0),
             next_slot: SlotNo(i64::MIN),
             slots_open_until: SlotNo(i64::MIN),
             inbox: VecDeque::new(),
@@ -225,7 +231,11 @@ impl Shard {
 
     /// What happens without an input: due timers, and ends of instances of stopped versions.
     fn pass_time(&mut self) {
-        if self.config.decide.firing == Firing::Engine && (self.now >= self.look_again || !self.due.is_empty()) {
+        let stood = if self.stood.0 == self.now { self.stood.1 + 1 } else { 0 };
+        self.stood = (self.now, stood);
+        let is_time = self.now >= self.look_again || stood >= TURNS_STOOD || !self.due.is_empty();
+        if self.config.decide.firing == Firing::Engine && is_time {
+            self.stood.1 = 0;
             self.look_again = self.now.plus(TIMERS_EVERY_MS);
             self.fire_due();
         }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::domain::ids::Millis;
+use crate::domain::limits;
 use crate::sim::dice::Dice;
 use crate::sim::workload::{EVENT_KINDS, Workload};
 
@@ -31,30 +32,30 @@ impl Workload {
         if !self.sent.is_empty() && dice.chance(6) {
             return dice.pick(&self.sent).clone();
         }
-        self.events_drawn += 1;
         // The smallest of three throws: a third of all events are of the first few profiles.
         let count = self.profiles.len();
-        let rank = dice.index(count).min(dice.index(count)).min(dice.index(count));
+        let first_of = self.unvisited.pop();
+        let rank = match first_of {
+            Some(rank) => rank,
+            None if dice.chance(self.hot_percent) => 0,
+            None => dice.index(count).min(dice.index(count)).min(dice.index(count)),
+        };
         let time_ms = match dice.below(20) {
             0..4 => None,
             4..6 => Some(now_ms - dice.between(1, 72) * HOUR_MS),
             6 => Some(now_ms - dice.between(1, 5_000)),
             _ => Some(now_ms),
         };
-        let (kind, properties) = match dice.below(20) {
+        // What makes a profile known, where that is what matters.
+        let sort = if first_of.is_some() { *dice.pick(&[0, 0, 6]) } else { dice.below(20) };
+        let (kind, properties) = match sort {
             0..4 => ("profile.update", patch(dice, now_ms)),
             4 => ("noise", properties(dice, now_ms)),
             5 => ("unknown", properties(dice, now_ms)),
             6..13 => ("go", properties(dice, now_ms)),
             _ => (*dice.pick(&EVENT_KINDS), properties(dice, now_ms)),
         };
-        let event = ScriptEvent {
-            id: format!("e{}", self.events_drawn),
-            kind: kind.to_owned(),
-            profile: self.profiles[rank].clone(),
-            time_ms,
-            properties,
-        };
+        let event = self.script(kind, rank, time_ms, properties);
         if self.sent.len() < REPEATABLE {
             self.sent.push(event.clone());
         } else {
@@ -62,6 +63,27 @@ impl Workload {
             self.sent[index] = event.clone();
         }
         event
+    }
+
+    /// An event of this type and profile, with everything as it is declared.
+    pub fn event_of(&mut self, dice: &mut Dice, now_ms: i64, kind: &str, profile: &str) -> ScriptEvent {
+        let properties = properties(dice, now_ms);
+        let mut event = self.script(kind, 0, Some(now_ms), properties);
+        event.profile = profile.to_owned();
+        event
+    }
+
+    /// Whether an event is of the profile that most events are of.
+    pub fn is_hot(&self, event: &ScriptEvent) -> bool {
+        self.hot_percent > 0 && event.profile == self.profiles[0]
+    }
+
+    fn script(&mut self, kind: &str, rank: usize, time_ms: Option<i64>, properties: Map<String, Value>) -> ScriptEvent {
+        self.events_drawn += 1;
+        let (id, kind, profile) = (format!("e{}", self.events_drawn), kind.to_owned(), self.profiles[rank].clone());
+        // What lies beyond is refused before it comes to a router; on the events' clock worlds grow old.
+        let time_ms = time_ms.filter(|time_ms| *time_ms < limits::EVENT_TIME_MAX.0);
+        ScriptEvent { id, kind, profile, time_ms, properties }
     }
 }
 

@@ -196,7 +196,9 @@ impl Lane {
         let opened = (|| {
             let mut file = self.disk.open_write(&slot.path)?;
             file.write_at(&header.encode(), 0)?;
-            file.sync()?;
+            if !is_planted(Bug::HeaderNotSynced) {
+                file.sync()?;
+            }
             Ok(file)
         })();
         let file = opened.map_err(|error| self.poison(Operation::Sync, &slot.path, &error))?;

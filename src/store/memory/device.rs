@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::dice::Dice;
-use super::faults::{Faults, Times};
+use super::faults::{Faults, ReadFault, Struck, Times, WriteFault};
 use super::file::{Content, MemoryFile};
 use crate::store::disk::{Disk, DiskFile};
 
@@ -119,21 +119,28 @@ impl MemoryDisk {
         assert!(self.shared.tracking == Tracking::On, "only a tracked disk knows what a crash leaves");
         let mut dice = Dice(seed);
         let tree = self.shared.tree.lock();
+        let struck = Faults::default();
         let mut entries = tree.durable.clone();
         for change in &tree.pending {
             if dice.below(2) == 0 {
                 change.apply(&mut entries);
+            } else {
+                struck.strike("disk: lost directory entry", 1);
             }
         }
         let mut files = BTreeMap::new();
         for (id, content) in &tree.files {
             if entries.values().any(|named| named == id) {
-                files.insert(*id, Arc::new(Mutex::new(content.lock().after_power_cut(&mut dice))));
+                files.insert(*id, Arc::new(Mutex::new(content.lock().after_power_cut(&mut dice, &struck))));
             }
         }
         let used = files.values().map(|content| content.lock().len()).sum();
         let left = Tree { files, next: tree.next, durable: entries.clone(), entries, pending: Vec::new() };
-        Self::with(Tracking::On, left, used, self.shared.faults.capacity())
+        let after = Self::with(Tracking::On, left, used, self.shared.faults.capacity());
+        for (kind, times) in self.take_struck().into_iter().chain(struck.take_struck()) {
+            after.shared.faults.strike(kind, times);
+        }
+        after
     }
 
     /// What `kill -9` at this moment leaves: everything written is read back, and still not durable.
@@ -156,9 +163,24 @@ impl MemoryDisk {
         self.shared.faults.fail_sync(nth, times);
     }
 
-    /// Lets the `nth` write from now (1 = the next) stop half way with an error.
+    /// Lets the `nth` write from now (1 = the next) stop half way.
     pub fn fail_write(&self, nth: u64) {
-        self.shared.faults.fail_write(nth);
+        self.shared.faults.fail_write(nth, WriteFault::Fails);
+    }
+
+    /// Lets the `nth` write from now (1 = the next) take half of its bytes, and say so.
+    pub fn shorten_write(&self, nth: u64) {
+        self.shared.faults.fail_write(nth, WriteFault::Short);
+    }
+
+    /// Lets the `nth` read from now (1 = the next) give something else than there is.
+    pub fn fail_read(&self, nth: u64, fault: ReadFault) {
+        self.shared.faults.fail_read(nth, fault);
+    }
+
+    /// Faults that struck since this was asked last.
+    pub fn take_struck(&self) -> Struck {
+        self.shared.faults.take_struck()
     }
 
     /// Bounds the disk to this many bytes; `None` = endless.
@@ -203,6 +225,12 @@ impl MemoryDisk {
         let mut content = content.lock();
         assert_eq!(content.read(&mut byte, offset), 1, "the byte to corrupt exists");
         content.overwrite(&[byte[0] ^ xor], offset);
+    }
+
+    /// Replaces bytes of a file, durably, as a write that the drive lost leaves others. Panics if there is no such file: a
+    /// test named it.
+    pub fn replace(&self, path: &str, offset: u64, bytes: &[u8]) {
+        self.content(path).expect("the file to damage exists").lock().overwrite(bytes, offset);
     }
 
     fn content(&self, path: &str) -> io::Result<Arc<Mutex<Content>>> {

@@ -1,5 +1,6 @@
 //! Faults on demand. Costs two atomic operations per call while none is asked for.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -14,17 +15,40 @@ pub enum Times {
     Forever,
 }
 
+/// How a write that a fault strikes goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WriteFault {
+    /// It stops half way with an error.
+    Fails,
+    /// It takes fewer bytes than it was given, and says so.
+    Short,
+}
+
+/// How a read that a fault strikes goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadFault {
+    /// One bit is not what it should be; this time only.
+    FlippedBit,
+    /// A sector is that of the sector before it; this time only.
+    StaleSector,
+}
+
+/// Faults that struck, by kind.
+pub type Struck = BTreeMap<&'static str, u64>;
+
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     armed: AtomicBool,
     operations: AtomicU64,
     plan: Mutex<Plan>,
+    struck: Mutex<Struck>,
 }
 
 #[derive(Debug, Default)]
 struct Plan {
     sync: Option<(u64, Times)>,
-    write: Option<u64>,
+    write: Option<(u64, WriteFault)>,
+    read: Option<(u64, ReadFault)>,
     capacity: Option<u64>,
     stop: Option<u64>,
 }
@@ -39,8 +63,23 @@ impl Faults {
         self.arm(|plan| plan.sync = Some((nth, times)));
     }
 
-    pub(super) fn fail_write(&self, nth: u64) {
-        self.arm(|plan| plan.write = Some(nth));
+    pub(super) fn fail_write(&self, nth: u64, fault: WriteFault) {
+        self.arm(|plan| plan.write = Some((nth, fault)));
+    }
+
+    pub(super) fn fail_read(&self, nth: u64, fault: ReadFault) {
+        self.arm(|plan| plan.read = Some((nth, fault)));
+    }
+
+    /// Counts faults that struck.
+    pub(super) fn strike(&self, kind: &'static str, times: u64) {
+        if times > 0 {
+            *self.struck.lock().entry(kind).or_default() += times;
+        }
+    }
+
+    pub(super) fn take_struck(&self) -> Struck {
+        std::mem::take(&mut *self.struck.lock())
     }
 
     pub(super) fn set_capacity(&self, bytes: Option<u64>) {
@@ -95,6 +134,7 @@ impl Faults {
                 if times == Times::Once {
                     plan.sync = None;
                 }
+                self.strike(if times == Times::Once { "disk: failed sync" } else { "disk: failed sync, for ever" }, 1);
                 Err(io::Error::other("injected: sync failed"))
             }
             Some((nth, times)) => {
@@ -105,17 +145,45 @@ impl Faults {
         }
     }
 
-    /// How much of a write of `len` bytes gets through.
-    pub(super) fn write(&self, len: usize) -> usize {
+    /// How much of a write of `len` bytes gets through, and what goes wrong with it.
+    pub(super) fn write(&self, len: usize) -> (usize, Option<WriteFault>) {
         if !self.armed.load(Ordering::Relaxed) {
-            return len;
+            return (len, None);
         }
         let plan = &mut *self.plan.lock();
-        plan.write = plan.write.map(|nth| nth - 1);
-        if plan.write == Some(0) {
-            plan.write = None;
-            return len / 2;
+        match plan.write {
+            Some((1, fault)) if len > 1 => {
+                plan.write = None;
+                self.strike(if fault == WriteFault::Short { "disk: short write" } else { "disk: failed write" }, 1);
+                (len / 2, Some(fault))
+            }
+            Some((nth, fault)) => {
+                plan.write = Some((nth.saturating_sub(1).max(1), fault));
+                (len, None)
+            }
+            None => (len, None),
         }
-        len
+    }
+
+    /// What goes wrong with a read of `len` bytes.
+    pub(super) fn read(&self, len: usize) -> Option<ReadFault> {
+        if !self.armed.load(Ordering::Relaxed) || len == 0 {
+            return None;
+        }
+        let plan = &mut *self.plan.lock();
+        let (nth, fault) = plan.read?;
+        if nth > 1 {
+            plan.read = Some((nth - 1, fault));
+            return None;
+        }
+        plan.read = None;
+        self.strike(
+            match fault {
+                ReadFault::FlippedBit => "disk: flipped bit in one read",
+                ReadFault::StaleSector => "disk: stale sector in one read",
+            },
+            1,
+        );
+        Some(fault)
     }
 }

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use super::SECTOR;
 use super::device::{Shared, Tracking};
 use super::dice::Dice;
+use super::faults::{Faults, ReadFault, WriteFault};
 use crate::store::disk::DiskFile;
 
 /// Bytes of a chunk: prewritten but unused space costs nothing.
@@ -109,11 +110,12 @@ impl Content {
     }
 
     /// What is left after a power cut: from the newest write to the oldest, each kept, lost or torn.
-    pub(super) fn after_power_cut(&self, dice: &mut Dice) -> Self {
+    pub(super) fn after_power_cut(&self, dice: &mut Dice, struck: &Faults) -> Self {
         let mut left = Self { undo: Vec::new(), ghosts: BTreeMap::new(), ..self.clone() };
         let mut settled = BTreeSet::new();
         for undo in self.undo.iter().rev() {
             let fate = dice.below(3);
+            struck.strike(["", "disk: torn write", "disk: lost write"][fate as usize], u64::from(fate > 0));
             for (index, before) in undo.before.chunks_exact(SECTOR).enumerate() {
                 let sector = undo.sector + index as u64;
                 let kept = fate == 0 || (fate == 1 && dice.below(2) == 0);
@@ -163,6 +165,7 @@ impl MemoryFile {
         }
         let used = self.shared.used.load(Ordering::Relaxed);
         if self.shared.faults.capacity().is_some_and(|capacity| used + (to - from) > capacity) {
+            self.shared.faults.strike("disk: no space left", 1);
             return Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on the memory disk"));
         }
         self.shared.used.fetch_add(to - from, Ordering::Relaxed);
@@ -173,22 +176,31 @@ impl MemoryFile {
 impl DiskFile for MemoryFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.shared.faults.running()?;
-        Ok(self.content.lock().read(buffer, offset))
+        let read = self.content.lock().read(buffer, offset);
+        match self.shared.faults.read(read) {
+            Some(ReadFault::FlippedBit) => buffer[read / 2] ^= 1 << (offset % 8),
+            Some(ReadFault::StaleSector) => {
+                let end = read.min(2 * SECTOR);
+                buffer.copy_within(..end.min(SECTOR), end - end.min(SECTOR));
+            }
+            None => {}
+        }
+        Ok(read)
     }
 
-    fn write_at(&mut self, buffer: &[u8], offset: u64) -> io::Result<()> {
+    fn write_some_at(&mut self, buffer: &[u8], offset: u64) -> io::Result<usize> {
         self.shared.faults.change()?;
-        let through = self.shared.faults.write(buffer.len());
+        let (through, fault) = self.shared.faults.write(buffer.len());
         let content = &mut *self.content.lock();
         self.take(content.len, content.len.max(offset + through as u64))?;
         if self.shared.tracking == Tracking::On && through > 0 {
             content.remember(offset, through);
         }
         content.overwrite(&buffer[..through], offset);
-        if through < buffer.len() {
-            return Err(io::Error::other("injected: write stopped half way"));
+        match fault {
+            Some(WriteFault::Fails) => Err(io::Error::other("injected: write stopped half way")),
+            Some(WriteFault::Short) | None => Ok(through),
         }
-        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {

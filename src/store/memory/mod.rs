@@ -14,7 +14,7 @@ mod faults;
 mod file;
 
 pub use device::MemoryDisk;
-pub use faults::Times;
+pub use faults::{ReadFault, Struck, Times};
 
 /// What the model tears at: a write is durable or not in units of this size (bytes).
 pub const SECTOR: usize = 512;

@@ -105,6 +105,29 @@ fn a_full_disk_refuses_growth_and_a_short_write_reports_itself() {
 }
 
 #[test]
+fn what_a_short_write_leaves_over_is_written_after_it() {
+    let disk = disk_with("a", b"12345678");
+    disk.shorten_write(1);
+    let before = disk.operations();
+    disk.open_write("a").expect("opens").write_at(b"abcd", 2).expect("writes");
+    assert_eq!(read_all(&disk, "a").expect("there"), b"12abcd78");
+    assert_eq!(disk.operations(), before + 2, "one write that was short, one for the rest");
+    assert_eq!(disk.take_struck(), Struck::from([("disk: short write", 1)]));
+}
+
+#[test]
+fn a_read_that_a_fault_strikes_is_wrong_once() {
+    let whole: Vec<u8> = (0..1_500).map(|n| (n / 7) as u8).collect();
+    let disk = disk_with("a", &whole);
+    for fault in [ReadFault::FlippedBit, ReadFault::StaleSector] {
+        disk.fail_read(1, fault);
+        assert_ne!(read_all(&disk, "a").expect("there"), whole, "{fault:?}");
+        assert_eq!(read_all(&disk, "a").expect("there"), whole, "{fault:?}");
+    }
+    assert_eq!(disk.take_struck().len(), 2);
+}
+
+#[test]
 fn a_cut_file_comes_back_whole_or_stays_cut() {
     let disk = disk_with("a", &[7; 1000]);
     disk.open_write("a").expect("opens").set_len(100).expect("cuts");

@@ -35,6 +35,23 @@ fn timers_fire_though_every_block_fills_with_inputs() {
     assert!(bench.shard.backlog() > 0, "timers waited until all inputs were handled");
 }
 
+/// Found by the simulator: a clock that was set back stands still, and the wheel was not looked at until it had caught up.
+#[test]
+fn what_is_due_fires_though_time_stands() {
+    let mut bench = Bench::new();
+    bench.send("go", "crm:1");
+    bench.sync();
+    bench.now = bench.now.plus(30 * 60_000 - 1);
+    bench.turn();
+    bench.now = bench.now.plus(1);
+    for _ in 0..100 {
+        bench.turn();
+    }
+    bench.sync();
+    let counts = &bench.shard.partition(ONLY).expect("is here").counts;
+    assert!(counts.iter().any(|(_, version)| version.exited[0] == 1), "the timer fired");
+}
+
 /// A map of one text of 1 KB.
 fn padded_properties() -> bytes::Bytes {
     let map =
