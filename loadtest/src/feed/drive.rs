@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::Instant;
 
 use crate::event::Encoder;
 use crate::options::{Feed, Pace};
@@ -16,6 +16,7 @@ use crate::target::Target;
 use super::link::{Link, LinkConfig, Overflow};
 use super::meter::Meter;
 use super::schedule::{Schedule, TICK, ticks_of};
+use super::ticker::Ticker;
 use super::underway::Underway;
 
 /// When feeding ends.
@@ -79,17 +80,32 @@ pub async fn feed(target: &Target, plan: &Plan, meter: &Arc<Meter>) -> anyhow::R
         };
         let link = Link::connect(target, config, Arc::clone(&underway)).await.context("connecting")?;
         let source = Source::new(plan.pattern, number, plan.connections, plan.profiles);
-        ready.push(Feeder { link, source, underway, plan: plan.clone(), number, started: Instant::now() });
+        ready.push((link, source, underway, number));
     }
     let started = Instant::now();
+    let beat = match plan.pace {
+        Pace::Max => Beat::Max,
+        Pace::PerSecond(rate) => Beat::PerSecond(rate, Ticker::start(started.into_std()).context("no thread")?),
+    };
     let mut connections = JoinSet::new();
-    for feeder in ready {
-        connections.spawn(Feeder { started, ..feeder }.run());
+    for (link, source, underway, number) in ready {
+        let (plan, beat) = (plan.clone(), beat.clone());
+        connections.spawn(Feeder { link, source, underway, plan, number, started, beat }.run());
     }
+    drop(beat);
     while let Some(ended) = connections.join_next().await {
         ended??;
     }
     Ok(Fed { events: meter.events() - before, elapsed: started.elapsed() })
+}
+
+/// When events go.
+#[derive(Clone, Debug)]
+enum Beat {
+    /// As soon as there is room.
+    Max,
+    /// So many a second, at their times.
+    PerSecond(u64, Ticker),
 }
 
 /// One connection and what goes over it.
@@ -100,14 +116,15 @@ struct Feeder {
     plan: Plan,
     number: u64,
     started: Instant,
+    beat: Beat,
 }
 
 impl Feeder {
     /// From the first event to the last answer.
     async fn run(mut self) -> anyhow::Result<()> {
-        let sent = match self.plan.pace {
-            Pace::Max => self.closed_loop().await,
-            Pace::PerSecond(rate) => self.open_loop(rate).await,
+        let sent = match self.beat.clone() {
+            Beat::Max => self.closed_loop().await,
+            Beat::PerSecond(rate, ticker) => self.open_loop(rate, ticker).await,
         };
         sent.context("sending")?;
         self.link.finish().await.context("waiting for the last acknowledgement")
@@ -141,13 +158,12 @@ impl Feeder {
         Ok(())
     }
 
-    async fn open_loop(&mut self, rate: u64) -> anyhow::Result<()> {
+    async fn open_loop(&mut self, rate: u64, mut ticker: Ticker) -> anyhow::Result<()> {
         let schedule = Schedule::new(rate, self.number, self.plan.connections);
-        let (mut ticks, ticks_max) = (interval_at(self.started, TICK), ticks_of(self.ends_after()));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let ticks_max = ticks_of(self.ends_after());
         let (mut sent, events_max) = (0, self.events_max());
         for tick in 0..ticks_max {
-            ticks.tick().await;
+            ticker.reaches(tick).await;
             let due = schedule.due_within(tick + 1).min(events_max);
             let count = due - sent;
             if count > 0 {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `drive` | the open and the closed loop |
 //! | `schedule` | when events are due |
+//! | `ticker` | the moments at which they are |
 //! | `underway` | what is sent and not yet answered |
 //! | `meter` | counts and latencies over time |
 //! | `window` | room for more on one connection |
@@ -17,6 +18,7 @@ mod link;
 pub mod meter;
 mod schedule;
 mod tcp;
+mod ticker;
 mod underway;
 mod window;
 
