@@ -38,13 +38,13 @@ impl DeliverySink for Sink {
         if self.full.load(Ordering::Acquire) {
             return Err(job);
         }
-        self.sent.lock().push(job.row.id.to_string());
         if !self.silent.load(Ordering::Acquire)
             && let Some(engine) = self.engine.get()
         {
-            // The report counts as submitted when the call returns.
+            // The report counts as submitted when the call returns: who sees the message below and then drains has both.
             drop(ReportSink::report(engine, DeliveryReport { id: job.row.id, outcome: DeliveryOutcome::Sent }));
         }
+        self.sent.lock().push(job.row.id.to_string());
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! are spaced: each costs two context switches and a wake-up of every shard in it, which at a few events a group is more than
 //! the events themselves do.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -15,7 +16,7 @@ use super::JournalConfig;
 use super::block::{Block, Position};
 use super::lane::Lane;
 use super::shared::LaneShared;
-use crate::store::error::JournalError;
+use crate::store::error::{JournalError, Operation};
 
 /// How long a lane waits for space before it looks again (retired segments wake it earlier).
 const SPACE_RETRY: Duration = Duration::from_millis(200);
@@ -92,7 +93,7 @@ impl LaneThread {
         let shared = Arc::clone(&lane.shared);
         let name = format!("journal-{}", lane.number());
         lane.prewrite_ahead();
-        let thread = std::thread::Builder::new().name(name).spawn(move || run(lane, &received, listener))?;
+        let thread = std::thread::Builder::new().name(name).spawn(move || run_guarded(lane, &received, listener))?;
         Ok(Self { messages, shared, thread })
     }
 
@@ -117,13 +118,25 @@ impl LaneThread {
     }
 }
 
+/// Runs the lane; a panic ends it as a failed write does, or everybody would wait for a thread that is gone.
+fn run_guarded(lane: Lane, messages: &Receiver<Message>, mut listener: impl Listener) -> Result<(), JournalError> {
+    let path = format!("lane {}", lane.number());
+    let ran = std::panic::catch_unwind(AssertUnwindSafe(|| run(lane, messages, &mut listener)));
+    ran.unwrap_or_else(|_| {
+        let message = "its thread panicked".to_owned();
+        let error = JournalError::Poisoned { operation: Operation::Write, path, message };
+        listener.failed(&error);
+        Err(error)
+    })
+}
+
 enum Next {
     Continue,
     Stop,
 }
 
 #[expect(clippy::disallowed_methods, reason = "pacing is real time, not engine time")]
-fn run(mut lane: Lane, messages: &Receiver<Message>, mut listener: impl Listener) -> Result<(), JournalError> {
+fn run(mut lane: Lane, messages: &Receiver<Message>, listener: &mut impl Listener) -> Result<(), JournalError> {
     let mut blocks = Vec::new();
     let mut not_before = Instant::now();
     loop {
