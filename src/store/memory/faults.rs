@@ -106,20 +106,20 @@ impl Faults {
     /// Fails once the machine has stopped.
     pub(super) fn running(&self) -> io::Result<()> {
         if self.armed.load(Ordering::Relaxed) && self.plan.lock().stop == Some(0) {
-            return Err(io::Error::other("the machine has stopped"));
+            return Err(stopped());
         }
         Ok(())
     }
 
     /// Counts a changing operation.
     pub(super) fn change(&self) -> io::Result<()> {
-        self.running()?;
-        self.operations.fetch_add(1, Ordering::Relaxed);
         if self.armed.load(Ordering::Relaxed)
             && let Some(left) = self.plan.lock().stop.as_mut()
         {
-            *left -= 1;
+            // Under one lock: of two threads that come together to the last operation, one has it.
+            *left = left.checked_sub(1).ok_or_else(stopped)?;
         }
+        self.operations.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -186,4 +186,8 @@ impl Faults {
         );
         Some(fault)
     }
+}
+
+fn stopped() -> io::Error {
+    io::Error::other("the machine has stopped")
 }
