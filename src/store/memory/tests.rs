@@ -136,3 +136,20 @@ fn a_cut_file_comes_back_whole_or_stays_cut() {
         assert!(len == 100 || len == 1000);
     }
 }
+
+#[test]
+fn threads_that_come_to_the_last_operation_together_share_it() {
+    for operations in 0..200 {
+        let disk = disk_with("a", b"12345678");
+        disk.stop_after(operations % 4);
+        let before = disk.operations();
+        let writers: Vec<_> = (0..4)
+            .map(|_| {
+                let disk = disk.clone();
+                std::thread::spawn(move || disk.open_write("a").and_then(|mut file| file.write_at(b"x", 0)).is_ok())
+            })
+            .collect();
+        let written = writers.into_iter().map(|writer| writer.join().expect("no panic")).filter(|ok| *ok).count();
+        assert_eq!((written as u64, disk.operations() - before), (operations % 4, operations % 4));
+    }
+}

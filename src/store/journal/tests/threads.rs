@@ -67,6 +67,32 @@ fn a_thread_reports_a_failed_sync_once_and_takes_nothing_more() {
     assert!(told.recv().is_err(), "told once");
 }
 
+/// Panics at what is durable.
+struct Panics(Sender<Told>);
+
+impl Listener for Panics {
+    fn durable(&mut self, _: Vec<(Block, Position)>) {
+        panic!("as told");
+    }
+
+    fn failed(&mut self, _: &JournalError) {
+        self.0.send(Told::Failed).expect("the test listens");
+    }
+}
+
+/// Everybody would wait for a thread that is gone.
+#[test]
+fn a_thread_that_panics_fails_its_lane() {
+    let disk = MemoryDisk::tracked();
+    let (_, lane, _) = open(&disk);
+    let (tell, told) = unbounded();
+    let thread = LaneThread::start(lane, 8, Panics(tell)).expect("starts");
+    thread.appender().append(block(0, 10)).expect("runs");
+    assert_eq!(told.recv(), Ok(Told::Failed));
+    let ended = thread.stop().expect_err("failed");
+    assert!(ended.to_string().contains("its thread panicked"), "{ended}");
+}
+
 #[test]
 fn a_thread_on_a_full_disk_waits_and_resumes() {
     let disk = MemoryDisk::tracked();
