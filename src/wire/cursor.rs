@@ -96,6 +96,15 @@ impl<'a> Cursor<'a> {
 
     /// A LEB128 number of at most 64 bits.
     pub fn varint(&mut self, what: &'static str) -> Result<u64, WireError> {
+        // Most are lengths and small counts.
+        if let [byte @ ..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint(what)
+    }
+
+    fn long_varint(&mut self, what: &'static str) -> Result<u64, WireError> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8(what)?;

@@ -179,11 +179,9 @@ impl Table {
         self.touch(slot);
         let row = self.rows.at_mut(slot);
         self.timer_count -= row.place_count();
-        if touches_rest(rewrite, row, profile) {
-            put_rest(&mut self.scratch, profile);
-        } else {
-            let rest = Places::of(&row.asleep).and_then(Places::rest).expect(READABLE);
-            self.scratch.extend_from_slice(rest);
+        match untouched_rest(rewrite, row, profile) {
+            Some(rest) => self.scratch.extend_from_slice(rest),
+            None => put_rest(&mut self.scratch, profile),
         }
         if row.asleep.len() == self.scratch.len() {
             row.asleep.copy_from_slice(&self.scratch);
@@ -350,13 +348,22 @@ pub enum Extent {
     Dirty,
 }
 
-/// Whether more than chain and places is another from now on: a context goes with its instance.
-fn touches_rest(rewrite: Rewrite<'_>, row: &Row, profile: &Profile) -> bool {
-    let Rewrite::Changed(changes) = rewrite else { return true };
-    changes.header
-        || !changes.fields.is_empty()
-        || !changes.contexts.is_empty()
-        || row.places().map(|p| p.ordinal).ne(profile.instances.iter().map(|i| i.ordinal))
+/// What of the row is behind its places, if that stays as it is: a context goes with its instance.
+fn untouched_rest<'a>(rewrite: Rewrite<'_>, row: &'a Row, profile: &Profile) -> Option<&'a [u8]> {
+    let Rewrite::Changed(changes) = rewrite else { return None };
+    if changes.header || !changes.fields.is_empty() || !changes.contexts.is_empty() {
+        return None;
+    }
+    let mut places = Places::of(&row.asleep).expect(READABLE);
+    if places.left() != profile.instances.len() as u64 {
+        return None;
+    }
+    for instance in &profile.instances {
+        if places.next_place().expect(READABLE)?.ordinal != instance.ordinal {
+            return None;
+        }
+    }
+    Some(places.rest().expect(READABLE))
 }
 
 fn encode_page(rows: &[Row]) -> Vec<u8> {
