@@ -348,7 +348,7 @@ fn run_all(seeds: Range<u64>) -> BTreeMap<String, u64> {
 
 #[test]
 fn the_engine_decides_as_the_documents_say() {
-    let sum = run_all(seeds(0..60));
+    let sum = run_all(seeds(0..160));
     eprintln!("{sum:?}");
     for reason in [
         "entered",
