@@ -74,7 +74,7 @@ pub struct SlotCount {
 pub enum Placement {
     /// Into the wheel, once its record is durable.
     Wheel,
-    /// Nowhere for now: a checkpoint takes it.
+    /// Nowhere until a checkpoint takes it.
     Pending,
 }
 

@@ -248,7 +248,6 @@ impl Channels {
                 recorded
             }
         };
-        let stage = std::mem::replace(&mut delivery.stage, Stage::Announced);
         if recorded == Recorded::RowGone {
             if history.deliveries.get(&id) == Some(&Fate::Open) {
                 return Err(Violation::new(format!("delivery {id} is said to be gone and is in the durable outbox")));
@@ -256,27 +255,41 @@ impl Channels {
             self.remove(index, machine);
             return Ok(Some(format!("{id} was taken back")));
         }
+        self.is_recorded(index, machine, history, dice, steady).map(Some)
+    }
+
+    /// What a channel told is in the journal: on with the delivery.
+    fn is_recorded(
+        &mut self,
+        index: usize,
+        machine: &Machine,
+        history: &History,
+        dice: &mut Dice,
+        steady: Duration,
+    ) -> Result<String, Violation> {
+        let delivery = &mut self.deliveries[index];
+        let id = delivery.job.row.id;
         let row = history.book(id.partition).shadow.outbox.get(id);
-        match stage {
+        match std::mem::replace(&mut delivery.stage, Stage::Announced) {
             Stage::Announcing(_) => {
                 if row.is_none_or(|row| row.state != OutboxState::Started) {
                     return Err(Violation::new(format!("the attempt of {id} is said to be journaled: {row:?}")));
                 }
                 delivery.journaled = true;
-                Ok(Some(format!("{id}: attempt journaled")))
+                Ok(format!("{id}: attempt journaled"))
             }
             Stage::Noting(_) => {
                 delivery.journaled = true;
                 self.wait(index, dice, steady);
-                Ok(Some(format!("{id}: repeat journaled")))
+                Ok(format!("{id}: repeat journaled"))
             }
             Stage::Retracting(_) => {
                 if self.is_too_old(index, steady) {
                     let gave_up = DeliveryOutcome::Failed { reason: "gave up".to_owned() };
-                    return Ok(Some(self.settle(index, machine, gave_up)));
+                    return Ok(self.settle(index, machine, gave_up));
                 }
                 self.wait(index, dice, steady);
-                Ok(Some(format!("{id}: failed attempt journaled")))
+                Ok(format!("{id}: failed attempt journaled"))
             }
             Stage::Settling(_) => {
                 // Of one in doubt somebody may have decided meanwhile.
@@ -287,7 +300,7 @@ impl Channels {
                     return Err(Violation::new(format!("{id} is said to be settled and its durable row is {row:?}")));
                 }
                 self.remove(index, machine);
-                Ok(Some(format!("{id} settled")))
+                Ok(format!("{id} settled"))
             }
             Stage::Waiting { .. } | Stage::Announced | Stage::Answering { .. } => {
                 unreachable!("they wait for no report")

@@ -1,6 +1,7 @@
 //! Whoever sends events: streams with sequences, callers with ids. They send again what was not acknowledged when the
 //! process died, now and then what was, and hold the engine to every acknowledgement.
 
+mod answers;
 mod connection;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -9,12 +10,11 @@ use tokio::sync::oneshot;
 
 use crate::domain::event::Event;
 use crate::domain::ids::{Millis, PartitionId, ProfileKey, SandboxId, stable_hash};
-use crate::runtime::api::{Deferral, EventStatus, Origin, Patience, ProducerId, Refusal, Submission};
+use crate::runtime::api::{Deferral, Origin, Patience, ProducerId, Submission};
 use crate::runtime::shard::input::ShardInput;
 use crate::runtime::ticket::Verdict;
-use crate::sim::Violation;
 use crate::sim::dice::Dice;
-use crate::sim::history::{History, Key};
+use crate::sim::history::Key;
 use crate::sim::machine::{HASH_KEY, Machine};
 use crate::sim::mail::{event_of, submit_now};
 use crate::sim::workload::ScriptEvent;
@@ -393,102 +393,5 @@ impl Client {
         let count = keys.len();
         self.flights.push_back(Flight { source, keys, verdict });
         Some(count)
-    }
-
-    /// Takes in what was answered, and checks it: acknowledged means durable.
-    pub fn listen(&mut self, history: &History) -> Result<Vec<String>, Violation> {
-        let mut heard = Vec::new();
-        // Answers of one stream are heard in order, as its transport gives them.
-        let mut behind: Vec<usize> = Vec::new();
-        for mut flight in std::mem::take(&mut self.flights) {
-            if let Source::Stream(index) = flight.source
-                && behind.contains(&index)
-            {
-                self.flights.push_back(flight);
-                continue;
-            }
-            let verdict = match flight.verdict.try_recv() {
-                Err(oneshot::error::TryRecvError::Empty) => {
-                    if let Source::Stream(index) = flight.source {
-                        behind.push(index);
-                    }
-                    self.flights.push_back(flight);
-                    continue;
-                }
-                Err(oneshot::error::TryRecvError::Closed) => Err(Refusal::Stopping),
-                Ok(verdict) => verdict,
-            };
-            match verdict {
-                Ok(statuses) => {
-                    heard.push(format!("acknowledged: {} events of {:?}", statuses.len(), flight.source));
-                    self.acknowledged(&flight, &statuses, history)?;
-                }
-                // The process is going down: what was not acknowledged is sent again to the next one.
-                Err(refusal) => {
-                    heard.push(format!("refused: {refusal}"));
-                    if let Source::Stream(index) = flight.source {
-                        behind.push(index);
-                    } else {
-                        self.orphans.extend(flight.keys);
-                    }
-                }
-            }
-        }
-        for stream in &mut self.streams {
-            if stream.advancing.is_empty() {
-                continue;
-            }
-            let mut told = 0;
-            for done in &mut stream.advancing {
-                match done.try_recv() {
-                    Ok(()) => told += 1,
-                    Err(oneshot::error::TryRecvError::Empty | oneshot::error::TryRecvError::Closed) => break,
-                }
-            }
-            stream.advancing.drain(..told);
-            if stream.advancing.is_empty() {
-                stream.acked += 1;
-            }
-        }
-        Ok(heard)
-    }
-
-    fn acknowledged(&mut self, flight: &Flight, statuses: &[EventStatus], history: &History) -> Result<(), Violation> {
-        for (key, status) in flight.keys.iter().zip(statuses) {
-            let sent = self.sent.get_mut(key).expect("it was sent");
-            match status {
-                EventStatus::Accepted | EventStatus::Duplicate => {
-                    if !history.applied.contains_key(key) {
-                        return Err(Violation::new(format!(
-                            "event {} of {} was acknowledged ({status:?}) and is not durable",
-                            sent.event.id, sent.event.profile
-                        )));
-                    }
-                    self.acked_count += u64::from(!sent.acked);
-                    self.duplicate_count += u64::from(*status == EventStatus::Duplicate);
-                    if !sent.acked && matches!(key, Key::Id(_)) {
-                        self.known.push(*key);
-                    }
-                    sent.acked = true;
-                }
-                EventStatus::Rejected(_) => sent.rejected = true,
-                EventStatus::Deferred => {
-                    if matches!(key, Key::Stream(..)) {
-                        return Err(Violation::new(format!("an event of a stream was put off: {key:?}")));
-                    }
-                    self.deferred_count += 1;
-                    if !sent.acked && !self.unsent.contains(key) && !self.put_off.contains(key) {
-                        self.put_off.push(*key);
-                    }
-                }
-            }
-        }
-        if let Source::Stream(index) = flight.source {
-            let stream = &mut self.streams[index];
-            stream.in_flight -= 1;
-            // Answers of one stream come in order, as those of its transport do.
-            stream.acked += flight.keys.len();
-        }
-        Ok(())
     }
 }

@@ -21,6 +21,7 @@ mod mail;
 pub mod observe;
 pub mod oracle;
 pub mod plan;
+pub mod replay;
 pub mod rest;
 pub mod run;
 pub mod simulation;

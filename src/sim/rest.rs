@@ -53,24 +53,6 @@ impl Simulation {
         self.restart_cleanly()
     }
 
-    /// On the events' clock the same input gives the same decisions, however it is cut into batches, shards and lives of
-    /// the process: the same events through one shard that nothing happens to end with the same decision hash.
-    pub fn check_replay(&self, seed: u64) -> Result<(), Violation> {
-        let mut quiet = Self::new(seed);
-        (quiet.shards, quiet.calm, quiet.client.is_calm) = (1, true, true);
-        let resources = quiet.workload.resources.clone();
-        quiet.start()?;
-        quiet.publish(resources);
-        quiet.settle()?;
-        quiet.client = self.client.replay();
-        quiet.settle()?;
-        let (found, due) = (self.history.hash_sum(), quiet.history.hash_sum());
-        if found == due {
-            return Ok(());
-        }
-        Err(Violation::new(format!("the decision hash is {found:x}; without crashes and moves it is {due:x}")))
-    }
-
     /// Follows waits into the future.
     fn follow_waits(&mut self) -> Result<(), Violation> {
         for _ in 0..WAITS_MAX {
@@ -285,6 +267,7 @@ impl Simulation {
             witness.at_rest(now)?;
         }
         laws::check_counts(&self.history)?;
+        self.client.check_streams(&self.history)?;
         self.channels.check_fates(&self.history)?;
         for book in self.history.books.values() {
             let forgotten = book.shadow.outbox.rows().find(|row| row.state != OutboxState::InDoubt);

@@ -36,7 +36,7 @@ impl FakeEngine {
         Self { state: Arc::default(), durable: watch::Sender::new(usize::MAX) }
     }
 
-    /// Commits the first `count` submissions only, for now.
+    /// Commits the first `count` submissions only, until it is told more.
     pub(crate) fn commit_to(&self, count: usize) {
         self.durable.send_replace(count);
     }

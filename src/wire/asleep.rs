@@ -20,10 +20,9 @@ use smol_str::SmolStr;
 
 use crate::domain::ids::{JourneyId, Millis, NodeNo, VersionId};
 use crate::domain::profile::{Context, DueKind, Instance, Profile};
-use crate::domain::value::{Map, Value};
 use crate::wire::component::vacant_instance;
 use crate::wire::cursor::{Cursor, WireError, put_text, put_varint};
-use crate::wire::value::{put_map, put_value, read_value};
+use crate::wire::value::{put_map, put_value, read_map, read_value};
 
 /// 2020-01-01T00:00Z: times of today take six bytes.
 const EPOCH: i64 = 1_577_836_800_000;
@@ -240,13 +239,6 @@ fn read_context(cursor: &mut Cursor<'_>, entered_at: Millis) -> Result<Context, 
         other => return Err(WireError::invalid("last", other)),
     };
     Ok(Context { event, last, event_id, event_type, event_time, visits })
-}
-
-fn read_map(cursor: &mut Cursor<'_>) -> Result<Map, WireError> {
-    match read_value(cursor, 0)? {
-        Value::Map(map) => Ok(map),
-        _ => Err(WireError::invalid("map", "another type")),
-    }
 }
 
 fn put_time(out: &mut Vec<u8>, at: Millis) {

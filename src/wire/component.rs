@@ -19,9 +19,9 @@ use smol_str::SmolStr;
 
 use crate::domain::ids::{JourneyId, Millis, NodeNo, ProfileKey, VersionId};
 use crate::domain::profile::{Changes, Context, DueKind, Instance, Profile};
-use crate::domain::value::{Map, Value};
+use crate::domain::value::Value;
 use crate::wire::cursor::{Cursor, WireError, put_bytes, put_text, put_varint};
-use crate::wire::value::{put_map, put_value, read_value};
+use crate::wire::value::{put_map, put_value, read_map, read_value};
 
 const HEADER: u8 = 1;
 const POSITION: u8 = 2;
@@ -152,8 +152,8 @@ fn put_field(out: &mut Vec<u8>, name: &SmolStr, value: &Value) {
     });
 }
 
-/// Installs every component of `bytes` on `profile`, in order. What an instance lacks for now (a context whose
-/// position comes later) is kept for it.
+/// Installs every component of `bytes` on `profile`, in order. What comes before its place
+/// (a context) is kept for it.
 pub fn install(profile: &mut Profile, bytes: &[u8]) -> Result<(), WireError> {
     let mut cursor = Cursor::new(bytes);
     while !cursor.is_empty() {
@@ -264,13 +264,6 @@ fn read_context(body: &mut Cursor<'_>) -> Result<Context, WireError> {
         other => return Err(WireError::invalid("last", other)),
     };
     Ok(Context { event, last, event_id, event_type, event_time, visits })
-}
-
-fn read_map(body: &mut Cursor<'_>) -> Result<Map, WireError> {
-    match read_value(body, 0)? {
-        Value::Map(map) => Ok(map),
-        _ => Err(WireError::invalid("map", "another type")),
-    }
 }
 
 /// A profile with nothing in it, to install components on.

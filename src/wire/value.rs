@@ -50,11 +50,16 @@ pub fn put_map(out: &mut Vec<u8>, map: &Map) {
 /// Reads one map that fills `bytes`.
 pub fn map_from(bytes: &[u8]) -> Result<Map, WireError> {
     let mut cursor = Cursor::new(bytes);
-    let value = read_value(&mut cursor, 0)?;
+    let map = read_map(&mut cursor)?;
     if !cursor.is_empty() {
         return Err(WireError::invalid("map", format!("{} bytes after its end", cursor.rest().len())));
     }
-    match value {
+    Ok(map)
+}
+
+/// Reads one map.
+pub fn read_map(cursor: &mut Cursor<'_>) -> Result<Map, WireError> {
+    match read_value(cursor, 0)? {
         Value::Map(map) => Ok(map),
         _ => Err(WireError::invalid("map", "another type")),
     }

@@ -85,7 +85,7 @@ fn sending_again_what_was_in_doubt_waits_for_the_sync_and_happens_once() {
     bench.shard.take(ShardInput::Release(ONLY, ShardId(1)));
     bench.turn();
     let (_, partition) = bench.seen.0.lock().handed_over.pop().expect("handed over");
-    // As after a restart: no channel has anything, and one has no room for the other message for now.
+    // As after a restart: no channel has anything, and one has no room for the other message yet.
     let seen = Recorder::default();
     seen.0.lock().refuse_offers = true;
     let mut next = Bench::with(*partition, Origin::Opened, seen);
