@@ -2,11 +2,13 @@
 //! before; and what the run has used when it ends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use serde_json::Value;
 use sojourn::runtime::view::Report;
 use tempfile::TempDir;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::feed::meter::Meter;
@@ -17,6 +19,12 @@ use crate::options::Run;
 use crate::source::Pattern;
 use crate::target::Target;
 use crate::verify::{self, Received, Verdict};
+
+/// A server that uses less than this share of a core for so long rests.
+const REST_CPU_SHARE: f64 = 0.1;
+const REST: Duration = Duration::from_secs(3);
+/// How long that is waited for.
+const REST_PATIENCE: Duration = Duration::from_secs(120);
 
 /// What only one scenario measures.
 #[derive(Clone, Debug)]
@@ -140,6 +148,22 @@ impl Stage {
         self.meter.close();
         self.at_end = Some((self.reading()?, self.meter.latency()));
         Ok(())
+    }
+
+    /// Waits until the server rests: what the feed left behind is in snapshots, and the memory for it given back. How long
+    /// that took; another's server is not waited for.
+    pub async fn rest(&self) -> anyhow::Result<Duration> {
+        let started = Instant::now();
+        let mut before = self.reading()?.usage;
+        while let Some(last) = before {
+            tokio::time::sleep(REST).await;
+            before = self.reading()?.usage;
+            let used_s = before.map_or(0.0, |usage| usage.cpu_s - last.cpu_s);
+            if used_s < REST_CPU_SHARE * REST.as_secs_f64() || started.elapsed() > REST_PATIENCE {
+                break;
+            }
+        }
+        Ok(started.elapsed())
     }
 
     /// The report, less what was there before.
