@@ -269,6 +269,7 @@ mod tests {
 
     use super::*;
     use crate::domain::ids::ProfileKey;
+    use crate::domain::value::{Map, Value};
     use crate::wire::component::blank_profile;
 
     const KEY: ProfileKey = ProfileKey(5);
