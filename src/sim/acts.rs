@@ -289,14 +289,17 @@ impl Simulation {
         if machine.failure.is_raised() {
             return true;
         }
-        let text = format!("{message:?}");
+        // Pages of a large partition make a long text: only for somebody who reads it.
+        let text = self.trace.is_some().then(|| format!("{message:?}"));
         self.index_faults();
         self.arm(12);
         self.arm_for_keeper();
         if let Some(machine) = &mut self.machine {
             machine.keeper.take(message);
         }
-        self.note(|| format!("the keeper takes {}", text.chars().take(60).collect::<String>()));
+        self.note(|| {
+            format!("the keeper takes {}", text.iter().flat_map(|text| text.chars()).take(60).collect::<String>())
+        });
         self.disarm();
         true
     }
