@@ -3,6 +3,7 @@
 
 pub mod apply;
 pub mod bucket;
+pub mod calendar;
 pub mod catalog;
 pub mod content;
 pub mod effect;

@@ -60,7 +60,7 @@ pub struct Instance {
 pub enum DueKind {
     /// The node's wait or event timeout ends, or a parked message tries again.
     Node,
-    /// The journey's global timeout ends the instance.
+    /// The journey's global timeout, or its end date, ends the instance.
     Timeout,
 }
 
@@ -154,12 +154,5 @@ impl Profile {
     /// The latest entry into `journey`.
     pub fn last_entry(&self, journey: JourneyId) -> Option<Millis> {
         self.last_entries.iter().find(|(j, _)| *j == journey).map(|(_, at)| *at)
-    }
-}
-
-impl Instance {
-    /// The instant the journey's own timeout ends it.
-    pub fn timeout_at(&self, timeout_ms: i64) -> Millis {
-        self.entered_at.plus(timeout_ms)
     }
 }

@@ -64,6 +64,8 @@ pub enum Path {
     EventReceived,
     /// The awaited event did not come in time.
     TimedOut,
+    /// What the node does failed.
+    Failed,
 }
 
 /// How an instance ended other than by an error (spec §4.2).
@@ -78,6 +80,8 @@ pub enum ExitReason {
     Timeout,
     /// The journey or version was stopped.
     Stopped,
+    /// The journey's end date.
+    Ended,
 }
 
 /// Why an instance failed.
@@ -106,6 +110,8 @@ pub enum DiscardReason {
     EntryFilterError,
     /// The profile holds as many instances as the limit allows.
     TooManyInstances,
+    /// Before the journey's start date, or after its end date.
+    OutsideDates,
 }
 
 /// What became of a message.
@@ -140,6 +146,7 @@ impl StepKind {
             Self::Left(Path::WaitEnded) => (3, 2),
             Self::Left(Path::EventReceived) => (3, 3),
             Self::Left(Path::TimedOut) => (3, 4),
+            Self::Left(Path::Failed) => (3, 5),
             Self::Left(Path::Branch(index)) => (4, index),
             Self::Exited(reason) => (5, reason.code()),
             Self::Failed(failure) => (6, failure.code()),
@@ -158,6 +165,7 @@ impl StepKind {
             (3, 2) => Self::Left(Path::WaitEnded),
             (3, 3) => Self::Left(Path::EventReceived),
             (3, 4) => Self::Left(Path::TimedOut),
+            (3, 5) => Self::Left(Path::Failed),
             (4, index) => Self::Left(Path::Branch(index)),
             (5, detail) => Self::Exited(ExitReason::from_code(detail)?),
             (6, detail) => Self::Failed(Failure::from_code(detail)?),
@@ -213,9 +221,15 @@ macro_rules! codes {
     };
 }
 
-codes!(ExitReason { Completed = 0, Criteria = 1, Timeout = 2, Stopped = 3 });
+codes!(ExitReason { Completed = 0, Criteria = 1, Timeout = 2, Stopped = 3, Ended = 4 });
 codes!(Failure { Expression = 0, VisitLimit = 1, StepLimit = 2, InstanceTooLarge = 3 });
-codes!(DiscardReason { AlreadyInJourney = 0, ReentranceNotAllowed = 1, EntryFilterError = 2, TooManyInstances = 3 });
+codes!(DiscardReason {
+    AlreadyInJourney = 0,
+    ReentranceNotAllowed = 1,
+    EntryFilterError = 2,
+    TooManyInstances = 3,
+    OutsideDates = 4,
+});
 codes!(MessageOutcome {
     Requested = 0,
     Excluded = 1,
@@ -242,11 +256,13 @@ mod tests {
             (StepKind::Left(Path::WaitEnded), (3, 2)),
             (StepKind::Left(Path::EventReceived), (3, 3)),
             (StepKind::Left(Path::TimedOut), (3, 4)),
+            (StepKind::Left(Path::Failed), (3, 5)),
             (StepKind::Left(Path::Branch(77)), (4, 77)),
             (StepKind::Exited(ExitReason::Completed), (5, 0)),
             (StepKind::Exited(ExitReason::Criteria), (5, 1)),
             (StepKind::Exited(ExitReason::Timeout), (5, 2)),
             (StepKind::Exited(ExitReason::Stopped), (5, 3)),
+            (StepKind::Exited(ExitReason::Ended), (5, 4)),
             (StepKind::Failed(Failure::Expression), (6, 0)),
             (StepKind::Failed(Failure::VisitLimit), (6, 1)),
             (StepKind::Failed(Failure::StepLimit), (6, 2)),
@@ -255,6 +271,7 @@ mod tests {
             (StepKind::Discarded(DiscardReason::ReentranceNotAllowed), (7, 1)),
             (StepKind::Discarded(DiscardReason::EntryFilterError), (7, 2)),
             (StepKind::Discarded(DiscardReason::TooManyInstances), (7, 3)),
+            (StepKind::Discarded(DiscardReason::OutsideDates), (7, 4)),
             (message(MessageOutcome::Requested), (8, 513)),
             (message(MessageOutcome::Excluded), (9, 513)),
             (message(MessageOutcome::Sent), (10, 513)),
@@ -271,7 +288,7 @@ mod tests {
 
     #[test]
     fn other_codes_are_none() {
-        for (code, detail) in [(0, 0), (3, 5), (5, 4), (6, 4), (7, 4), (15, 0), (255, 0)] {
+        for (code, detail) in [(0, 0), (3, 6), (5, 5), (6, 4), (7, 5), (15, 0), (255, 0)] {
             assert_eq!(StepKind::from_code(code, detail), None, "{code} {detail}");
         }
     }

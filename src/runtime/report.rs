@@ -221,6 +221,7 @@ fn path_words(path: Path) -> String {
         Path::WaitEnded => "wait_ended".to_owned(),
         Path::EventReceived => "event_received".to_owned(),
         Path::TimedOut => "timed_out".to_owned(),
+        Path::Failed => "error".to_owned(),
     }
 }
 
@@ -231,6 +232,7 @@ pub fn exit_word(reason: ExitReason) -> &'static str {
         ExitReason::Criteria => "criteria",
         ExitReason::Timeout => "timeout",
         ExitReason::Stopped => "stopped",
+        ExitReason::Ended => "ended",
     }
 }
 
@@ -241,6 +243,7 @@ pub fn discard_word(reason: DiscardReason) -> &'static str {
         DiscardReason::ReentranceNotAllowed => "reentrance_not_allowed",
         DiscardReason::EntryFilterError => "entry_filter_error",
         DiscardReason::TooManyInstances => "too_many_instances",
+        DiscardReason::OutsideDates => "outside_dates",
     }
 }
 

@@ -190,10 +190,12 @@ fn reason<'a>(kind: StepKind, message_name: impl Fn(u16) -> &'a str) -> String {
         StepKind::Left(Path::WaitEnded) => "wait_ended",
         StepKind::Left(Path::EventReceived) => "event_received",
         StepKind::Left(Path::TimedOut) => "timed_out",
+        StepKind::Left(Path::Failed) => "error",
         StepKind::Exited(ExitReason::Completed) => "completed",
         StepKind::Exited(ExitReason::Criteria) => "criteria",
         StepKind::Exited(ExitReason::Timeout) => "timeout",
         StepKind::Exited(ExitReason::Stopped) => "stopped",
+        StepKind::Exited(ExitReason::Ended) => "ended",
         StepKind::Failed(Failure::Expression) => "failed expression",
         StepKind::Failed(Failure::VisitLimit) => "failed visit_limit",
         StepKind::Failed(Failure::StepLimit) => "failed step_limit",
@@ -202,6 +204,7 @@ fn reason<'a>(kind: StepKind, message_name: impl Fn(u16) -> &'a str) -> String {
         StepKind::Discarded(DiscardReason::ReentranceNotAllowed) => "reentrance_not_allowed",
         StepKind::Discarded(DiscardReason::EntryFilterError) => "entry_filter_error",
         StepKind::Discarded(DiscardReason::TooManyInstances) => "too_many_instances",
+        StepKind::Discarded(DiscardReason::OutsideDates) => "outside_dates",
         StepKind::Message { message, outcome } => {
             let word = match outcome {
                 MessageOutcome::Requested => "requested",

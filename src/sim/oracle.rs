@@ -6,6 +6,7 @@
 //! messages channels had tried already, whether a surface had room) it takes the engine's and holds it to that.
 
 mod cel;
+mod clock;
 mod eval;
 mod judge;
 mod nodes;

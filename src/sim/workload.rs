@@ -56,6 +56,10 @@ name: tier
 type: string
 ---
 kind: attribute
+name: timezone
+type: string
+---
+kind: attribute
 name: points
 type: integer
 ---

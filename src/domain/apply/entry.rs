@@ -47,6 +47,10 @@ impl Walk<'_, '_> {
                 return Err(None);
             }
         }
+        let has_begun = program.starts_at.is_none_or(|starts_at| starts_at <= self.now);
+        if !has_begun || program.ends_at.is_some_and(|ends_at| ends_at <= self.now) {
+            return Ok(Some(DiscardReason::OutsideDates));
+        }
         if self.profile.running(program.journey).is_some() {
             return Ok(Some(DiscardReason::AlreadyInJourney));
         }
@@ -95,7 +99,7 @@ impl Walk<'_, '_> {
             node: program.start,
             generation: 0,
             entered_at: self.now,
-            due: self.now.plus(program.timeout_ms),
+            due: program.over_at(self.now),
             due_kind: DueKind::Timeout,
             ordinal,
             sends: 0,

@@ -29,9 +29,8 @@ impl Walk<'_, '_> {
                     continue;
                 }
             }
-            let NodeKind::Event { filter, then, .. } = &program.node(self.profile.instances[position].node).kind else {
-                continue;
-            };
+            let node = program.node(self.profile.instances[position].node);
+            let NodeKind::Event { filter, then, .. } = &node.kind else { continue };
             match self.first_match(position, std::slice::from_ref(filter), event) {
                 Ok(true) => {
                     self.remember(position, program, event);
@@ -42,7 +41,10 @@ impl Walk<'_, '_> {
                     self.advance(position, Flow::Go(*then, Path::EventReceived));
                 }
                 Ok(false) => {}
-                Err(error) => self.fail(position, Failure::Expression, Some(&error)),
+                Err(error) => {
+                    let flow = self.fail_at(position, node, Failure::Expression, Some(&error));
+                    self.advance(position, flow);
+                }
             }
         }
     }

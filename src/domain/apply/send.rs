@@ -51,7 +51,7 @@ impl Walk<'_, '_> {
         let retry_at = self.now.plus(PARK_MS);
         let instance = &mut self.profile.instances[position];
         instance.generation = instance.generation.wrapping_add(1);
-        (instance.due, instance.due_kind) = (instance.timeout_at(program.timeout_ms), DueKind::Timeout);
+        (instance.due, instance.due_kind) = (program.over_at(instance.entered_at), DueKind::Timeout);
         let ordinal = instance.ordinal;
         self.profile.changes.instance(ordinal);
         if !is_planted(Bug::ParkedForgotten) {

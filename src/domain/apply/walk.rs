@@ -2,17 +2,23 @@
 //!
 //! INVARIANT: every step taken goes through [`Walk::step`] or is a discard, and [`Walk::seal`] chains them once.
 
+use std::borrow::Cow;
+
+use jiff::tz::TimeZone;
+
 use crate::domain::apply::chain::chain;
 use crate::domain::apply::world::{Firing, Outcome, World};
+use crate::domain::calendar::{next_local, zone};
 use crate::domain::effect::Effect;
-use crate::domain::expression::{EvalError, Expr, Scope};
-use crate::domain::ids::{InstanceId, Millis, NodeNo, VersionId};
-use crate::domain::journey::program::{NodeKind, Program};
+use crate::domain::expression::{EvalError, Scope};
+use crate::domain::ids::{InstanceId, Millis, NodeNo, VersionId, stable_hash};
+use crate::domain::journey::definition::{Dates, LocalTime, SHARES};
+use crate::domain::journey::program::{Node, NodeKind, Program, Test};
 use crate::domain::limits;
 use crate::domain::profile::Profile;
 use crate::domain::profile::{DueKind, Instance};
 use crate::domain::step::{ExitReason, Failure, Path, Step, StepKind};
-use crate::domain::value::Map;
+use crate::domain::value::{Map, Value};
 use crate::planted::{Bug, is_planted};
 
 /// Whether an instance went on, stays or is gone.
@@ -67,17 +73,20 @@ impl<'a, 'w> Walk<'a, 'w> {
     /// The instance's timer fired.
     pub(super) fn fire(&mut self, position: usize) {
         let instance = &self.profile.instances[position];
+        let program = self.program(instance.version);
         if instance.due_kind == DueKind::Timeout {
-            self.exit(position, ExitReason::Timeout);
+            let is_end = program.ends_at.is_some_and(|ends_at| ends_at <= instance.due);
+            self.exit(position, if is_end { ExitReason::Ended } else { ExitReason::Timeout });
             return;
         }
-        let program = self.program(instance.version);
         let flow = match &program.node(instance.node).kind {
-            NodeKind::Wait { then, .. } | NodeKind::WaitUntil { then, .. } => Flow::Go(*then, Path::WaitEnded),
+            NodeKind::Wait { then, .. } | NodeKind::WaitUntil { then, .. } | NodeKind::WaitLocal { then, .. } => {
+                Flow::Go(*then, Path::WaitEnded)
+            }
             NodeKind::Event { then, on_timeout, .. } => Flow::Go(on_timeout.unwrap_or(*then), Path::TimedOut),
             NodeKind::Message { message, then } => self.send(position, program, *message, *then),
-            NodeKind::Condition { .. } | NodeKind::End => {
-                unreachable!("no instance waits at a condition or an end")
+            NodeKind::Condition { .. } | NodeKind::Split { .. } | NodeKind::End => {
+                unreachable!("no instance waits at a condition, a split or an end")
             }
         };
         self.advance(position, flow);
@@ -113,8 +122,7 @@ impl<'a, 'w> Walk<'a, 'w> {
             let instance = &mut self.profile.instances[position];
             let program: &'w Program = self.world.catalog.program(instance.version);
             instance.generation = instance.generation.wrapping_add(1);
-            let timeout_at = instance.timeout_at(program.timeout_ms);
-            (instance.due, instance.due_kind) = (timeout_at, DueKind::Timeout);
+            (instance.due, instance.due_kind) = (program.over_at(instance.entered_at), DueKind::Timeout);
             let ordinal = instance.ordinal;
             self.profile.changes.instance(ordinal);
             if !self.count_visit(position, program) {
@@ -163,15 +171,25 @@ impl<'a, 'w> Walk<'a, 'w> {
                     let instant = instant.unwrap_or(Millis::MIN);
                     self.wait_until(position, instant, Flow::Go(*then, Path::WaitEnded))
                 }
-                Err(error) => self.arrive_and_fail(position, &error),
+                Err(error) => self.arrive_and_fail(position, node, &error),
             },
+            NodeKind::WaitLocal { time, days, then } => {
+                let instant = next_local(self.now, *time, *days, &self.zone(program));
+                self.wait_until(position, instant, Flow::Go(*then, Path::WaitEnded))
+            }
             NodeKind::Event { within_ms, .. } => {
                 let due = within_ms.map_or(Millis::NEVER, |within| self.now.plus(within));
                 self.set_node_due(position, due);
                 self.step(position, StepKind::Arrived);
                 Flow::Stay
             }
-            NodeKind::Condition { branches, otherwise } => self.choose(position, branches, *otherwise),
+            NodeKind::Condition { branches, otherwise } => self.choose(position, program, branches, *otherwise),
+            NodeKind::Split { ways } => {
+                self.step(position, StepKind::Arrived);
+                let drawn = drawn_share(&self.profile.identity, &program.name, &node.name);
+                let way = ways.partition_point(|(sum, _)| *sum <= drawn);
+                Flow::Go(ways[way].1, Path::Branch(way as u16))
+            }
             NodeKind::Message { message, then } => {
                 self.step(position, StepKind::Arrived);
                 self.send(position, program, *message, *then)
@@ -203,16 +221,25 @@ impl<'a, 'w> Walk<'a, 'w> {
         }
     }
 
-    pub(super) fn choose(&mut self, position: usize, branches: &[(Expr, NodeNo)], otherwise: Option<NodeNo>) -> Flow {
+    fn choose(
+        &mut self,
+        position: usize,
+        program: &'w Program,
+        branches: &[(Test, NodeNo)],
+        otherwise: Option<NodeNo>,
+    ) -> Flow {
         let mut chosen = None;
-        for (index, (when, target)) in branches.iter().enumerate() {
-            match when.eval_bool(&self.scope(position)) {
+        for (index, (test, target)) in branches.iter().enumerate() {
+            match self.holds(position, program, test) {
                 Ok(true) => {
                     chosen = Some(Flow::Go(*target, Path::Branch(index as u16)));
                     break;
                 }
                 Ok(false) => {}
-                Err(error) => return self.arrive_and_fail(position, &error),
+                Err(error) => {
+                    let node = program.node(self.profile.instances[position].node);
+                    return self.arrive_and_fail(position, node, &error);
+                }
             }
         }
         self.step(position, StepKind::Arrived);
@@ -224,6 +251,29 @@ impl<'a, 'w> Walk<'a, 'w> {
                 Flow::Gone
             }
         }
+    }
+
+    fn holds(&self, position: usize, program: &'w Program, test: &Test) -> Result<bool, EvalError> {
+        Ok(match test {
+            Test::When(when) => when.eval_bool(&self.scope(position))?,
+            Test::Time(hours) => hours.hold(self.now, &self.zone(program)),
+            Test::Date(Dates { from, to }) => {
+                let zone = self.zone(program);
+                let begun = from.is_none_or(|from| from.begins(&zone).is_some_and(|begins| begins <= self.now));
+                begun && to.is_none_or(|to| to.ends(&zone).is_some_and(|ends| self.now < ends))
+            }
+        })
+    }
+
+    /// The zone whose clock counts for the instance (spec §2.6).
+    fn zone(&self, program: &'w Program) -> Cow<'w, TimeZone> {
+        if program.local_time == LocalTime::Profile
+            && let Some(Value::Str(name)) = self.profile.document.get("timezone")
+            && let Some(zone) = zone(name)
+        {
+            return Cow::Owned(zone);
+        }
+        Cow::Borrowed(&program.zone)
     }
 
     pub(super) fn scope(&self, position: usize) -> Scope<'_> {
@@ -244,10 +294,27 @@ impl<'a, 'w> Walk<'a, 'w> {
         }
     }
 
-    pub(super) fn arrive_and_fail(&mut self, position: usize, error: &EvalError) -> Flow {
+    fn arrive_and_fail(&mut self, position: usize, node: &Node, error: &EvalError) -> Flow {
         self.step(position, StepKind::Arrived);
-        self.fail(position, Failure::Expression, Some(error));
-        Flow::Gone
+        self.fail_at(position, node, Failure::Expression, Some(error))
+    }
+
+    /// What the node does has failed: on by its way for errors, if it has one; else the instance ends (spec §3.0).
+    pub(super) fn fail_at(
+        &mut self,
+        position: usize,
+        node: &Node,
+        failure: Failure,
+        error: Option<&EvalError>,
+    ) -> Flow {
+        let Some(target) = node.on_error else {
+            self.fail(position, failure, error);
+            return Flow::Gone;
+        };
+        if let Some(error) = error {
+            self.out.notes.push((self.out.steps.len(), error.to_string()));
+        }
+        Flow::Go(target, Path::Failed)
     }
 
     pub(super) fn fail(&mut self, position: usize, failure: Failure, error: Option<&EvalError>) {
@@ -283,4 +350,10 @@ impl<'a, 'w> Walk<'a, 'w> {
         self.profile.changes.instance(gone.ordinal);
         gone
     }
+}
+
+/// Which of [`SHARES`] falls to a profile at a split: the same whenever it comes, in every version, on every machine.
+fn drawn_share(identity: &str, journey: &str, node: &str) -> u32 {
+    let hash = stable_hash(&[identity.as_bytes(), journey.as_bytes(), node.as_bytes()]);
+    ((u128::from(hash as u64) * u128::from(SHARES)) >> 64) as u32
 }

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! offset 0  4 bytes  "SJCT"
-//!        4  u16 LE   format, 1
+//!        4  u16 LE   format, 2
 //!        6  ...      one MessagePack value: the struct `Record`, as an array of its fields in their order
 //! ```
 //!
 //! INVARIANT: the same catalog gives the same bytes (maps are ordered), and reading bytes gives the catalog they came
-//! from. The golden file `golden/catalog-1.bin` pins format 1.
+//! from. The golden file `golden/catalog-2.bin` pins format 2.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::domain::journey::findings::Findings;
 use crate::domain::surface::Surface;
 
 const MAGIC: [u8; 4] = *b"SJCT";
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
 const HEADER_SIZE: usize = 6;
 /// Nesting of a record: types nest as deep as a file may, each level in an enum, a list and a pair.
 const DEPTH_MAX: usize = 512;

@@ -277,17 +277,25 @@ body: '{}'
 ---
 kind: journey
 name: everything
-timezone: Europe/Paris
 entry: { event: cart_add, when: event.total > 5.0 }
 reentry: { after: 1d }
 exit: [ { event: cart_add, when: last.gift } ]
 timeout: 14d
+timezone: Europe/Paris
+local_time: profile
+start_date: 2026-01-01
+end_date: 2036-01-01T12:00:00Z
 start: choose
 nodes:
   choose:
     condition:
       - { when: \"profile.address.city == 'Paris'\", then: mail_it }
+      - { time: { days: [mon, fri], from: '21:00', to: '09:00' }, then: fork }
+      - { date: { from: 2026-12-01, to: 2026-12-24T18:00 }, then: monday }
     otherwise: until
+    on_error: done
+  fork: { split: [ { percent: 33.3, then: tell }, { percent: 66.7, then: until } ] }
+  monday: { wait: { time: '09:00', days: [mon] }, then: done }
   mail_it: { message: reminder, then: hear }
   hear: { event: cart_add, when: last.n > event.n, within: 2d, then: done, on_timeout: tell }
   until: { wait: { until: event.cart.at }, then: pause }
@@ -310,11 +318,11 @@ fn the_record_reads_back() {
     assert_eq!(apply(&read, &EVERYTHING.replace("pause: { wait: 1h", "pause: { wait: 2h")).0.version, closed.version);
 }
 
-/// The bytes of format 1. A failure means that old data directories can't be read: give a new format a new number.
+/// The bytes of format 2. A failure means that old data directories can't be read: give a new format a new number.
 #[test]
-fn the_record_of_format_1_stays() {
+fn the_record_of_format_2_stays() {
     let (catalog, _) = apply(&Catalog::default(), EVERYTHING);
-    let golden = include_bytes!("golden/catalog-1.bin");
+    let golden = include_bytes!("golden/catalog-2.bin");
     assert!(catalog.to_record() == golden, "the encoding changed");
     assert_eq!(Catalog::from_record(golden).expect("reads").to_record(), golden);
 }
@@ -324,8 +332,8 @@ fn damaged_records_are_refused() {
     let (catalog, _) = apply(&Catalog::default(), EVERYTHING);
     let bytes = catalog.to_record();
     assert!(matches!(Catalog::from_record(b""), Err(CatalogError::Damaged(_))));
-    assert!(matches!(Catalog::from_record(b"XXXX\x01\0"), Err(CatalogError::Damaged(_))));
-    assert_eq!(Catalog::from_record(b"SJCT\x02\0").err(), Some(CatalogError::Format { found: 2, supported: 1 }));
+    assert!(matches!(Catalog::from_record(b"XXXX\x02\0"), Err(CatalogError::Damaged(_))));
+    assert_eq!(Catalog::from_record(b"SJCT\x03\0").err(), Some(CatalogError::Format { found: 3, supported: 2 }));
     for cut in (0..bytes.len()).step_by(7) {
         assert!(Catalog::from_record(&bytes[..cut]).is_err(), "cut at {cut}");
     }
@@ -343,7 +351,7 @@ fn secrets_are_not_printed() {
 
 #[test]
 fn flipped_bits_never_panic() {
-    let golden = include_bytes!("golden/catalog-1.bin");
+    let golden = include_bytes!("golden/catalog-2.bin");
     for index in 0..golden.len() {
         for flip in [0x01, 0x80, 0xff] {
             let mut bytes = golden.to_vec();

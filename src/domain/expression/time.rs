@@ -1,9 +1,6 @@
-//! Parts of instants and durations, zones, and the text of durations. Zones come from the IANA data compiled in, never
-//! from the machine: the same expression must give the same answer on every host.
+//! Parts of instants and durations, and the text of durations.
 
-use std::sync::LazyLock;
-
-use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
+use jiff::tz::TimeZone;
 
 use super::code::{Code, Run, RunText, Typed, run};
 use super::compile::{Compiler, Problem};
@@ -11,8 +8,7 @@ use super::parse::At;
 use super::read::{Instant, Span};
 use super::scope::{Fault, fault};
 use super::types::Type;
-
-static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+use crate::domain::calendar::zone;
 
 /// What the accessors of instants and durations give. Counts follow CEL: month, day of month and day of year from 0,
 /// weekday from Sunday = 0; only [`Part::Date`] counts from 1.
@@ -78,18 +74,6 @@ impl Part {
             _ => return None,
         })
     }
-}
-
-/// An IANA zone or an offset such as `+02:00`.
-fn zone(name: &str) -> Option<TimeZone> {
-    if name.starts_with(['+', '-']) {
-        let (hours, minutes) = name[1..].split_once(':')?;
-        let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
-        let seconds = hours.checked_mul(3_600)?.checked_add(minutes.checked_mul(60)?)?;
-        let signed = if name.starts_with('-') { -seconds } else { seconds };
-        return Some(TimeZone::fixed(Offset::from_seconds(signed).ok()?));
-    }
-    ZONES.get(name).ok()
 }
 
 impl Compiler<'_> {

@@ -17,6 +17,8 @@ pub fn check(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
     check_targets(definition, findings);
     check_single_waits(definition, findings);
     check_heard(definition, findings);
+    check_error_ways(definition, findings);
+    check_dates(definition, findings);
     // A node that can't be read or a target that does not exist hides ways: what they lead to would seem unreachable.
     let Some(graph) = Graph::new(definition) else { return };
     let reachable = graph.reachable();
@@ -69,7 +71,7 @@ fn check_targets(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
         check(&definition.start, "`start`".to_owned());
     }
     for node in &definition.nodes {
-        for target in node.form.targets() {
+        for target in node.targets() {
             check(target, format!("node `{}`", node.name.value));
         }
     }
@@ -108,6 +110,29 @@ fn check_heard(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
     }
 }
 
+fn check_error_ways(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
+    for node in &definition.nodes {
+        if let Some(on_error) = node.on_error.as_ref().filter(|_| !node.form.may_fail()) {
+            let message = format!("nothing can fail at node `{}`: `on_error` is never taken", node.name.value);
+            findings.error_with(on_error.place, "never_fails", message, "remove it".to_owned());
+        }
+    }
+}
+
+fn check_dates(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
+    if let (Some(starts_at), Some(ends_at)) = (definition.starts_at, &definition.ends_at)
+        && ends_at.value <= starts_at
+    {
+        let message = format!("journey `{}` ends before it starts", definition.name.value);
+        findings.error_with(
+            ends_at.place,
+            "ends_before_start",
+            message,
+            "set `end_date` after `start_date`".to_owned(),
+        );
+    }
+}
+
 /// One finding per group of nodes that has no way out.
 fn check_ends(definition: &JourneyDefinition, graph: &Graph, reachable: &[bool], findings: &mut Findings<'_>) {
     let can_end = graph.can_end();
@@ -125,7 +150,7 @@ fn check_ends(definition: &JourneyDefinition, graph: &Graph, reachable: &[bool],
 }
 
 fn check_cycles(definition: &JourneyDefinition, graph: &Graph, findings: &mut Findings<'_>) {
-    let at_once = |node: usize, edge: Edge| !graph.pauses[node] && !graph.pauses[edge.to];
+    let at_once = |_: usize, edge: Edge| edge.at_once;
     for component in graph.components(at_once) {
         if graph.is_cycle(&component, at_once) {
             let names: Vec<String> =

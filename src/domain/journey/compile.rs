@@ -6,18 +6,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use crate::domain::calendar::zone;
 use crate::domain::content::{Escape, Template};
 use crate::domain::expression::{Expr, FieldPath, Fields, Root, Schemas, SourceError, Type};
 use crate::domain::ids::{JourneyId, MessageId, NodeNo, VersionId};
 use crate::domain::journey::definition::{
-    FilterDefinition, Format, JourneyDefinition, MessageDefinition, NodeDefinition, NodeForm,
+    FilterDefinition, Format, JourneyDefinition, MessageDefinition, NodeDefinition, NodeForm, TestDefinition,
 };
 use crate::domain::journey::findings::{At, Findings};
 use crate::domain::journey::graph::Graph;
-use crate::domain::journey::program::{EventFilter, Message, Node, NodeKind, Program};
+use crate::domain::journey::program::{EventFilter, Message, Node, NodeKind, Program, Test};
 
 /// What is declared of the events and attributes that a journey names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +76,9 @@ pub fn compile(
     for (index, node) in definition.nodes.iter().enumerate() {
         let kind = compiler.node(node, &programs);
         let on_cycle = on_cycle.as_ref().is_some_and(|on_cycle| on_cycle[index]);
-        nodes.push(kind.map(|kind| Node { name: node.name.value.clone(), kind, on_cycle }));
+        let on_error = node.on_error.as_ref().map(|target| compiler.target(target));
+        let name = node.name.value.clone();
+        nodes.push(kind.map(|kind| Node { name, kind, on_error: on_error.flatten(), on_cycle }));
     }
     let reads = std::mem::take(&mut compiler.reads);
     let kept = std::mem::take(&mut compiler.kept);
@@ -90,7 +94,10 @@ pub fn compile(
         version: numbers.version,
         number: numbers.number,
         name: definition.name.value.clone(),
-        timezone: definition.timezone.clone(),
+        zone: zone(&definition.timezone).unwrap_or(TimeZone::UTC),
+        local_time: definition.local_time,
+        starts_at: definition.starts_at,
+        ends_at: definition.ends_at.as_ref().map(|at| at.value),
         entry: entry?,
         reentry: definition.reentry.value,
         exit: exit.into_iter().collect::<Option<_>>()?,
@@ -258,12 +265,21 @@ impl<'c, 'f> Compiler<'c, 'f> {
                 let until = self.inside(until, &Type::Timestamp, &whence);
                 Some(NodeKind::WaitUntil { until: until?, then: self.target(then)? })
             }
+            NodeForm::WaitLocal { time, days, then } => {
+                Some(NodeKind::WaitLocal { time: *time, days: *days, then: self.target(then)? })
+            }
+            NodeForm::Split { shares } => {
+                let mut sum = 0;
+                let ways = shares.iter().map(|way| {
+                    sum += way.share;
+                    Some((sum, self.target(&way.then)?))
+                });
+                Some(NodeKind::Split { ways: ways.collect::<Option<_>>()? })
+            }
             NodeForm::Condition { branches, otherwise } => {
                 let compiled: Vec<_> = branches
                     .iter()
-                    .map(|branch| {
-                        Some((self.inside(&branch.when, &Type::Boolean, &whence)?, self.target(&branch.then)?))
-                    })
+                    .map(|branch| Some((self.test(&branch.test, &whence)?, self.target(&branch.then)?)))
                     .collect();
                 let otherwise = match otherwise {
                     Some(target) => Some(self.target(target)?),
@@ -288,6 +304,14 @@ impl<'c, 'f> Compiler<'c, 'f> {
             NodeForm::End => Some(NodeKind::End),
             NodeForm::Broken => None,
         }
+    }
+
+    fn test(&mut self, test: &TestDefinition, whence: &str) -> Option<Test> {
+        Some(match test {
+            TestDefinition::When(when) => Test::When(self.inside(when, &Type::Boolean, whence)?),
+            TestDefinition::Time(hours) => Test::Time(*hours),
+            TestDefinition::Date(dates) => Test::Date(*dates),
+        })
     }
 
     fn target(&self, target: &At<SmolStr>) -> Option<NodeNo> {

@@ -6,7 +6,9 @@
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use crate::domain::calendar::{DayTime, Days, Hours, Moment};
 use crate::domain::expression::{Fields, Type};
+use crate::domain::ids::Millis;
 use crate::domain::journey::findings::{At, Place};
 use crate::domain::journey::program::{Channel, Reentry};
 
@@ -73,6 +75,12 @@ pub struct JourneyDefinition {
     pub name: At<SmolStr>,
     /// IANA zone.
     pub timezone: SmolStr,
+    /// Whose clock waits and conditions go by.
+    pub local_time: LocalTime,
+    /// Nobody enters before.
+    pub starts_at: Option<Millis>,
+    /// Nobody enters from then on, and everybody leaves.
+    pub ends_at: Option<At<Millis>>,
     /// What lets profiles in.
     pub entry: FilterDefinition,
     /// When they may come again.
@@ -88,6 +96,16 @@ pub struct JourneyDefinition {
     /// Something of it could not be read.
     #[serde(skip)]
     pub broken: bool,
+}
+
+/// Whose clock waits and conditions by the time of day go by (spec §2.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LocalTime {
+    /// That of the journey's zone.
+    Journey,
+    /// That of `profile.timezone`; of the journey's zone where that names none.
+    Profile,
 }
 
 /// An event type and a filter.
@@ -106,6 +124,8 @@ pub struct NodeDefinition {
     pub name: At<SmolStr>,
     /// What it does.
     pub form: NodeForm,
+    /// Target if it fails.
+    pub on_error: Option<At<SmolStr>>,
 }
 
 /// What a node does; targets are names.
@@ -126,12 +146,26 @@ pub enum NodeForm {
         /// Target.
         then: At<SmolStr>,
     },
+    /// `wait: { time: … }`.
+    WaitLocal {
+        /// Time of day.
+        time: DayTime,
+        /// Days of the week.
+        days: Days,
+        /// Target.
+        then: At<SmolStr>,
+    },
     /// `condition: [ … ]`.
     Condition {
         /// In order.
         branches: Vec<BranchDefinition>,
         /// Target if none is true.
         otherwise: Option<At<SmolStr>>,
+    },
+    /// `split: [ … ]`.
+    Split {
+        /// In order; shares add up to [`SHARES`].
+        shares: Vec<ShareDefinition>,
     },
     /// `event: …`.
     Event {
@@ -161,8 +195,41 @@ pub enum NodeForm {
 /// One branch of a condition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BranchDefinition {
-    /// Boolean expression.
-    pub when: At<SmolStr>,
+    /// What must hold.
+    pub test: TestDefinition,
+    /// Target.
+    pub then: At<SmolStr>,
+}
+
+/// What a branch asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TestDefinition {
+    /// `when`: a boolean expression.
+    When(At<SmolStr>),
+    /// `time`: an hour of some days.
+    Time(Hours),
+    /// `date`: a range of dates.
+    Date(Dates),
+}
+
+/// A range of dates; without both ends it is all of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dates {
+    /// From its beginning on.
+    pub from: Option<Moment>,
+    /// Up to its end.
+    pub to: Option<Moment>,
+}
+
+/// What all shares of a split add up to: hundredths of a percent.
+pub const SHARES: u32 = 10_000;
+
+/// One way of a split.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareDefinition {
+    /// How many of [`SHARES`] go this way.
+    pub share: u32,
     /// Target.
     pub then: At<SmolStr>,
 }
@@ -218,14 +285,37 @@ impl JourneyDefinition {
     }
 }
 
-impl NodeForm {
-    /// Where it leads, in order.
+impl NodeDefinition {
+    /// Where it leads, in order; where an error leads comes last.
     pub fn targets(&self) -> Vec<&At<SmolStr>> {
+        let mut targets = self.form.targets();
+        targets.extend(&self.on_error);
+        targets
+    }
+}
+
+impl NodeForm {
+    /// Where it leads when all goes well, in order.
+    fn targets(&self) -> Vec<&At<SmolStr>> {
         match self {
-            Self::Wait { then, .. } | Self::WaitUntil { then, .. } | Self::Message { then, .. } => vec![then],
+            Self::Wait { then, .. }
+            | Self::WaitUntil { then, .. }
+            | Self::WaitLocal { then, .. }
+            | Self::Message { then, .. } => vec![then],
+            Self::Split { shares } => shares.iter().map(|share| &share.then).collect(),
             Self::Condition { branches, otherwise } => branches.iter().map(|b| &b.then).chain(otherwise).collect(),
             Self::Event { then, on_timeout, .. } => [then].into_iter().chain(on_timeout).collect(),
             Self::End | Self::Broken => Vec::new(),
         }
+    }
+
+    /// Whether an instance may stop here for a time or an event.
+    pub fn pauses(&self) -> bool {
+        matches!(self, Self::Wait { .. } | Self::WaitUntil { .. } | Self::WaitLocal { .. } | Self::Event { .. })
+    }
+
+    /// Whether anything can fail here for which there is another way on.
+    pub fn may_fail(&self) -> bool {
+        matches!(self, Self::WaitUntil { .. } | Self::Condition { .. } | Self::Event { .. } | Self::Broken)
     }
 }

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::domain::journey::definition::{JourneyDefinition, NodeForm};
 
+/// The next time of a day on a day of the week is that far at most, clock changes aside.
+const WEEK_MS: i64 = 7 * 86_400_000;
+
 /// A way from one node to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edge {
@@ -11,6 +14,8 @@ pub struct Edge {
     pub to: usize,
     /// The longest time an instance may spend before it goes this way (milliseconds).
     pub duration_ms: i64,
+    /// Whether an instance goes this way without stopping at its node.
+    pub at_once: bool,
 }
 
 /// The nodes of a journey and the ways between them.
@@ -22,8 +27,6 @@ pub struct Graph {
     pub edges: Vec<Vec<Edge>>,
     /// Whether an instance may end here: an end node, or a condition without `otherwise`.
     pub ends: Vec<bool>,
-    /// Whether an instance stops here for a time or an event.
-    pub pauses: Vec<bool>,
 }
 
 impl Graph {
@@ -36,26 +39,26 @@ impl Graph {
             start: number(&definition.start.value)?,
             edges: Vec::with_capacity(definition.nodes.len()),
             ends: Vec::new(),
-            pauses: Vec::new(),
         };
         for node in &definition.nodes {
             let mut edges = Vec::new();
-            for (index, target) in node.form.targets().into_iter().enumerate() {
+            for (index, target) in node.targets().into_iter().enumerate() {
                 let duration_ms = match &node.form {
                     NodeForm::Wait { duration_ms, .. } => duration_ms.value,
+                    NodeForm::WaitLocal { .. } => WEEK_MS,
                     NodeForm::Event { within_ms: Some(within_ms), on_timeout, .. } => {
                         // The event's own way may be taken at once, unless the timeout goes there too.
                         if index == 0 && on_timeout.is_some() { 0 } else { within_ms.value }
                     }
                     _ => 0,
                 };
-                edges.push(Edge { to: number(&target.value)?, duration_ms });
+                // Where the instant to wait for can't be told, nothing is waited for.
+                let is_error = node.on_error.as_ref().is_some_and(|on_error| std::ptr::eq(on_error, target));
+                let at_once = !node.form.pauses() || (is_error && matches!(node.form, NodeForm::WaitUntil { .. }));
+                edges.push(Edge { to: number(&target.value)?, duration_ms, at_once });
             }
             graph.edges.push(edges);
             graph.ends.push(matches!(node.form, NodeForm::End | NodeForm::Condition { otherwise: None, .. }));
-            graph
-                .pauses
-                .push(matches!(node.form, NodeForm::Wait { .. } | NodeForm::WaitUntil { .. } | NodeForm::Event { .. }));
             if matches!(node.form, NodeForm::Broken) {
                 return None;
             }

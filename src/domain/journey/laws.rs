@@ -5,13 +5,13 @@ use proptest::strategy::ValueTree as _;
 
 use crate::domain::catalog::{Catalog, SourceFile};
 use crate::domain::ids::{Millis, NodeNo, VersionId};
-use crate::domain::journey::program::{NodeKind, Program};
+use crate::domain::journey::program::{Node, NodeKind, Program};
 use crate::domain::limits;
 
 const PRELUDE: &str = "\
 kind: event
 name: go
-schema: { n: integer }
+schema: { n: integer, at: timestamp }
 ---
 kind: message
 name: hello
@@ -28,7 +28,7 @@ nodes:
 /// One node as text; targets may be one past the last node, so some do not exist.
 fn node(count: usize) -> impl Strategy<Value = String> {
     let target = 0..=count;
-    (0..9u8, target.clone(), target).prop_map(|(form, a, b)| match form {
+    (0..12u8, target.clone(), target).prop_map(|(form, a, b)| match form {
         0 => format!("{{ wait: 1h, then: n{a} }}"),
         1 => format!("{{ wait: {{ until: meta.time }}, then: n{a} }}"),
         2 | 3 => format!("{{ condition: [ {{ when: event.n > 1, then: n{a} }} ], otherwise: n{b} }}"),
@@ -36,6 +36,9 @@ fn node(count: usize) -> impl Strategy<Value = String> {
         5 => format!("{{ event: go, then: n{a} }}"),
         6 => format!("{{ event: go, within: 1d, then: n{a}, on_timeout: n{b} }}"),
         7 => format!("{{ message: hello, then: n{a} }}"),
+        8 => format!("{{ wait: {{ time: '09:00', days: [mon] }}, then: n{a} }}"),
+        9 => format!("{{ split: [ {{ percent: 30, then: n{a} }}, {{ percent: 70, then: n{b} }} ] }}"),
+        10 => format!("{{ wait: {{ until: event.at }}, then: n{a}, on_error: n{b} }}"),
         _ => "{ end: true }".to_owned(),
     })
 }
@@ -57,23 +60,28 @@ pub(crate) fn journey() -> impl Strategy<Value = String> {
     })
 }
 
-fn targets(kind: &NodeKind) -> Vec<NodeNo> {
-    match kind {
-        NodeKind::Wait { then, .. } | NodeKind::WaitUntil { then, .. } | NodeKind::Message { then, .. } => vec![*then],
+fn targets(node: &Node) -> Vec<NodeNo> {
+    let ways = match &node.kind {
+        NodeKind::Wait { then, .. }
+        | NodeKind::WaitUntil { then, .. }
+        | NodeKind::WaitLocal { then, .. }
+        | NodeKind::Message { then, .. } => vec![*then],
+        NodeKind::Split { ways } => ways.iter().map(|(_, to)| *to).collect(),
         NodeKind::Condition { branches, otherwise } => branches.iter().map(|(_, to)| *to).chain(*otherwise).collect(),
         NodeKind::Event { then, on_timeout, .. } => [*then].into_iter().chain(*on_timeout).collect(),
         NodeKind::End => Vec::new(),
-    }
+    };
+    ways.into_iter().chain(node.on_error).collect()
 }
 
 /// Nodes that `from` reaches by at least one step, passing only nodes for which `passes`.
 fn reached(program: &Program, from: NodeNo, passes: impl Fn(&NodeKind) -> bool) -> Vec<NodeNo> {
     let mut seen = Vec::new();
-    let mut open = targets(&program.node(from).kind);
+    let mut open = targets(program.node(from));
     while let Some(no) = open.pop() {
         if !seen.contains(&no) && passes(&program.node(no).kind) {
             seen.push(no);
-            open.extend(targets(&program.node(no).kind));
+            open.extend(targets(program.node(no)));
         }
     }
     seen
@@ -82,12 +90,14 @@ fn reached(program: &Program, from: NodeNo, passes: impl Fn(&NodeKind) -> bool) 
 fn keeps_promises(program: &Program) {
     assert!(program.nodes.len() <= limits::NODES_MAX + 10);
     let from_start = reached(program, program.start, |_| true);
-    let pauses =
-        |kind: &NodeKind| matches!(kind, NodeKind::Wait { .. } | NodeKind::WaitUntil { .. } | NodeKind::Event { .. });
+    let pauses = |kind: &NodeKind| {
+        use NodeKind::{Event, Wait, WaitLocal, WaitUntil};
+        matches!(kind, Wait { .. } | WaitUntil { .. } | WaitLocal { .. } | Event { .. })
+    };
     let may_end = |kind: &NodeKind| matches!(kind, NodeKind::End | NodeKind::Condition { otherwise: None, .. });
     for (index, node) in program.nodes.iter().enumerate() {
         let no = NodeNo(index as u16);
-        for target in targets(&node.kind) {
+        for target in targets(node) {
             assert!(usize::from(target.0) < program.nodes.len(), "a target exists");
         }
         assert!(no == program.start || from_start.contains(&no), "{} is reachable", node.name);
@@ -189,11 +199,11 @@ proptest! {
 fn the_generator_makes_good_journeys_too() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut good = 0;
-    for _ in 0..300 {
+    for _ in 0..600 {
         let text = journey().new_tree(&mut runner).expect("generates").current();
         good += usize::from(Catalog::default().apply(&one(&text), Millis(0)).is_ok());
     }
-    assert!(good >= 10, "{good} of 300");
+    assert!(good >= 10, "{good} of 600");
 }
 
 /// Inputs that make careless parsers slow or overflow their stack.

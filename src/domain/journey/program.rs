@@ -3,11 +3,14 @@
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use smol_str::SmolStr;
 
+use crate::domain::calendar::{DayTime, Days, Hours};
 use crate::domain::content::Template;
 use crate::domain::expression::{Expr, FieldPath};
-use crate::domain::ids::{JourneyId, MessageId, NodeNo, VersionId};
+use crate::domain::ids::{JourneyId, MessageId, Millis, NodeNo, VersionId};
+use crate::domain::journey::definition::{Dates, LocalTime};
 
 /// One version of one journey, ready to run.
 #[derive(Clone, Debug)]
@@ -20,8 +23,14 @@ pub struct Program {
     pub number: u32,
     /// Name of the journey.
     pub name: SmolStr,
-    /// IANA zone of the journey (`UTC` if none was given).
-    pub timezone: SmolStr,
+    /// Zone of the journey (UTC if none was given).
+    pub zone: TimeZone,
+    /// Whose clock waits and conditions go by.
+    pub local_time: LocalTime,
+    /// Nobody enters before.
+    pub starts_at: Option<Millis>,
+    /// Nobody enters from then on, and everybody leaves (spec §2.5).
+    pub ends_at: Option<Millis>,
     /// What lets a profile in.
     pub entry: EventFilter,
     /// When a profile may enter again.
@@ -68,6 +77,8 @@ pub struct Node {
     pub name: SmolStr,
     /// What it does.
     pub kind: NodeKind,
+    /// Where the instance goes if it fails here; else it ends.
+    pub on_error: Option<NodeNo>,
     /// Whether it lies on a cycle (then visits are counted and bounded).
     pub on_cycle: bool,
 }
@@ -89,12 +100,26 @@ pub enum NodeKind {
         /// Then.
         then: NodeNo,
     },
-    /// First true branch wins; none and no `otherwise` ends the instance.
+    /// Waits until the clock shows a time on one of some days.
+    WaitLocal {
+        /// Time of day.
+        time: DayTime,
+        /// Days of the week.
+        days: Days,
+        /// Then.
+        then: NodeNo,
+    },
+    /// First branch that holds wins; none and no `otherwise` ends the instance.
     Condition {
         /// In order.
-        branches: Vec<(Expr, NodeNo)>,
+        branches: Vec<(Test, NodeNo)>,
         /// If none is true.
         otherwise: Option<NodeNo>,
+    },
+    /// Draws a way, the same for a profile whenever it comes.
+    Split {
+        /// In order, each with the sum of shares up to and with it; the last has [`SHARES`](crate::domain::journey::definition::SHARES).
+        ways: Vec<(u32, NodeNo)>,
     },
     /// Waits for an event.
     Event {
@@ -116,6 +141,17 @@ pub enum NodeKind {
     },
     /// Ends the instance as completed.
     End,
+}
+
+/// What a branch asks for.
+#[derive(Clone, Debug)]
+pub enum Test {
+    /// A boolean expression.
+    When(Expr),
+    /// An hour of some days.
+    Time(Hours),
+    /// A range of dates.
+    Date(Dates),
 }
 
 /// A message resource, compiled.
@@ -153,5 +189,11 @@ impl Program {
     /// The node `no`.
     pub fn node(&self, no: NodeNo) -> &Node {
         &self.nodes[usize::from(no.0)]
+    }
+
+    /// When an instance that entered at `entered_at` ends at the latest.
+    pub fn over_at(&self, entered_at: Millis) -> Millis {
+        let timeout_at = entered_at.plus(self.timeout_ms);
+        self.ends_at.map_or(timeout_at, |ends_at| ends_at.min(timeout_at))
     }
 }

@@ -70,6 +70,50 @@ fn a_fine_journey_has_no_findings() {
 }
 
 #[test]
+fn clocks_dates_and_splits() {
+    check_with("{ wait: 1h,", "{ wait: { time: '09:00', days: [mon, sun] },", &[]);
+    check_with("{ wait: 1h,", "{ wait: { days: [mon] },", &[]);
+    check_with("{ wait: 1h,", "{ wait: { time: '9:00' },", &["6:26 bad_time"]);
+    check_with("{ wait: 1h,", "{ wait: { time: '24:01' },", &["6:26 bad_time"]);
+    check_with("{ wait: 1h,", "{ wait: { days: [monday] },", &["6:26 bad_days"]);
+    check_with("{ wait: 1h,", "{ wait: { days: [] },", &["6:26 bad_days"]);
+    check_with("{ wait: 1h,", "{ wait: { time: '09:00', until: now },", &["6:35 unknown_key"]);
+    check_with("entry:", "local_time: profile\nentry:", &[]);
+    check_with("entry:", "local_time: mine\nentry:", &["3:13 unknown_value"]);
+    check_with("entry:", "start_date: 2026-01-01\nend_date: 2026-01-01T00:00:01Z\nentry:", &[]);
+    check_with("entry:", "start_date: 2026-01-01\nend_date: 2026-01-01\nentry:", &["4:11 ends_before_start"]);
+    check_with("entry:", "end_date: tomorrow\nentry:", &["3:11 bad_date"]);
+    check_with("entry:", "end_date: 9999-01-01\nentry:", &["3:11 bad_date"]);
+    let branch = |test: &str| format!("{{ condition: [ {{ {test}, then: send }} ],");
+    let wait = "{ wait: 1h, then: send }";
+    let with =
+        |test: &str, expected: &[&str]| check_with(wait, &format!("{} otherwise: done }}", branch(test)), expected);
+    with("time: { days: [mon], from: '21:00', to: '09:00' }", &[]);
+    with("time: {}", &[]);
+    with("time: { from: '09:00', to: '09:00' }", &["6:33 bad_time"]);
+    with("date: { from: 2026-01-01, to: 2026-01-02T09:00 }", &[]);
+    with("date: { from: yesterday }", &["6:41 bad_date"]);
+    with("time: {}, when: 'true'", &["6:25 ambiguous_branch"]);
+    let split = |ways: &str| format!("{{ split: [ {ways} ] }}");
+    let with = |ways: &str, expected: &[&str]| check_with(wait, &split(ways), expected);
+    with("{ percent: 33.3, then: send }, { percent: 66.7, then: done }", &[]);
+    with("{ percent: 30, then: send }, { percent: 60, then: done }", &["6:19 bad_split"]);
+    with("{ percent: 100, then: send }", &["6:19 bad_split"]);
+    with("{ percent: 33.333, then: send }, { percent: 66.667, then: done }", &["6:32 bad_percent", "6:65 bad_percent"]);
+    with("{ percent: -1, then: send }, { percent: 101, then: done }", &["6:32 bad_percent", "6:61 bad_percent"]);
+}
+
+#[test]
+fn ways_for_errors() {
+    let wait = "{ wait: 1h, then: send }";
+    check_with(wait, "{ wait: { until: now }, then: send, on_error: done }", &[]);
+    check_with(wait, "{ wait: 1h, then: send, on_error: done }", &["6:44 never_fails"]);
+    check_with(wait, "{ wait: { until: now }, then: send, on_error: don }", &["6:56 unknown_target"]);
+    // Where the instant can't be told, nothing is waited for.
+    check_with(wait, "{ wait: { until: now }, then: send, on_error: pause }", &["6:3 cycle_without_wait"]);
+}
+
+#[test]
 fn syntax() {
     check("kind: journey\nname: [1, 2\nstart: x\n", &["3:6 yaml_syntax"]);
     check("kind: &a event\nname: *a\n", &["1:7 yaml_alias"]);

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json};
 use crate::sim::observe::{Cause, Observed, ObservedMessage, ObservedStep, instant_text};
 use crate::sim::oracle::eval::{Scope, holds};
 use crate::sim::oracle::person::{Delivery, Person, Run, Timer};
-use crate::sim::oracle::resources::{Filter, Published, Status};
+use crate::sim::oracle::resources::{Filter, Journey, Published, Status};
 use crate::sim::oracle::{Clock, Parking};
 use crate::sim::workload::ScriptEvent;
 
@@ -198,7 +198,7 @@ impl<'a> Judge<'a> {
             let refused = match self.entry_holds(&version.journey.entry, event) {
                 Err(_) => Some("entry_filter_error"),
                 Ok(false) => continue,
-                Ok(true) => self.refusal(&journey.name, version.journey.reentry_ms),
+                Ok(true) => self.refusal(&journey.name, &version.journey),
             };
             let (name, number) = (journey.name.as_str(), version.number);
             match refused {
@@ -223,14 +223,18 @@ impl<'a> Judge<'a> {
         entry.when.as_ref().map_or(Ok(true), |when| holds(when, &scope))
     }
 
-    fn refusal(&self, journey: &str, reentry_ms: Option<i64>) -> Option<&'static str> {
+    fn refusal(&self, journey: &str, program: &Journey) -> Option<&'static str> {
         /// Journeys a profile may be in at once (`docs/journeys.md`).
         const RUNS_MAX: usize = 200;
+        let begun = program.starts_at_ms.is_none_or(|starts_at_ms| starts_at_ms <= self.now_ms);
+        if !begun || program.ends_at_ms.is_some_and(|ends_at_ms| ends_at_ms <= self.now_ms) {
+            return Some("outside_dates");
+        }
         if self.person.runs.iter().any(|run| run.journey == journey) {
             return Some("already_in_journey");
         }
         if let Some(before_ms) = self.person.entered_at_ms.get(journey)
-            && reentry_ms.is_none_or(|after_ms| self.now_ms - before_ms < after_ms)
+            && program.reentry_ms.is_none_or(|after_ms| self.now_ms - before_ms < after_ms)
         {
             return Some("reentrance_not_allowed");
         }

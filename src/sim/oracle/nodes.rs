@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::domain::ids::stable_hash;
 use crate::sim::observe::ObservedMessage;
+use crate::sim::oracle::clock;
 use crate::sim::oracle::eval::{holds, instant_ms};
 use crate::sim::oracle::judge::{Judge, Place, at_path};
 use crate::sim::oracle::person::{Delivery, Run, Timer};
-use crate::sim::oracle::resources::{Node, Version};
+use crate::sim::oracle::resources::{Node, Test, Version};
 use crate::sim::workload::ScriptEvent;
 
 /// One event or timer moves an instance by at most so many steps (contract) …
@@ -44,7 +46,7 @@ impl Judge<'_> {
             entry: self.person.entries,
             node: version.journey.start.clone(),
             entered_at_ms: self.now_ms,
-            due_ms: self.now_ms + version.journey.timeout_ms,
+            due_ms: 0,
             timer: Timer::Timeout,
             event: event.properties.clone(),
             last: event.properties.clone(),
@@ -55,6 +57,7 @@ impl Judge<'_> {
         });
         self.moved = 0;
         let index = self.person.runs.len() - 1;
+        self.person.runs[index].due_ms = self.person.runs[index].timeout_at_ms();
         self.expect_of(index, "entered", None)?;
         self.arrive(index)
     }
@@ -64,7 +67,7 @@ impl Judge<'_> {
         let program = self.person.runs[index].program.clone();
         let Node::Event { filter, then, .. } = &program.nodes[&self.person.runs[index].node] else { return Ok(()) };
         match self.first_true(index, std::slice::from_ref(filter), event) {
-            Err(_) => self.end(index, "failed expression"),
+            Err(_) => self.go_wrong(index),
             Ok(false) => Ok(()),
             Ok(true) => {
                 self.person.runs[index].last = event.properties.clone();
@@ -78,6 +81,9 @@ impl Judge<'_> {
         let run = &self.person.runs[index];
         let (timer, node, program) = (run.timer, run.node.clone(), run.program.clone());
         match (timer, &program.nodes[&node]) {
+            (Timer::Timeout, _) if program.ends_at_ms.is_some_and(|ends_at_ms| ends_at_ms <= run.due_ms) => {
+                self.end(index, "ended")
+            }
             (Timer::Timeout, _) => self.end(index, "timeout"),
             (Timer::Parked, Node::Message { message, then }) => {
                 self.moved = 0;
@@ -86,7 +92,9 @@ impl Judge<'_> {
                 }
                 Ok(())
             }
-            (_, Node::Wait { then, .. } | Node::Until { then, .. }) => self.go(index, then, "wait_ended"),
+            (_, Node::Wait { then, .. } | Node::Until { then, .. } | Node::Clock { then, .. }) => {
+                self.go(index, then, "wait_ended")
+            }
             (_, Node::Event { then, on_timeout, .. }) => {
                 self.go(index, on_timeout.as_ref().unwrap_or(then), "timed_out")
             }
@@ -99,6 +107,15 @@ impl Judge<'_> {
         self.moved = 0;
         self.leave(index, to, path)?;
         self.arrive(index)
+    }
+
+    /// An expression of the node has failed.
+    fn go_wrong(&mut self, index: usize) -> Result<(), String> {
+        let run = &self.person.runs[index];
+        match run.program.on_error.get(&run.node).cloned() {
+            Some(target) => self.go(index, &target, "error"),
+            None => self.end(index, "failed expression"),
+        }
     }
 
     fn leave(&mut self, index: usize, to: &str, path: &str) -> Result<(), String> {
@@ -130,7 +147,11 @@ impl Judge<'_> {
             match self.doing(index) {
                 Err(_) => {
                     self.expect_of(index, "arrived", Some(timeout_at_ms))?;
-                    return self.end(index, "failed expression");
+                    let run = &self.person.runs[index];
+                    match run.program.on_error.get(&run.node).cloned() {
+                        Some(target) => self.leave(index, &target, "error")?,
+                        None => return self.end(index, "failed expression"),
+                    }
                 }
                 Ok(Doing::End(reason)) => {
                     self.expect_of(index, "arrived", Some(timeout_at_ms))?;
@@ -177,9 +198,23 @@ impl Judge<'_> {
             Node::Event { within_ms, .. } => Doing::Stay(within_ms.map(|within_ms| self.now_ms + within_ms)),
             Node::Message { message, then } => Doing::Send(message.clone(), then.clone()),
             Node::End => Doing::End("completed"),
+            Node::Clock { time_ms, days, .. } => {
+                Doing::Stay(Some(clock::next_ms(self.now_ms, *time_ms, days, &self.zone(index))))
+            }
+            Node::Split { shares } => {
+                let parts = [self.observed.profile.as_bytes(), run.journey.as_bytes(), run.node.as_bytes()];
+                let drawn = ((stable_hash(&parts) as u64 as u128 * 10_000) >> 64) as u32;
+                let mut sum = 0;
+                let way = shares.iter().position(|(share, _)| {
+                    sum += share;
+                    drawn < sum
+                });
+                let way = way.ok_or("shares that are not 100 %")?;
+                Doing::Go(shares[way].1.clone(), format!("branch {way}"))
+            }
             Node::Condition { branches, otherwise } => {
-                for (number, (when, then)) in branches.iter().enumerate() {
-                    if holds(when, &self.scope(index))? {
+                for (number, (test, then)) in branches.iter().enumerate() {
+                    if self.holds(index, test)? {
                         return Ok(Doing::Go(then.clone(), format!("branch {number}")));
                     }
                 }
@@ -189,6 +224,28 @@ impl Judge<'_> {
                 }
             }
         })
+    }
+
+    fn holds(&self, index: usize, test: &Test) -> Result<bool, String> {
+        let zone = self.zone(index);
+        Ok(match test {
+            Test::When(when) => holds(when, &self.scope(index))?,
+            Test::Time { days, from_ms, to_ms } => clock::is_between(self.now_ms, days, *from_ms, *to_ms, &zone),
+            Test::Date { from, to } => {
+                let from_ms = from.as_ref().map(|from| clock::begins_ms(from, &zone)).transpose()?;
+                let to_ms = to.as_ref().map(|to| clock::ends_ms(to, &zone)).transpose()?;
+                from_ms.is_none_or(|from_ms| from_ms <= self.now_ms) && to_ms.is_none_or(|to_ms| self.now_ms < to_ms)
+            }
+        })
+    }
+
+    /// The zone whose clock the instance goes by.
+    fn zone(&self, index: usize) -> String {
+        let program = &self.person.runs[index].program;
+        match self.person.document.get("timezone") {
+            Some(Json::String(name)) if program.is_local_to_profile && clock::is_zone(name) => name.clone(),
+            _ => program.timezone.clone(),
+        }
     }
 
     /// Decides a message; false if it found no room and the instance stays.

@@ -72,7 +72,8 @@ pub(super) struct Delivery {
 
 impl Run {
     pub(super) fn timeout_at_ms(&self) -> i64 {
-        self.entered_at_ms + self.program.timeout_ms
+        let timeout_at_ms = self.entered_at_ms + self.program.timeout_ms;
+        self.program.ends_at_ms.map_or(timeout_at_ms, |ends_at_ms| ends_at_ms.min(timeout_at_ms))
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::sim::oracle::cel::{Cel, parse};
+use crate::sim::oracle::clock;
 use crate::sim::oracle::yaml::{Tree, documents};
 
 const MINUTE_MS: i64 = 60_000;
@@ -62,9 +63,15 @@ pub(super) struct Journey {
     /// `None` = never again.
     pub(super) reentry_ms: Option<i64>,
     pub(super) timeout_ms: i64,
-    timezone: String,
+    pub(super) timezone: String,
+    /// Waits and conditions go by the profile's zone where it has one.
+    pub(super) is_local_to_profile: bool,
+    pub(super) starts_at_ms: Option<i64>,
+    pub(super) ends_at_ms: Option<i64>,
     pub(super) start: String,
     pub(super) nodes: BTreeMap<String, Node>,
+    /// Where an error at a node leads.
+    pub(super) on_error: BTreeMap<String, String>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -75,12 +82,56 @@ pub(super) struct Filter {
 
 #[derive(Debug, PartialEq)]
 pub(super) enum Node {
-    Wait { wait_ms: i64, then: String },
-    Until { until: Cel, then: String },
-    Condition { branches: Vec<(Cel, String)>, otherwise: Option<String> },
-    Event { filter: Filter, within_ms: Option<i64>, then: String, on_timeout: Option<String> },
-    Message { message: String, then: String },
+    Wait {
+        wait_ms: i64,
+        then: String,
+    },
+    Until {
+        until: Cel,
+        then: String,
+    },
+    /// Until the clock shows this time, in milliseconds of the day, on one of these days (Monday is 0).
+    Clock {
+        time_ms: i64,
+        days: Vec<i64>,
+        then: String,
+    },
+    Condition {
+        branches: Vec<(Test, String)>,
+        otherwise: Option<String>,
+    },
+    /// Hundredths of a percent each.
+    Split {
+        shares: Vec<(u32, String)>,
+    },
+    Event {
+        filter: Filter,
+        within_ms: Option<i64>,
+        then: String,
+        on_timeout: Option<String>,
+    },
+    Message {
+        message: String,
+        then: String,
+    },
     End,
+}
+
+/// What a branch of a condition asks for.
+#[derive(Debug, PartialEq)]
+pub(super) enum Test {
+    When(Cel),
+    /// From a time of day to another, on days.
+    Time {
+        days: Vec<i64>,
+        from_ms: i64,
+        to_ms: i64,
+    },
+    /// From a text to another, each an instant, a local time or a day.
+    Date {
+        from: Option<String>,
+        to: Option<String>,
+    },
 }
 
 impl Published {
@@ -238,16 +289,22 @@ fn journey(document: &Tree) -> Result<Journey, String> {
         Some(rule) => Some(duration_ms(rule.must("after")?)?),
     };
     let timeout_ms = document.word("timeout").map_or(Ok(91 * DAY_MS), duration_ms)?;
-    let mut nodes = BTreeMap::new();
+    let (mut nodes, mut on_error) = (BTreeMap::new(), BTreeMap::new());
     for (name, tree) in document.entries("nodes") {
         nodes.insert(name.clone(), node(tree)?);
+        on_error.extend(tree.word("on_error").map(|target| (name.clone(), target.to_owned())));
     }
+    let instant = |key| document.word(key).map(|text| clock::begins_ms(text, "UTC")).transpose();
     Ok(Journey {
         entry: filter(document.get("entry").ok_or("a journey without an entry")?)?,
         exits: document.items("exit").iter().map(filter).collect::<Result<_, _>>()?,
         reentry_ms,
         timeout_ms,
         timezone: document.word("timezone").unwrap_or("UTC").to_owned(),
+        is_local_to_profile: document.word("local_time") == Some("profile"),
+        starts_at_ms: instant("start_date")?,
+        ends_at_ms: instant("end_date")?,
+        on_error,
         start: document.must("start")?.to_owned(),
         nodes,
     })
@@ -265,9 +322,16 @@ fn node(tree: &Tree) -> Result<Node, String> {
             Node::Message { message: tree.must("message")?.to_owned(), then: then()? }
         }
         _ if tree.get("condition").is_some() => {
-            let branch = |tree: &Tree| Ok((parse(tree.must("when")?)?, tree.must("then")?.to_owned()));
+            let branch = |tree: &Tree| Ok((test(tree)?, tree.must("then")?.to_owned()));
             let branches = tree.items("condition").iter().map(branch).collect::<Result<_, String>>()?;
             Node::Condition { branches, otherwise: tree.word("otherwise").map(str::to_owned) }
+        }
+        _ if tree.get("split").is_some() => {
+            let share = |tree: &Tree| {
+                let percent: f64 = tree.must("percent")?.parse().map_err(|_| "no percentage".to_owned())?;
+                Ok(((percent * 100.0).round() as u32, tree.must("then")?.to_owned()))
+            };
+            Node::Split { shares: tree.items("split").iter().map(share).collect::<Result<_, String>>()? }
         }
         _ if tree.get("event").is_some() => Node::Event {
             filter: filter(tree)?,
@@ -277,10 +341,30 @@ fn node(tree: &Tree) -> Result<Node, String> {
         },
         _ => match tree.get("wait") {
             Some(Tree::Word(wait)) => Node::Wait { wait_ms: duration_ms(wait)?, then: then()? },
+            Some(clock) if clock.get("until").is_none() => Node::Clock {
+                time_ms: clock.word("time").map_or(Ok(0), clock::time_ms)?,
+                days: clock::days(clock)?,
+                then: then()?,
+            },
             Some(until) => Node::Until { until: parse(until.must("until")?)?, then: then()? },
             None => return Err(format!("a node that does nothing: {tree:?}")),
         },
     })
+}
+
+fn test(tree: &Tree) -> Result<Test, String> {
+    if let Some(time) = tree.get("time") {
+        return Ok(Test::Time {
+            days: clock::days(time)?,
+            from_ms: time.word("from").map_or(Ok(0), clock::time_ms)?,
+            to_ms: time.word("to").map_or(Ok(DAY_MS), clock::time_ms)?,
+        });
+    }
+    if let Some(date) = tree.get("date") {
+        let text = |key| date.word(key).map(str::to_owned);
+        return Ok(Test::Date { from: text("from"), to: text("to") });
+    }
+    Ok(Test::When(parse(tree.must("when")?)?))
 }
 
 /// Milliseconds of a duration as the documents write it: `1d12h`, `PT5M`.

@@ -31,8 +31,14 @@ impl JourneyCounts {
         }
         match reason {
             "entered" => self.entered += 1,
-            "completed" | "criteria" | "timeout" | "stopped" => *self.exited.entry(reason.to_owned()).or_default() += 1,
-            "already_in_journey" | "reentrance_not_allowed" | "entry_filter_error" | "too_many_instances" => {
+            "completed" | "criteria" | "timeout" | "stopped" | "ended" => {
+                *self.exited.entry(reason.to_owned()).or_default() += 1;
+            }
+            "already_in_journey"
+            | "reentrance_not_allowed"
+            | "entry_filter_error"
+            | "too_many_instances"
+            | "outside_dates" => {
                 *self.discarded.entry(reason.to_owned()).or_default() += 1;
             }
             failed if failed.starts_with("failed ") => self.errors += 1,

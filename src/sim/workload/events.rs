@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::domain::ids::Millis;
 use crate::domain::limits;
 use crate::sim::dice::Dice;
+use crate::sim::workload::journeys::ZONES;
 use crate::sim::workload::{EVENT_KINDS, Workload};
 
 /// An event of the script.
@@ -151,6 +152,8 @@ fn patch(dice: &mut Dice, now_ms: i64) -> Map<String, Value> {
     let mut map = Map::new();
     let tier = Value::from(*dice.pick(&["gold", "a", "b"]));
     set(dice, &mut map, "tier", tier);
+    let zone = Value::from(if dice.chance(85) { *dice.pick(&ZONES) } else { "Mars/Olympus" });
+    set(dice, &mut map, "timezone", zone);
     let points = integer(dice);
     set(dice, &mut map, "points", points);
     let score = number(dice);

@@ -1,6 +1,7 @@
 //! Journeys drawn at random, and written down. Node `i` leads to `i + 1` in one of its ways, so that every node is reached
 //! and every path can end; other ways lead ahead, or back where a wait or an event lies between.
 
+use crate::domain::ids::Millis;
 use crate::sim::dice::Dice;
 use crate::sim::workload::{EVENT_KINDS, MESSAGES, Roots, condition, expressions};
 
@@ -10,6 +11,13 @@ const DAY_MS: i64 = 86_400_000;
 /// The longest wait and the longest life of an instance (contract).
 const WAIT_MS_MAX: i64 = 90 * DAY_MS;
 const TIMEOUT_MS_MAX: i64 = 91 * DAY_MS;
+/// A simulation begins a little later.
+const FIRST_DAY: Millis = Millis(1_767_225_600_000);
+/// Zones that set their clocks by an hour, by half an hour, at midnight, and never.
+pub(super) const ZONES: [&str; 6] =
+    ["Europe/Paris", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Asia/Kathmandu", "Africa/Cairo"];
+const TIMES: [&str; 7] = ["00:00", "00:30", "02:30", "09:00", "12:15", "23:59", "24:00"];
+const DAYS: [&str; 4] = ["mon", "sat, sun", "mon, tue, wed, thu, fri", "sun"];
 /// Unless a journey says otherwise (contract).
 const REENTRY_MS: i64 = 5 * MINUTE_MS;
 
@@ -23,7 +31,13 @@ pub(super) struct Journey {
     exits: Vec<Filter>,
     timeout_ms: Option<i64>,
     timezone: Option<&'static str>,
+    is_local_to_profile: bool,
+    /// Days since the simulation began, in either direction.
+    start_day: Option<i64>,
+    end_day: Option<i64>,
     nodes: Vec<Node>,
+    /// Where errors lead, by node.
+    on_error: Vec<Option<usize>>,
 }
 
 #[derive(Clone, Debug)]
@@ -37,20 +51,35 @@ struct Filter {
 enum Node {
     Wait(i64, usize),
     Until(String, usize),
+    /// Time of day and days, as text.
+    Clock(String, usize),
+    /// What branches ask for, as text.
     Condition(Vec<(String, usize)>, Option<usize>),
-    Event { filter: Filter, within_ms: Option<i64>, then: usize, on_timeout: Option<usize> },
+    /// Percentages, as text.
+    Split(Vec<(&'static str, usize)>),
+    Event {
+        filter: Filter,
+        within_ms: Option<i64>,
+        then: usize,
+        on_timeout: Option<usize>,
+    },
     Message(&'static str, usize),
     End,
 }
 
 impl Node {
     fn pauses(&self) -> bool {
-        matches!(self, Self::Wait(..) | Self::Until(..) | Self::Event { .. })
+        matches!(self, Self::Wait(..) | Self::Until(..) | Self::Clock(..) | Self::Event { .. })
+    }
+
+    fn may_fail(&self) -> bool {
+        matches!(self, Self::Until(..) | Self::Condition(..) | Self::Event { .. })
     }
 
     fn targets(&self) -> Vec<usize> {
         match self {
-            Self::Wait(_, to) | Self::Until(_, to) | Self::Message(_, to) => vec![*to],
+            Self::Wait(_, to) | Self::Until(_, to) | Self::Clock(_, to) | Self::Message(_, to) => vec![*to],
+            Self::Split(shares) => shares.iter().map(|(_, to)| *to).collect(),
             Self::Condition(branches, otherwise) => branches.iter().map(|(_, to)| *to).chain(*otherwise).collect(),
             Self::Event { then, on_timeout, .. } => [*then].into_iter().chain(*on_timeout).collect(),
             Self::End => Vec::new(),
@@ -123,9 +152,25 @@ impl Journey {
             entry.event = "go";
         }
         let exits = (0..*dice.pick(&[0, 0, 1, 1, 2])).map(|_| Filter::draw(dice, Roots::Inside, 65)).collect();
-        let timezone = dice.chance(30).then(|| *dice.pick(&["Europe/Paris", "America/New_York"]));
+        let timezone = dice.chance(50).then(|| *dice.pick(&ZONES));
+        let is_local_to_profile = dice.chance(40);
+        let start_day = dice.chance(8).then(|| dice.between(-5, 20));
+        let end_day = dice.chance(12).then(|| start_day.unwrap_or(0) + dice.between(1, 60));
         let nodes = draw_nodes(dice, timeout_ms.unwrap_or(TIMEOUT_MS_MAX));
-        Self { name, reentry_ms, entry, exits, timeout_ms, timezone, nodes }
+        let on_error = draw_error_ways(dice, &nodes);
+        Self {
+            name,
+            reentry_ms,
+            entry,
+            exits,
+            timeout_ms,
+            timezone,
+            is_local_to_profile,
+            start_day,
+            end_day,
+            nodes,
+            on_error,
+        }
     }
 
     /// Every span of time it names, in milliseconds.
@@ -157,9 +202,16 @@ impl Journey {
         if let Some(zone) = self.timezone {
             text.push_str(&format!("timezone: {zone}\n"));
         }
+        if self.is_local_to_profile {
+            text.push_str("local_time: profile\n");
+        }
+        for (key, day) in [("start_date", self.start_day), ("end_date", self.end_day)] {
+            text.extend(day.map(|day| format!("{key}: {}\n", moment(day, key.len() as i64))));
+        }
         text.push_str("start: n0\nnodes:\n");
-        for (number, node) in self.nodes.iter().enumerate() {
-            text.push_str(&format!("  n{number}: {{ {} }}\n", node_text(node)));
+        for (number, (node, on_error)) in self.nodes.iter().zip(&self.on_error).enumerate() {
+            let on_error = on_error.map(|to| format!(", on_error: n{to}")).unwrap_or_default();
+            text.push_str(&format!("  n{number}: {{ {}{on_error} }}\n", node_text(node)));
         }
         text
     }
@@ -171,9 +223,15 @@ fn node_text(node: &Node) -> String {
         Node::Until(instant, to) => format!("wait: {{ until: \"{instant}\" }}, then: n{to}"),
         Node::Condition(branches, otherwise) => {
             let branches: Vec<String> =
-                branches.iter().map(|(when, to)| format!("{{ when: \"{when}\", then: n{to} }}")).collect();
+                branches.iter().map(|(test, to)| format!("{{ {test}, then: n{to} }}")).collect();
             let otherwise = otherwise.map(|to| format!(", otherwise: n{to}")).unwrap_or_default();
             format!("condition: [ {} ]{otherwise}", branches.join(", "))
+        }
+        Node::Clock(clock, to) => format!("wait: {{ {clock} }}, then: n{to}"),
+        Node::Split(shares) => {
+            let shares: Vec<String> =
+                shares.iter().map(|(percent, to)| format!("{{ percent: {percent}, then: n{to} }}")).collect();
+            format!("split: [ {} ]", shares.join(", "))
         }
         Node::Event { filter, within_ms, then, on_timeout } => {
             let within = within_ms.map(|ms| format!(", within: {}", iso_text(ms))).unwrap_or_default();
@@ -194,7 +252,7 @@ fn draw_nodes(dice: &mut Dice, timeout_ms: i64) -> Vec<Node> {
     }
     nodes.push(Node::End);
     for number in 0..count {
-        if goes_round_at_once(&nodes, number) {
+        if goes_round_at_once(&nodes, &[], number) {
             // Ways of its own that lead ahead can't be part of a cycle.
             lead_ahead(&mut nodes[number], number);
         }
@@ -216,12 +274,18 @@ fn draw_node(dice: &mut Dice, number: usize, count: usize, wait_ms_max: i64) -> 
     let next = number + 1;
     let anywhere =
         |dice: &mut Dice| if dice.chance(25) { dice.index(count) } else { next + dice.index(count + 1 - next) };
-    match dice.below(10) {
+    match dice.below(12) {
         0..2 => Node::Wait(drawn_duration(dice, wait_ms_max).0, next),
         2 => Node::Until(expressions::until(dice), next),
+        10 => Node::Clock(clock_text(dice), next),
+        11 => Node::Split(match dice.below(3) {
+            0 => vec![("50", next), ("50", anywhere(dice))],
+            1 => vec![("33.3", anywhere(dice)), ("66.7", next)],
+            _ => vec![("0", anywhere(dice)), ("0.5", anywhere(dice)), ("99.5", next)],
+        }),
         3..6 => {
             let mut branches: Vec<(String, usize)> =
-                (0..dice.between(1, 4)).map(|_| (condition(dice, Roots::Inside, 2), anywhere(dice))).collect();
+                (0..dice.between(1, 4)).map(|_| (test_text(dice), anywhere(dice))).collect();
             let otherwise = dice.chance(60).then(|| anywhere(dice));
             let certain = dice.index(branches.len() + usize::from(otherwise.is_some()));
             match branches.get_mut(certain) {
@@ -245,15 +309,70 @@ fn draw_node(dice: &mut Dice, number: usize, count: usize, wait_ms_max: i64) -> 
     }
 }
 
+/// What a branch asks for: mostly an expression.
+fn test_text(dice: &mut Dice) -> String {
+    match dice.below(10) {
+        0 => {
+            let from = dice.index(TIMES.len());
+            let (from, to) = (TIMES[from], TIMES[(from + 1 + dice.index(TIMES.len() - 1)) % TIMES.len()]);
+            format!("time: {{ days: [{}], from: \"{from}\", to: \"{to}\" }}", dice.pick(&DAYS))
+        }
+        1 => {
+            let from = dice.between(0, 30);
+            let (from, to) = (moment(from, dice.between(0, 2)), moment(from + dice.between(0, 60), dice.between(0, 2)));
+            match dice.below(3) {
+                0 => format!("date: {{ from: {from} }}"),
+                1 => format!("date: {{ to: {to} }}"),
+                _ => format!("date: {{ from: {from}, to: {to} }}"),
+            }
+        }
+        _ => format!("when: \"{}\"", condition(dice, Roots::Inside, 2)),
+    }
+}
+
+fn clock_text(dice: &mut Dice) -> String {
+    match dice.below(3) {
+        0 => format!("time: \"{}\"", dice.pick(&TIMES)),
+        1 => format!("days: [{}]", dice.pick(&DAYS)),
+        _ => format!("time: \"{}\", days: [{}]", dice.pick(&TIMES), dice.pick(&DAYS)),
+    }
+}
+
+/// A day of 2026, or a time of that day, with an offset or without one.
+fn moment(day: i64, form: i64) -> String {
+    let instant = Millis(FIRST_DAY.0 + day * DAY_MS);
+    match form % 3 {
+        0 => instant.to_iso()[..10].to_owned(),
+        1 => format!("{}T02:30", &instant.to_iso()[..10]),
+        _ => format!("{}T02:30:00Z", &instant.to_iso()[..10]),
+    }
+}
+
+/// Ways for errors that lead ahead, where they close no cycle.
+fn draw_error_ways(dice: &mut Dice, nodes: &[Node]) -> Vec<Option<usize>> {
+    let mut ways = vec![None; nodes.len()];
+    for (number, node) in nodes.iter().enumerate() {
+        let ahead = nodes.len() - 1 - number;
+        if node.may_fail() && dice.chance(40) {
+            ways[number] = Some(number + 1 + dice.index(ahead));
+            if goes_round_at_once(nodes, &ways, number) {
+                ways[number] = None;
+            }
+        }
+    }
+    ways
+}
+
 /// Whether `from` comes back to itself without a pause.
-fn goes_round_at_once(nodes: &[Node], from: usize) -> bool {
+fn goes_round_at_once(nodes: &[Node], on_error: &[Option<usize>], from: usize) -> bool {
     let mut seen = vec![false; nodes.len()];
     let mut open = vec![from];
     while let Some(number) = open.pop() {
-        if nodes[number].pauses() {
-            continue;
-        }
-        for to in nodes[number].targets() {
+        // Where the instant to wait for can't be told, nothing is waited for.
+        let on_error = on_error.get(number).copied().flatten();
+        let on_error = on_error.filter(|_| !nodes[number].pauses() || matches!(nodes[number], Node::Until(..)));
+        let targets = if nodes[number].pauses() { Vec::new() } else { nodes[number].targets() };
+        for to in targets.into_iter().chain(on_error) {
             if to == from {
                 return true;
             }
@@ -267,6 +386,11 @@ fn goes_round_at_once(nodes: &[Node], from: usize) -> bool {
 
 fn lead_ahead(node: &mut Node, number: usize) {
     let next = number + 1;
+    if let Node::Split(shares) = node {
+        for (_, to) in shares.iter_mut() {
+            *to = (*to).max(next);
+        }
+    }
     if let Node::Condition(branches, otherwise) = node {
         for (_, to) in branches.iter_mut().filter(|(_, to)| *to <= number) {
             *to = next;

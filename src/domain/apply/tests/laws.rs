@@ -40,7 +40,7 @@ fn positions_are_sound(profile: &Profile, catalog: &Catalog, now: Millis) {
     assert!(profile.instances.len() <= limits::INSTANCES_PER_PROFILE_MAX);
     for (index, instance) in profile.instances.iter().enumerate() {
         let program = catalog.program(instance.version);
-        let timeout_at = instance.timeout_at(program.timeout_ms);
+        let timeout_at = program.over_at(instance.entered_at);
         assert!(instance.due <= timeout_at, "no timer outlives the journey");
         assert!(instance.due_kind == DueKind::Node || instance.due == timeout_at, "the other timer is the journey's");
         assert!(instance.entered_at <= now && instance.ordinal <= profile.entries);

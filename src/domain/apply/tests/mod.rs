@@ -5,6 +5,7 @@
 //! for each walk: `TIME JOURNEY#ENTRY: steps`, where `enter`, a node's name (`~` when its own timer is due), `/path`,
 //! `=exit`, `!failure` and `*message outcome` are steps. Every input of every script also has to keep the [`laws`].
 
+mod calendar;
 mod documents;
 mod entries;
 mod exits;
@@ -253,7 +254,7 @@ impl Rig {
             }
             let entered = before.instances.iter().find(|i| i.ordinal == step.ordinal).map_or(now, |i| i.entered_at);
             line.push(' ');
-            line.push_str(&shown(step, entered.plus(program.timeout_ms), &self.catalog));
+            line.push_str(&shown(step, program.over_at(entered), &self.catalog));
         }
         self.log.extend((!line.is_empty()).then_some(line));
         for effect in &out.effects {

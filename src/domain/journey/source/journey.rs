@@ -1,28 +1,33 @@
 //! `kind: journey`: the graph of named nodes as written. Rules about the graph live in `check`.
 
+use jiff::tz::TimeZone;
 use smol_str::SmolStr;
 
+use crate::domain::calendar::{self, DayTime, Days, Hours, Moment};
 use crate::domain::event::RESERVED_PREFIXES;
+use crate::domain::ids::Millis;
 use crate::domain::journey::definition::{
-    BranchDefinition, FilterDefinition, JourneyDefinition, NodeDefinition, NodeForm,
+    BranchDefinition, Dates, FilterDefinition, JourneyDefinition, LocalTime, NodeDefinition, NodeForm, SHARES,
+    ShareDefinition, TestDefinition,
 };
 use crate::domain::journey::findings::{At, Findings, Place};
 use crate::domain::journey::program::Reentry;
 use crate::domain::journey::source::reader::{
-    MapReader, duration, entries, event_name, full_text, items, listed, name, text,
+    MapReader, choice, duration, entries, event_name, full_text, items, listed, name, text,
 };
 use crate::domain::journey::source::tree::{Shape, Tree};
 use crate::domain::limits;
 use crate::domain::suggest::did_you_mean;
 
 /// The key that says what a node does.
-const FORMS: [&str; 5] = ["wait", "condition", "message", "event", "end"];
+const FORMS: [&str; 6] = ["wait", "condition", "split", "message", "event", "end"];
 /// Forms of later releases.
-const LATER_FORMS: [&str; 9] =
-    ["jump", "update_profile", "action", "split", "experiment", "offer", "optimize", "parallel", "profile_cap"];
-const FORM_HELP: &str = "a node is one of `wait`, `condition`, `message`, `event`, `end`";
+const LATER_FORMS: [&str; 8] =
+    ["jump", "update_profile", "action", "experiment", "offer", "optimize", "parallel", "profile_cap"];
+const FORM_HELP: &str = "a node is one of `wait`, `condition`, `split`, `message`, `event`, `end`";
 const ENTRY_HELP: &str = "journeys are entered by events: `entry: { event: NAME, when: … }`";
 const EVENT_HELP: &str = "await an event of your own, declared with `kind: event`";
+const LOCAL_TIMES: [(&str, LocalTime); 2] = [("journey", LocalTime::Journey), ("profile", LocalTime::Profile)];
 /// Re-entrance unless given (spec §2.2).
 const REENTRY: Reentry = Reentry::After(limits::REENTRY_MS_MIN);
 
@@ -31,6 +36,9 @@ pub fn read(journey_name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Fi
     let before = findings.count();
     name(&journey_name, "a journey", findings);
     let timezone = map.optional("timezone").and_then(|tree| read_timezone(tree, findings));
+    let local_time = map.optional("local_time").and_then(|tree| choice(tree, "`local_time`", &LOCAL_TIMES, findings));
+    let starts_at = map.optional("start_date").and_then(|tree| read_instant(tree, "`start_date`", findings));
+    let ends_at = map.optional("end_date").and_then(|tree| read_instant(tree, "`end_date`", findings));
     let entry = map.required("entry", findings).and_then(|tree| read_entry(tree, findings));
     let reentry = match map.optional("reentry") {
         Some(tree) => read_reentry(tree, findings),
@@ -41,13 +49,16 @@ pub fn read(journey_name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Fi
         map.optional("timeout").and_then(|tree| duration(tree, "`timeout`", (1, limits::TIMEOUT_MS_MAX), findings));
     let start = map.required("start", findings).and_then(|tree| full_text(tree, "`start`", findings));
     let nodes = map.required("nodes", findings).map(|tree| read_nodes(tree, findings)).unwrap_or_default();
-    for later in ["priority", "rule_set", "start_date", "end_date", "holdout"] {
+    for later in ["priority", "rule_set", "holdout"] {
         map.not_available(later, "remove it", findings);
     }
     map.finish(findings);
     JourneyDefinition {
         name: journey_name,
         timezone: timezone.unwrap_or_else(|| SmolStr::new_static("UTC")),
+        local_time: local_time.unwrap_or(LocalTime::Journey),
+        starts_at: starts_at.map(|at| at.value),
+        ends_at,
         entry: entry.unwrap_or_default(),
         reentry: reentry.unwrap_or_else(|| At::new(REENTRY, Place::default())),
         exit,
@@ -60,16 +71,35 @@ pub fn read(journey_name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Fi
 
 fn read_timezone(tree: &Tree, findings: &mut Findings<'_>) -> Option<SmolStr> {
     let zone = full_text(tree, "`timezone`", findings)?;
-    // The bundled data, never the machine's: every node must know the same zones.
-    let bundled = jiff::tz::TimeZoneDatabase::bundled();
-    if bundled.get(&zone.value).is_ok() {
+    let known = calendar::zone_names();
+    if known.iter().any(|name| name.eq_ignore_ascii_case(&zone.value)) {
         return Some(zone.value);
     }
-    let known: Vec<String> = bundled.available().map(|name| name.to_string()).collect();
     let suggestion = did_you_mean(&zone.value, known.iter().map(String::as_str))
         .unwrap_or_else(|| "use an IANA name such as `Europe/Paris`".to_owned());
     findings.error_with(zone.place, "unknown_timezone", format!("unknown time zone `{}`", zone.value), suggestion);
     None
+}
+
+/// An instant; without an offset in UTC (spec §2.5: not in the journey's zone).
+fn read_instant(tree: &Tree, what: &str, findings: &mut Findings<'_>) -> Option<At<Millis>> {
+    let moment = read_moment(tree, what, findings)?;
+    moment.value.begins(&TimeZone::UTC).map(|instant| At::new(instant, moment.place))
+}
+
+fn read_moment(tree: &Tree, what: &str, findings: &mut Findings<'_>) -> Option<At<Moment>> {
+    let written = full_text(tree, what, findings)?;
+    let moment = Moment::parse(&written.value);
+    // Beyond the years that events may come from nothing happens.
+    let sane = moment.filter(|moment| {
+        let begins = moment.begins(&TimeZone::UTC);
+        begins.is_some_and(|at| (limits::EVENT_TIME_MIN..=limits::EVENT_TIME_MAX).contains(&at))
+    });
+    if sane.is_none() {
+        let suggestion = "write it as `2026-12-01`, `2026-12-01T09:00` or `2026-12-01T09:00:00Z`".to_owned();
+        findings.error_with(tree.place, "bad_date", format!("{what} can't be `{}`", written.value), suggestion);
+    }
+    sane.map(|moment| At::new(moment, tree.place))
 }
 
 fn read_entry(tree: &Tree, findings: &mut Findings<'_>) -> Option<FilterDefinition> {
@@ -147,36 +177,48 @@ fn read_nodes(tree: &Tree, findings: &mut Findings<'_>) -> Vec<NodeDefinition> {
     for (node_name, place, value) in entries(tree, "`nodes`", findings).unwrap_or_default() {
         let node_name = At::new(SmolStr::new(node_name), place);
         name(&node_name, "a node", findings);
-        let form = read_node(&node_name, value, findings).unwrap_or(NodeForm::Broken);
-        nodes.push(NodeDefinition { name: node_name, form });
+        let (form, on_error) = read_node(&node_name, value, findings);
+        nodes.push(NodeDefinition { name: node_name, form: form.unwrap_or(NodeForm::Broken), on_error });
     }
     nodes
 }
 
-fn read_node(node_name: &At<SmolStr>, tree: &Tree, findings: &mut Findings<'_>) -> Option<NodeForm> {
-    let mut map = MapReader::open(tree, format!("node `{}`", node_name.value), findings)?;
+fn read_node(
+    node_name: &At<SmolStr>,
+    tree: &Tree,
+    findings: &mut Findings<'_>,
+) -> (Option<NodeForm>, Option<At<SmolStr>>) {
+    let Some(mut map) = MapReader::open(tree, format!("node `{}`", node_name.value), findings) else {
+        return (None, None);
+    };
     let forms: Vec<&str> = FORMS.into_iter().filter(|form| map.has(form)).collect();
     let form = match forms.as_slice() {
         [form] => *form,
         [] => {
             unknown_form(node_name, &map, findings);
-            return None;
+            return (None, None);
         }
         several => {
             let message = format!("node `{}` does several things: {}", node_name.value, listed(several));
             findings.error_with(node_name.place, "ambiguous_node", message, "make each a node of its own".to_owned());
-            return None;
+            return (None, None);
         }
     };
     let form = match form {
         "wait" => read_wait(&mut map, findings),
         "condition" => read_condition(&mut map, findings),
+        "split" => read_split(&mut map, findings),
         "message" => read_message(&mut map, findings),
         "event" => read_event(&mut map, findings),
         _ => read_end(&mut map, findings),
     };
+    let on_error = map.optional("on_error").map(|tree| full_text(tree, "`on_error`", findings));
     map.finish(findings);
-    form
+    match on_error {
+        Some(None) => (None, None),
+        Some(target) => (form, target),
+        None => (form, None),
+    }
 }
 
 fn unknown_form(node_name: &At<SmolStr>, map: &MapReader<'_>, findings: &mut Findings<'_>) {
@@ -208,12 +250,86 @@ fn read_wait(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<Nod
     let then = read_then(map, findings);
     if let Shape::Map(_) = tree.shape {
         let mut inner = MapReader::open(tree, format!("`wait` of {}", map.what), findings)?;
+        if inner.has("time") || inner.has("days") {
+            return read_local_wait(inner, then, findings);
+        }
         let until = inner.required("until", findings).and_then(|tree| full_text(tree, "`until`", findings));
         inner.finish(findings);
         return Some(NodeForm::WaitUntil { until: until?, then: then? });
     }
     let duration_ms = duration(tree, "`wait`", (1, limits::WAIT_MS_MAX), findings);
     Some(NodeForm::Wait { duration_ms: duration_ms?, then: then? })
+}
+
+/// `wait: { time: "09:00", days: [mon] }`.
+fn read_local_wait(mut map: MapReader<'_>, then: Option<At<SmolStr>>, findings: &mut Findings<'_>) -> Option<NodeForm> {
+    let time = map.optional("time").map(|tree| read_time(tree, "`time`", findings));
+    let days = map.optional("days").map(|tree| read_days(tree, findings));
+    map.finish(findings);
+    let time = time.unwrap_or(Some(DayTime::MIDNIGHT));
+    Some(NodeForm::WaitLocal { time: time?, days: days.unwrap_or(Some(Days::ALL))?, then: then? })
+}
+
+fn read_time(tree: &Tree, what: &str, findings: &mut Findings<'_>) -> Option<DayTime> {
+    let written = full_text(tree, what, findings)?;
+    let time = DayTime::parse(&written.value);
+    if time.is_none() {
+        let message = format!("{what} can't be `{}`", written.value);
+        findings.error_with(tree.place, "bad_time", message, "write it as `\"09:00\"`, up to `\"24:00\"`".to_owned());
+    }
+    time
+}
+
+fn read_days(tree: &Tree, findings: &mut Findings<'_>) -> Option<Days> {
+    let words: Vec<&str> = items(tree, "`days`", findings)?.iter().filter_map(Tree::text).collect();
+    let days = Days::of(words);
+    if days.is_none() {
+        let message = "`days` can't be read".to_owned();
+        findings.error_with(tree.place, "bad_days", message, format!("list some of {}", listed(&Days::NAMES)));
+    }
+    days
+}
+
+fn read_split(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<NodeForm> {
+    let tree = map.optional("split")?;
+    let items = items(tree, &format!("`split` of {}", map.what), findings)?;
+    if items.len() < 2 || items.len() > limits::BRANCHES_MAX {
+        let message = format!("{} has {} ways; 2 to {} are allowed", map.what, items.len(), limits::BRANCHES_MAX);
+        findings.error(tree.place, "bad_split", message);
+        return None;
+    }
+    let mut shares = Vec::new();
+    for item in items {
+        let Some(mut way) = MapReader::open(item, format!("a way of {}", map.what), findings) else { continue };
+        let share = way.required("percent", findings).and_then(|tree| read_percent(tree, findings));
+        let then = read_then(&mut way, findings);
+        way.finish(findings);
+        if let (Some(share), Some(then)) = (share, then) {
+            shares.push(ShareDefinition { share, then });
+        }
+    }
+    if shares.len() < items.len() {
+        return None;
+    }
+    let sum: u32 = shares.iter().map(|way| way.share).sum();
+    if sum != SHARES {
+        let message = format!("the shares of {} add up to {} %, not 100 %", map.what, f64::from(sum) / 100.0);
+        findings.error_with(tree.place, "bad_split", message, "make them 100 together".to_owned());
+    }
+    Some(NodeForm::Split { shares })
+}
+
+/// Hundredths of a percent.
+fn read_percent(tree: &Tree, findings: &mut Findings<'_>) -> Option<u32> {
+    let written = full_text(tree, "`percent`", findings)?;
+    let hundredths = written.value.parse::<f64>().ok().map(|percent| percent * 100.0);
+    let share =
+        hundredths.filter(|share| (0.0..=f64::from(SHARES)).contains(share) && (share - share.round()).abs() < 1e-6);
+    if share.is_none() {
+        let message = format!("`percent` can't be `{}`", written.value);
+        findings.error_with(tree.place, "bad_percent", message, "use 0 to 100, with at most two decimals".to_owned());
+    }
+    share.map(|share| share.round() as u32)
 }
 
 fn read_condition(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<NodeForm> {
@@ -232,11 +348,11 @@ fn read_condition(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Optio
     let mut branches = Vec::new();
     for item in items {
         let Some(mut branch) = MapReader::open(item, format!("a branch of {}", map.what), findings) else { continue };
-        let when = branch.required("when", findings).and_then(|tree| full_text(tree, "`when`", findings));
+        let test = read_test(&mut branch, findings);
         let then = read_then(&mut branch, findings);
         branch.finish(findings);
-        if let (Some(when), Some(then)) = (when, then) {
-            branches.push(BranchDefinition { when, then });
+        if let (Some(test), Some(then)) = (test, then) {
+            branches.push(BranchDefinition { test, then });
         }
     }
     let otherwise = match otherwise {
@@ -245,6 +361,46 @@ fn read_condition(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Optio
     };
     // A branch that could not be read may be the only way to some node: then the node as a whole is broken.
     (branches.len() == items.len()).then_some(NodeForm::Condition { branches, otherwise })
+}
+
+/// `when`, `time` or `date`.
+fn read_test(branch: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<TestDefinition> {
+    let (time, date) = (branch.optional("time"), branch.optional("date"));
+    if time.is_some() && date.is_some() || (time.or(date).is_some() && branch.has("when")) {
+        let message = format!("{} asks for several things", branch.what);
+        let suggestion = "make each a condition of its own, or write all of it as one `when`".to_owned();
+        findings.error_with(branch.place, "ambiguous_branch", message, suggestion);
+        branch.optional("when");
+        return None;
+    }
+    if let Some(tree) = time {
+        let mut map = MapReader::open(tree, format!("`time` of {}", branch.what), findings)?;
+        let days = map.optional("days").map(|tree| read_days(tree, findings));
+        let from = map.optional("from").map(|tree| read_time(tree, "`from`", findings));
+        let to = map.optional("to").map(|tree| read_time(tree, "`to`", findings));
+        map.finish(findings);
+        let hours = Hours {
+            days: days.unwrap_or(Some(Days::ALL))?,
+            from: from.unwrap_or(Some(DayTime::MIDNIGHT))?,
+            to: to.unwrap_or(Some(DayTime::END))?,
+        };
+        if hours.from == hours.to {
+            let message = format!("`time` of {} begins when it ends", branch.what);
+            findings.error_with(tree.place, "bad_time", message, "leave both out for the whole day".to_owned());
+            return None;
+        }
+        return Some(TestDefinition::Time(hours));
+    }
+    if let Some(tree) = date {
+        let mut map = MapReader::open(tree, format!("`date` of {}", branch.what), findings)?;
+        let from = map.optional("from").map(|tree| read_moment(tree, "`from`", findings));
+        let to = map.optional("to").map(|tree| read_moment(tree, "`to`", findings));
+        map.finish(findings);
+        let (from, to) = (from.map_or(Some(None), |at| at.map(Some))?, to.map_or(Some(None), |at| at.map(Some))?);
+        return Some(TestDefinition::Date(Dates { from: from.map(|at| at.value), to: to.map(|at| at.value) }));
+    }
+    let when = branch.required("when", findings).and_then(|tree| full_text(tree, "`when`", findings));
+    when.map(TestDefinition::When)
 }
 
 fn read_message(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<NodeForm> {

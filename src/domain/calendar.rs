@@ -1,0 +1,280 @@
+//! Local time: zones, hours of days, and the instant a clock on the wall next shows a time. Zones come from the IANA data
+//! compiled in, never from the machine: the same journey must do the same on every host.
+//!
+//! A local time that a zone skips counts as if the clock had not been set forward yet (02:30 is 03:30 then); one that comes
+//! twice counts the first time. So it is in RFC 5545, section 3.3.5, and in most calendars.
+
+use std::sync::LazyLock;
+
+use jiff::ToSpan as _;
+use jiff::civil::{Date, DateTime, Time, Weekday};
+use jiff::tz::{Offset, TimeZone, TimeZoneDatabase};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::Millis;
+
+static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
+
+/// Milliseconds of a day by the clock on the wall.
+const DAY_MS: u32 = 86_400_000;
+
+/// An IANA zone or an offset such as `+02:00`.
+pub fn zone(name: &str) -> Option<TimeZone> {
+    if name.starts_with(['+', '-']) {
+        let (hours, minutes) = name[1..].split_once(':')?;
+        let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
+        let seconds = hours.checked_mul(3_600)?.checked_add(minutes.checked_mul(60)?)?;
+        let signed = if name.starts_with('-') { -seconds } else { seconds };
+        return Some(TimeZone::fixed(Offset::from_seconds(signed).ok()?));
+    }
+    ZONES.get(name).ok()
+}
+
+/// Names of all IANA zones.
+pub fn zone_names() -> Vec<String> {
+    ZONES.available().map(|name| name.to_string()).collect()
+}
+
+/// Days of the week; one at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Days(u8);
+
+impl Days {
+    /// All of them.
+    pub const ALL: Self = Self(0b111_1111);
+    /// Names, Monday first.
+    pub const NAMES: [&'static str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+    /// Those of `names`; `None` if one is no name of a day, or there is none.
+    pub fn of<'n>(names: impl IntoIterator<Item = &'n str>) -> Option<Self> {
+        let mut days = 0;
+        for name in names {
+            days |= 1 << Self::NAMES.iter().position(|known| *known == name)?;
+        }
+        (days != 0).then_some(Self(days))
+    }
+
+    fn has(self, day: Weekday) -> bool {
+        self.0 & (1 << day.to_monday_zero_offset()) != 0
+    }
+}
+
+/// A time of day, in milliseconds since the clock showed 00:00; 24:00 is the end of the day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DayTime(u32);
+
+impl DayTime {
+    /// 00:00.
+    pub const MIDNIGHT: Self = Self(0);
+    /// 24:00.
+    pub const END: Self = Self(DAY_MS);
+
+    /// `HH:MM` or `HH:MM:SS`, up to `24:00`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut total = 0;
+        let mut count = 0;
+        for (part, (size, max)) in text.split(':').zip([(3_600_000, 24), (60_000, 59), (1_000, 59)]) {
+            if part.len() != 2 || !part.bytes().all(|b| b.is_ascii_digit()) {
+                return None;
+            }
+            let value: u32 = part.parse().ok()?;
+            if value > max {
+                return None;
+            }
+            total += value * size;
+            count += 1;
+        }
+        (count >= 2 && count == text.split(':').count() && total <= DAY_MS).then_some(Self(total))
+    }
+
+    fn of(time: Time) -> Self {
+        let seconds = (u32::from(time.hour().unsigned_abs()) * 60 + u32::from(time.minute().unsigned_abs())) * 60
+            + u32::from(time.second().unsigned_abs());
+        Self(seconds * 1_000 + u32::from(time.millisecond().unsigned_abs()))
+    }
+}
+
+/// Hours of some days: from a time on, up to another. Where the second is earlier they go on into the next day, and belong
+/// to the day on which they began (spec §7.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hours {
+    /// Days on which they begin.
+    pub days: Days,
+    /// From, that time included.
+    pub from: DayTime,
+    /// To, that time excluded.
+    pub to: DayTime,
+}
+
+impl Hours {
+    /// Whether it is such an hour at `now`.
+    pub fn hold(&self, now: Millis, zone: &TimeZone) -> bool {
+        let Ok(instant) = jiff::Timestamp::from_millisecond(now.0) else { return false };
+        let local = zone.to_datetime(instant);
+        let (day, time) = (local.date().weekday(), DayTime::of(local.time()));
+        if self.from < self.to {
+            return self.days.has(day) && (self.from..self.to).contains(&time);
+        }
+        (self.days.has(day) && time >= self.from) || (self.days.has(day.previous()) && time < self.to)
+    }
+}
+
+/// The first instant after `now` at which the clock shows `time` on one of `days`; `now` itself beyond the calendar. Never the
+/// present instant, so that what comes round every morning comes once a morning.
+pub fn next_local(now: Millis, time: DayTime, days: Days, zone: &TimeZone) -> Millis {
+    let Ok(instant) = jiff::Timestamp::from_millisecond(now.0) else { return now };
+    // A skipped time of the day before may count today; a day of the week comes at the latest after seven others.
+    let Ok(mut date) = zone.to_datetime(instant).date().yesterday() else { return now };
+    for _ in 0..10 {
+        if days.has(date.weekday())
+            && let Ok(wall) = date.at(0, 0, 0, 0).checked_add(i64::from(time.0).milliseconds())
+            && let Some(found) = instant_of(wall, zone).filter(|found| *found > now)
+        {
+            return found;
+        }
+        let Ok(next) = date.tomorrow() else { return now };
+        date = next;
+    }
+    now
+}
+
+fn instant_of(wall: DateTime, zone: &TimeZone) -> Option<Millis> {
+    let instant = zone.to_ambiguous_timestamp(wall).compatible().ok()?;
+    Some(Millis(instant.as_millisecond()))
+}
+
+/// A moment as somebody wrote it: an instant, or what the clock shows somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Moment {
+    /// With an offset or `Z`.
+    Instant(Millis),
+    /// Without: it depends on the zone.
+    Local(DateTime),
+    /// A day.
+    Day(Date),
+}
+
+impl Moment {
+    /// Reads ISO-8601.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Ok(instant) = text.parse::<jiff::Timestamp>() {
+            return Some(Self::Instant(Millis(instant.as_millisecond())));
+        }
+        if text.len() == "2026-01-01".len() {
+            return text.parse().ok().map(Self::Day);
+        }
+        text.parse().ok().map(Self::Local)
+    }
+
+    /// When it begins in `zone`; `None` at the ends of the calendar.
+    pub fn begins(self, zone: &TimeZone) -> Option<Millis> {
+        match self {
+            Self::Instant(instant) => Some(instant),
+            Self::Local(wall) => instant_of(wall, zone),
+            Self::Day(date) => instant_of(date.at(0, 0, 0, 0), zone),
+        }
+    }
+
+    /// When it is over in `zone`: a day lasts to its midnight, everything else is over when it begins.
+    pub fn ends(self, zone: &TimeZone) -> Option<Millis> {
+        match self {
+            Self::Day(date) => instant_of(date.tomorrow().ok()?.at(0, 0, 0, 0), zone),
+            _ => self.begins(zone),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Millis {
+        Millis::parse_iso(text).expect("an instant")
+    }
+
+    #[test]
+    fn times_of_day_are_read() {
+        for (text, time) in [
+            ("00:00", Some(DayTime::MIDNIGHT)),
+            ("24:00", Some(DayTime::END)),
+            ("09:30", Some(DayTime(34_200_000))),
+            ("09:30:15", Some(DayTime(34_215_000))),
+            ("24:01", None),
+            ("9:30", None),
+            ("09", None),
+            ("09:60", None),
+            ("09:30:15:00", None),
+            ("+9:30", None),
+            ("", None),
+        ] {
+            assert_eq!(DayTime::parse(text), time, "{text}");
+        }
+    }
+
+    fn hours(days: &[&str], from: &str, to: &str) -> Hours {
+        Hours {
+            days: Days::of(days.iter().copied()).expect("days"),
+            from: DayTime::parse(from).expect("a time"),
+            to: DayTime::parse(to).expect("a time"),
+        }
+    }
+
+    #[test]
+    fn hours_hold_by_the_clock_on_the_wall() {
+        let paris = zone("Europe/Paris").expect("a zone");
+        // A Monday; Paris is at +01:00.
+        for (days, from, to, now, holds) in [
+            (&["mon"][..], "09:00", "17:00", "2026-01-05T08:00:00Z", true),
+            (&["mon"], "09:00", "17:00", "2026-01-05T07:59:59.999Z", false),
+            (&["mon"], "09:00", "17:00", "2026-01-05T16:00:00Z", false),
+            (&["tue"], "09:00", "17:00", "2026-01-05T08:00:00Z", false),
+            (&["sun", "mon"], "00:00", "24:00", "2026-01-05T22:59:59.999Z", true),
+            // Over midnight: they belong to the day on which they began.
+            (&["mon"], "21:00", "09:00", "2026-01-05T20:00:00Z", true),
+            (&["mon"], "21:00", "09:00", "2026-01-06T07:59:00Z", true),
+            (&["mon"], "21:00", "09:00", "2026-01-06T08:00:00Z", false),
+            (&["mon"], "21:00", "09:00", "2026-01-05T07:00:00Z", false),
+        ] {
+            assert_eq!(hours(days, from, to).hold(at(now), &paris), holds, "{days:?} {from} to {to} at {now}");
+        }
+    }
+
+    #[test]
+    fn the_next_time_of_day_comes_once_a_day_whatever_clocks_do() {
+        for (name, now, time, days, next) in [
+            ("UTC", "2026-01-05T08:00:00Z", "09:00", "mon", "2026-01-05T09:00:00Z"),
+            ("UTC", "2026-01-05T08:59:59.999Z", "09:00", "mon", "2026-01-05T09:00:00Z"),
+            ("UTC", "2026-01-05T09:00:00Z", "09:00", "mon", "2026-01-12T09:00:00Z"),
+            ("Europe/Paris", "2026-01-05T09:00:00Z", "09:00", "tue", "2026-01-06T08:00:00Z"),
+            // 02:30 is skipped on 2026-03-29 and comes twice on 2026-10-25.
+            ("Europe/Paris", "2026-03-29T00:00:00Z", "02:30", "sun", "2026-03-29T01:30:00Z"),
+            ("Europe/Paris", "2026-10-25T00:00:00Z", "02:30", "sun", "2026-10-25T00:30:00Z"),
+            ("Europe/Paris", "2026-10-25T00:30:00Z", "02:30", "sun", "2026-11-01T01:30:00Z"),
+            // A whole day is skipped: 2011-12-30 was no day in Apia.
+            ("Pacific/Apia", "2011-12-30T09:00:00Z", "09:00", "fri", "2011-12-30T19:00:00Z"),
+            ("UTC", "2026-01-05T23:00:00Z", "24:00", "mon", "2026-01-06T00:00:00Z"),
+        ] {
+            let zone = zone(name).expect("a zone");
+            let found =
+                next_local(at(now), DayTime::parse(time).expect("a time"), Days::of([days]).expect("a day"), &zone);
+            assert_eq!(found, at(next), "{time} on {days} in {name} after {now}");
+        }
+    }
+
+    #[test]
+    fn moments_without_an_offset_are_local() {
+        let paris = zone("Europe/Paris").expect("a zone");
+        for (text, begins, ends) in [
+            ("2026-07-01T09:00", Some("2026-07-01T07:00:00Z"), Some("2026-07-01T07:00:00Z")),
+            ("2026-07-01", Some("2026-06-30T22:00:00Z"), Some("2026-07-01T22:00:00Z")),
+            ("2026-07-01T09:00:00Z", Some("2026-07-01T09:00:00Z"), Some("2026-07-01T09:00:00Z")),
+            ("2026-07-01T09:00:00+05:00", Some("2026-07-01T04:00:00Z"), Some("2026-07-01T04:00:00Z")),
+            ("soon", None, None),
+        ] {
+            let moment = Moment::parse(text);
+            assert_eq!(moment.and_then(|moment| moment.begins(&paris)), begins.map(at), "{text}");
+            assert_eq!(moment.and_then(|moment| moment.ends(&paris)), ends.map(at), "{text}");
+        }
+    }
+}
