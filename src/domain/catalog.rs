@@ -70,6 +70,8 @@ pub struct Catalog {
     pub versions: Vec<Version>,
     /// Live versions that an event type may enter, in order of journey number.
     pub entries: BTreeMap<SmolStr, Vec<VersionId>>,
+    /// Live versions, by name of their journey.
+    pub live: BTreeMap<SmolStr, VersionId>,
     /// Names of journeys, by number.
     pub journeys: Vec<SmolStr>,
     /// Declared events, by type.
@@ -243,6 +245,7 @@ impl Catalog {
     fn index(&mut self) {
         self.entries.clear();
         self.listening.clear();
+        self.live.clear();
         let mut live: Vec<&Version> = Vec::new();
         for version in &self.versions {
             if version.status == VersionStatus::Stopped {
@@ -257,6 +260,7 @@ impl Catalog {
         live.sort_by_key(|version| version.program.journey);
         for version in live {
             let event = version.program.entry.event.clone();
+            self.live.insert(version.program.name.clone(), version.program.version);
             self.entries.entry(event).or_default().push(version.program.version);
         }
     }

@@ -26,6 +26,8 @@ pub const EVENT_ID_BYTES_MAX: usize = 128;
 pub const NODES_MAX: usize = 50;
 /// Branches of one condition: each is evaluated in turn, on the shard's thread.
 pub const BRANCHES_MAX: usize = 100;
+/// Fields that one node sets in the profile's document (spec §3.6).
+pub const UPDATE_FIELDS_MAX: usize = 5;
 /// Exit criteria of one journey: each is evaluated on every event of its type.
 pub const EXITS_MAX: usize = 50;
 /// Visits of one node by one instance (contract).

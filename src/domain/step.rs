@@ -96,6 +96,10 @@ pub enum Failure {
     StepLimit,
     /// Its state passed the size limit.
     InstanceTooLarge,
+    /// A jump led nowhere: the other journey takes no entries, or re-entrance forbids it.
+    Jump,
+    /// An update would have made the profile's document too large.
+    DocumentTooLarge,
 }
 
 /// Why a profile did not enter (spec §13.3).
@@ -222,7 +226,7 @@ macro_rules! codes {
 }
 
 codes!(ExitReason { Completed = 0, Criteria = 1, Timeout = 2, Stopped = 3, Ended = 4 });
-codes!(Failure { Expression = 0, VisitLimit = 1, StepLimit = 2, InstanceTooLarge = 3 });
+codes!(Failure { Expression = 0, VisitLimit = 1, StepLimit = 2, InstanceTooLarge = 3, Jump = 4, DocumentTooLarge = 5 });
 codes!(DiscardReason {
     AlreadyInJourney = 0,
     ReentranceNotAllowed = 1,
@@ -267,6 +271,8 @@ mod tests {
             (StepKind::Failed(Failure::VisitLimit), (6, 1)),
             (StepKind::Failed(Failure::StepLimit), (6, 2)),
             (StepKind::Failed(Failure::InstanceTooLarge), (6, 3)),
+            (StepKind::Failed(Failure::Jump), (6, 4)),
+            (StepKind::Failed(Failure::DocumentTooLarge), (6, 5)),
             (StepKind::Discarded(DiscardReason::AlreadyInJourney), (7, 0)),
             (StepKind::Discarded(DiscardReason::ReentranceNotAllowed), (7, 1)),
             (StepKind::Discarded(DiscardReason::EntryFilterError), (7, 2)),
@@ -288,7 +294,7 @@ mod tests {
 
     #[test]
     fn other_codes_are_none() {
-        for (code, detail) in [(0, 0), (3, 6), (5, 5), (6, 4), (7, 5), (15, 0), (255, 0)] {
+        for (code, detail) in [(0, 0), (3, 6), (5, 5), (6, 6), (7, 5), (15, 0), (255, 0)] {
             assert_eq!(StepKind::from_code(code, detail), None, "{code} {detail}");
         }
     }

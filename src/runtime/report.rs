@@ -253,6 +253,8 @@ fn failure_word(failure: Failure) -> &'static str {
         Failure::VisitLimit => "visit_limit",
         Failure::StepLimit => "step_limit",
         Failure::InstanceTooLarge => "instance_too_large",
+        Failure::Jump => "jump",
+        Failure::DocumentTooLarge => "document_too_large",
     }
 }
 

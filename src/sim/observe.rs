@@ -200,6 +200,8 @@ fn reason<'a>(kind: StepKind, message_name: impl Fn(u16) -> &'a str) -> String {
         StepKind::Failed(Failure::VisitLimit) => "failed visit_limit",
         StepKind::Failed(Failure::StepLimit) => "failed step_limit",
         StepKind::Failed(Failure::InstanceTooLarge) => "failed instance_too_large",
+        StepKind::Failed(Failure::Jump) => "failed jump",
+        StepKind::Failed(Failure::DocumentTooLarge) => "failed document_too_large",
         StepKind::Discarded(DiscardReason::AlreadyInJourney) => "already_in_journey",
         StepKind::Discarded(DiscardReason::ReentranceNotAllowed) => "reentrance_not_allowed",
         StepKind::Discarded(DiscardReason::EntryFilterError) => "entry_filter_error",

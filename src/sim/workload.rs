@@ -33,6 +33,8 @@ pub struct Workload {
     /// How often each message was reworded, by its place in [`MESSAGES`].
     wordings: [u32; MESSAGES.len()],
     journeys_drawn: u32,
+    /// Names of those published first: the ones that are surely known later.
+    first_names: Vec<String>,
     events_drawn: u64,
     /// Events that may come again under their ids.
     sent: Vec<ScriptEvent>,
@@ -110,11 +112,14 @@ impl Workload {
             journeys: Vec::new(),
             wordings: [0; MESSAGES.len()],
             journeys_drawn: 0,
+            first_names: Vec::new(),
             events_drawn: 0,
             sent: Vec::new(),
         };
-        for _ in 0..dice.between(1, 5) {
-            workload.add_journey(dice);
+        let names: Vec<String> = (0..dice.between(1, 5)).map(|_| workload.next_name(dice)).collect();
+        workload.first_names.clone_from(&names);
+        for name in names {
+            workload.journeys.push(Journey::draw(dice, name, &workload.first_names));
         }
         workload.resources = workload.text();
         workload
@@ -138,7 +143,7 @@ impl Workload {
                 let index = dice.index(self.journeys.len());
                 let before = &self.journeys[index];
                 let (name, reentry_ms) = (before.name.clone(), before.reentry_ms);
-                self.journeys[index] = Journey::draw(dice, name);
+                self.journeys[index] = Journey::draw(dice, name, &self.first_names);
                 self.journeys[index].reentry_ms = reentry_ms;
                 if dice.chance(50) {
                     // What is in no file any more stays published.
@@ -176,10 +181,15 @@ impl Workload {
     }
 
     fn add_journey(&mut self, dice: &mut Dice) {
-        // Names in no order, so that the order of publishing and of names differ.
+        let name = self.next_name(dice);
+        self.journeys.push(Journey::draw(dice, name, &self.first_names));
+    }
+
+    /// Names in no order, so that the order of publishing and of names differ.
+    fn next_name(&mut self, dice: &mut Dice) -> String {
         let name = format!("{}{}", dice.pick(&["j", "a-", "z.", "_m"]), self.journeys_drawn);
         self.journeys_drawn += 1;
-        self.journeys.push(Journey::draw(dice, name));
+        name
     }
 
     fn message_text(&self, index: usize) -> String {

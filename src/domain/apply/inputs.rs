@@ -44,6 +44,11 @@ pub fn apply_update(
     out: &mut Outcome,
 ) -> Result<(), DocumentTooLarge> {
     apply_timers(profile, now, world, out);
+    merge_document(profile, patch)
+}
+
+/// Merges `patch` into the document, or leaves it as it is.
+pub(super) fn merge_document(profile: &mut Profile, patch: &Map) -> Result<(), DocumentTooLarge> {
     let mut merged = profile.document.clone();
     merged.merge(patch);
     if merged.weight() > limits::DOCUMENT_BYTES_MAX || merged.names_max() > limits::MAP_KEYS_MAX {

@@ -7,6 +7,7 @@
 //! [`inputs`] are what callers name; [`walk`] moves one instance from node to node, [`offer`] shows events to those
 //! running, [`entry`] lets profiles in, [`send`] decides messages, [`chain`] hashes what was decided.
 
+mod act;
 mod chain;
 mod entry;
 mod inputs;

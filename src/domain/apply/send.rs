@@ -10,7 +10,7 @@ use crate::domain::expression::{FieldPath, Root};
 use crate::domain::ids::{DeliveryId, InstanceId, NodeNo};
 use crate::domain::journey::program::{Channel, Message, Program};
 use crate::domain::profile::DueKind;
-use crate::domain::step::{MessageOutcome, Path, StepKind};
+use crate::domain::step::{ExitReason, Failure, MessageOutcome, Path, StepKind};
 use crate::domain::value::Value;
 use crate::planted::{Bug, is_planted};
 
@@ -20,6 +20,9 @@ const PARK_MS: i64 = 1_000;
 impl Walk<'_, '_> {
     /// Decides the message, or parks the instance where the outbox has no room. What nobody would get needs none.
     pub(super) fn send(&mut self, position: usize, program: &Program, message_index: u16, then: NodeNo) -> Flow {
+        if let Some(flow) = self.leaves_before_acting(position, program) {
+            return flow;
+        }
         let message = &program.messages[usize::from(message_index)];
         let Some(recipient) = self.recipient(message.channel) else {
             let outcome = MessageOutcome::Excluded;
@@ -32,6 +35,24 @@ impl Walk<'_, '_> {
         }
         self.put_out(position, message_index, message, recipient);
         Flow::Go(then, Path::Then)
+    }
+
+    /// Exit criteria by what the profile is count where something would be sent or called (spec §4.1, §16.15).
+    fn leaves_before_acting(&mut self, position: usize, program: &Program) -> Option<Flow> {
+        for when in &program.exit_when {
+            match when.eval_bool(&self.scope(position)) {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.exit(position, ExitReason::Criteria);
+                    return Some(Flow::Gone);
+                }
+                Err(error) => {
+                    self.fail(position, Failure::Expression, Some(&error));
+                    return Some(Flow::Gone);
+                }
+            }
+        }
+        None
     }
 
     /// The address, empty where the surface is it; `None` excludes the message. Only text is an address: a number or a

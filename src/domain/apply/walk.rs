@@ -40,7 +40,7 @@ pub(super) struct Walk<'a, 'w> {
     pub(super) out: &'a mut Outcome,
     steps_before: usize,
     /// Where the steps of the instance begin that is moving.
-    moving_since: usize,
+    pub(super) moving_since: usize,
 }
 
 /// Steps that a node takes at most: arrived, a message's outcome, left or exited.
@@ -85,9 +85,11 @@ impl<'a, 'w> Walk<'a, 'w> {
             }
             NodeKind::Event { then, on_timeout, .. } => Flow::Go(on_timeout.unwrap_or(*then), Path::TimedOut),
             NodeKind::Message { message, then } => self.send(position, program, *message, *then),
-            NodeKind::Condition { .. } | NodeKind::Split { .. } | NodeKind::End => {
-                unreachable!("no instance waits at a condition, a split or an end")
-            }
+            NodeKind::Condition { .. }
+            | NodeKind::Split { .. }
+            | NodeKind::UpdateProfile { .. }
+            | NodeKind::Jump { .. }
+            | NodeKind::End => unreachable!("no instance waits at {}", program.node(instance.node).name),
         };
         self.advance(position, flow);
     }
@@ -193,6 +195,14 @@ impl<'a, 'w> Walk<'a, 'w> {
             NodeKind::Message { message, then } => {
                 self.step(position, StepKind::Arrived);
                 self.send(position, program, *message, *then)
+            }
+            NodeKind::UpdateProfile { fields, then } => {
+                self.step(position, StepKind::Arrived);
+                self.update_profile(position, node, fields, *then)
+            }
+            NodeKind::Jump { .. } => {
+                self.step(position, StepKind::Arrived);
+                self.jump(position, program, node)
             }
             NodeKind::End => {
                 self.step(position, StepKind::Arrived);

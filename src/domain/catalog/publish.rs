@@ -3,6 +3,8 @@
 //! References resolve against the files and what is published already. A live journey that is not in the files is
 //! compiled again too: a change of what it refers to makes it a new version, or an error of the whole set.
 
+mod references;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -15,8 +17,8 @@ use crate::domain::expression::{Fields, Schemas};
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::ids::{JourneyId, MessageId, Millis, VersionId};
 use crate::domain::journey::check;
-use crate::domain::journey::compile::{Compiled, Numbers, Vocabulary, check_alone, compile};
-use crate::domain::journey::definition::{EventDefinition, JourneyDefinition, MessageDefinition, NodeForm};
+use crate::domain::journey::compile::{Compiled, Numbers, check_alone, compile};
+use crate::domain::journey::definition::{EventDefinition, JourneyDefinition, NodeForm};
 use crate::domain::journey::duration;
 use crate::domain::journey::findings::{Findings, PUBLISHED};
 use crate::domain::journey::program::{Program, Reentry};
@@ -238,55 +240,9 @@ impl<'a> Merged<'a> {
         let numbers = Numbers::default();
         let compiled = compile(definition, &vocabulary, &messages, numbers, findings)?;
         // Unread fields are left out, so that a change of them makes no new version.
-        let vocabulary = vocabulary.pruned(&compiled.reads);
+        let vocabulary = vocabulary.pruned(&compiled.reads, definition);
         let messages = messages.into_iter().map(|(id, _)| id).collect();
         Some(Candidate { compiled, source: VersionSource { definition: definition.clone(), vocabulary, messages } })
-    }
-
-    fn vocabulary(&self, definition: &JourneyDefinition, findings: &mut Findings<'_>) -> Vocabulary {
-        let mut vocabulary = Vocabulary {
-            profile: self.profile.clone(),
-            blurred_profile: self.profile_blurred,
-            ..Vocabulary::default()
-        };
-        for event in definition.event_types() {
-            let declared = self.events.get(&event.value);
-            if declared.is_none_or(|declared| declared.broken) {
-                vocabulary.blurred_events.insert(event.value.clone());
-            }
-            if let Some(declared) = declared {
-                vocabulary.events.insert(event.value.clone(), declared.schema.clone());
-            } else if !self.files.partial && !event.value.is_empty() {
-                let known = self.events.keys().map(|name| name.as_str());
-                let suggestion = did_you_mean(&event.value, known)
-                    .unwrap_or_else(|| format!("declare it: `kind: event`, `name: {}`, `schema: {{}}`", event.value));
-                let message = format!("journey `{}` names the unknown event `{}`", definition.name.value, event.value);
-                findings.error_with(event.place, "unknown_event", message, suggestion);
-            }
-        }
-        vocabulary
-    }
-
-    fn messages_of(
-        &self,
-        definition: &JourneyDefinition,
-        findings: &mut Findings<'_>,
-    ) -> Vec<(MessageId, Arc<MessageDefinition>)> {
-        let mut found = Vec::new();
-        for name in definition.messages() {
-            if let Some(id) = self.messages.get(&name.value) {
-                let message = &self.next.messages[id.0 as usize];
-                if !message.broken {
-                    found.push((*id, Arc::clone(message)));
-                }
-            } else if !self.files.partial {
-                let suggestion = did_you_mean(&name.value, self.messages.keys().map(SmolStr::as_str))
-                    .unwrap_or_else(|| format!("declare it: `kind: message`, `name: {}`", name.value));
-                let message = format!("journey `{}` sends the unknown message `{}`", definition.name.value, name.value);
-                findings.error_with(name.place, "unknown_message", message, suggestion);
-            }
-        }
-        found
     }
 
     /// Messages of the files that no journey sends: a warning, and their templates checked with every known field.

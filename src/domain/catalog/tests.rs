@@ -244,10 +244,14 @@ fn an_instance_keeps_what_is_read() {
 const EVERYTHING: &str = "
 kind: event
 name: cart_add
-schema: { total: number, items: [string], cart: { id: string, at: timestamp }, n: integer, gift: boolean }
+schema: { total: number, items: [string], cart: { id: string, at: timestamp }, n: integer, gift: boolean, currency: string }
 ---
 kind: attribute
 name: address.city
+type: string
+---
+kind: attribute
+name: address.zip
 type: string
 ---
 kind: surface
@@ -279,7 +283,7 @@ kind: journey
 name: everything
 entry: { event: cart_add, when: event.total > 5.0 }
 reentry: { after: 1d }
-exit: [ { event: cart_add, when: last.gift } ]
+exit: [ { event: cart_add, when: last.gift }, { when: event.gift } ]
 timeout: 14d
 timezone: Europe/Paris
 local_time: profile
@@ -295,7 +299,9 @@ nodes:
     otherwise: until
     on_error: done
   fork: { split: [ { percent: 33.3, then: tell }, { percent: 66.7, then: until } ] }
-  monday: { wait: { time: '09:00', days: [mon] }, then: done }
+  monday: { wait: { time: '09:00', days: [mon] }, then: note }
+  note: { update_profile: { address.city: event.currency, address.zip: null }, then: again }
+  again: { jump: everything, with: { total: event.total, gift: null }, then: done, on_error: done }
   mail_it: { message: reminder, then: hear }
   hear: { event: cart_add, when: last.n > event.n, within: 2d, then: done, on_timeout: tell }
   until: { wait: { until: event.cart.at }, then: pause }

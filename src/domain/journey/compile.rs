@@ -3,6 +3,8 @@
 //! The same function serves publishing and loading: what it is given at publish is stored and given again at every
 //! start, so a version never changes its meaning. All findings are noted; a program comes out only if none is an error.
 
+mod nodes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -14,12 +16,10 @@ use crate::domain::calendar::zone;
 use crate::domain::content::{Escape, Template};
 use crate::domain::expression::{Expr, FieldPath, Fields, Root, Schemas, SourceError, Type};
 use crate::domain::ids::{JourneyId, MessageId, NodeNo, VersionId};
-use crate::domain::journey::definition::{
-    FilterDefinition, Format, JourneyDefinition, MessageDefinition, NodeDefinition, NodeForm, TestDefinition,
-};
+use crate::domain::journey::definition::{Format, JourneyDefinition, MessageDefinition};
 use crate::domain::journey::findings::{At, Findings};
 use crate::domain::journey::graph::Graph;
-use crate::domain::journey::program::{EventFilter, Message, Node, NodeKind, Program, Test};
+use crate::domain::journey::program::{Message, Node, Program};
 
 /// What is declared of the events and attributes that a journey names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,12 +28,23 @@ pub struct Vocabulary {
     pub events: BTreeMap<SmolStr, Fields>,
     /// Fields of the profile document.
     pub profile: Fields,
+    /// What lets profiles into the journeys that it jumps to, by their names.
+    pub entrances: BTreeMap<SmolStr, Entrance>,
     /// Event types whose fields are not known, because their declaration is missing or broken (a finding says so).
     #[serde(skip)]
     pub blurred_events: BTreeSet<SmolStr>,
     /// An attribute's declaration is broken.
     #[serde(skip)]
     pub blurred_profile: bool,
+}
+
+/// The event that lets profiles into a journey.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entrance {
+    /// Its type.
+    pub event: SmolStr,
+    /// Its fields; of a published version those that the jump gives.
+    pub fields: Fields,
 }
 
 /// Numbers of a version.
@@ -69,6 +80,8 @@ pub fn compile(
     let mut compiler = Compiler::new(definition, vocabulary, findings);
     let entry = compiler.entry();
     let exit: Vec<_> = definition.exit.iter().map(|exit| compiler.filter(exit, "exit criterion")).collect();
+    let exit_when: Vec<_> =
+        definition.exit_when.iter().map(|when| compiler.inside(when, &Type::Boolean, "exit criterion")).collect();
     let programs: Vec<_> = messages.iter().map(|(id, message)| compiler.message(*id, message)).collect();
     let graph = Graph::new(definition);
     let on_cycle = graph.as_ref().map(Graph::on_cycle);
@@ -101,6 +114,7 @@ pub fn compile(
         entry: entry?,
         reentry: definition.reentry.value,
         exit: exit.into_iter().collect::<Option<_>>()?,
+        exit_when: exit_when.into_iter().collect::<Option<_>>()?,
         timeout_ms: definition.timeout_ms,
         start: node_no(start),
         nodes: nodes.into_iter().collect::<Option<_>>()?,
@@ -121,14 +135,21 @@ pub fn check_alone(message: &MessageDefinition, schemas: &Schemas, findings: &mu
 }
 
 impl Vocabulary {
-    /// Only what `reads` reach.
-    pub fn pruned(&self, reads: &BTreeSet<FieldPath>) -> Self {
+    /// Only what `reads` reach and jumps of `definition` give.
+    pub fn pruned(&self, reads: &BTreeSet<FieldPath>, definition: &JourneyDefinition) -> Self {
         let below = |roots: &[Root]| -> Vec<&[SmolStr]> {
             reads.iter().filter(|read| roots.contains(&read.root)).map(|read| read.path.as_slice()).collect()
         };
         let of_events = below(&[Root::Event, Root::Last]);
         let events = self.events.iter().map(|(name, fields)| (name.clone(), prune(fields, &of_events))).collect();
-        Self { events, profile: prune(&self.profile, &below(&[Root::Profile])), ..Self::default() }
+        let mut entrances = self.entrances.clone();
+        for (journey, entrance) in &mut entrances {
+            let given = |name: &SmolStr| {
+                definition.jumps().any(|(j, with)| j.value == *journey && with.iter().any(|(n, _)| n.value == *name))
+            };
+            entrance.fields.retain(|(name, _)| given(name));
+        }
+        Self { events, profile: prune(&self.profile, &below(&[Root::Profile])), entrances, ..Self::default() }
     }
 }
 
@@ -220,102 +241,6 @@ impl<'c, 'f> Compiler<'c, 'f> {
             reads: BTreeSet::new(),
             kept: BTreeSet::new(),
         }
-    }
-
-    fn entry(&mut self) -> Option<EventFilter> {
-        let entry = &self.definition.entry;
-        let when = match &entry.when {
-            None => None,
-            Some(when) => {
-                let schemas = Schemas { last: None, ..self.inside.clone() };
-                let blurred = self.blurred_roots(&[]);
-                let expr = self.expression(when, &schemas, &blurred, &Type::Boolean, "entry")?;
-                self.reads.extend(expr.reads().iter().cloned());
-                Some(expr)
-            }
-        };
-        Some(EventFilter { event: entry.event.value.clone(), when })
-    }
-
-    /// A filter inside a journey: `last` is the event that comes in.
-    fn filter(&mut self, filter: &FilterDefinition, whence: &str) -> Option<EventFilter> {
-        let when = match &filter.when {
-            None => None,
-            Some(when) => {
-                let last = self.vocabulary.events.get(&filter.event.value).cloned();
-                let schemas = Schemas { last, ..self.inside.clone() };
-                let blurred = self.blurred_roots(&[&filter.event.value]);
-                let expr = self.expression(when, &schemas, &blurred, &Type::Boolean, whence)?;
-                self.reads.extend(expr.reads().iter().cloned());
-                // `last` is here the event that comes in, which needs no remembering.
-                self.kept.extend(expr.reads().iter().filter(|read| read.root != Root::Last).cloned());
-                Some(expr)
-            }
-        };
-        Some(EventFilter { event: filter.event.value.clone(), when })
-    }
-
-    fn node(&mut self, node: &NodeDefinition, messages: &[Option<Arc<Message>>]) -> Option<NodeKind> {
-        let whence = format!("node `{}`", node.name.value);
-        match &node.form {
-            NodeForm::Wait { duration_ms, then } => {
-                Some(NodeKind::Wait { duration_ms: duration_ms.value, then: self.target(then)? })
-            }
-            NodeForm::WaitUntil { until, then } => {
-                let until = self.inside(until, &Type::Timestamp, &whence);
-                Some(NodeKind::WaitUntil { until: until?, then: self.target(then)? })
-            }
-            NodeForm::WaitLocal { time, days, then } => {
-                Some(NodeKind::WaitLocal { time: *time, days: *days, then: self.target(then)? })
-            }
-            NodeForm::Split { shares } => {
-                let mut sum = 0;
-                let ways = shares.iter().map(|way| {
-                    sum += way.share;
-                    Some((sum, self.target(&way.then)?))
-                });
-                Some(NodeKind::Split { ways: ways.collect::<Option<_>>()? })
-            }
-            NodeForm::Condition { branches, otherwise } => {
-                let compiled: Vec<_> = branches
-                    .iter()
-                    .map(|branch| Some((self.test(&branch.test, &whence)?, self.target(&branch.then)?)))
-                    .collect();
-                let otherwise = match otherwise {
-                    Some(target) => Some(self.target(target)?),
-                    None => None,
-                };
-                Some(NodeKind::Condition { branches: compiled.into_iter().collect::<Option<_>>()?, otherwise })
-            }
-            NodeForm::Event { filter, within_ms, then, on_timeout } => {
-                let filter = self.filter(filter, &whence);
-                let on_timeout = match on_timeout {
-                    Some(target) => Some(self.target(target)?),
-                    None => None,
-                };
-                let within_ms = within_ms.as_ref().map(|at| at.value);
-                Some(NodeKind::Event { filter: filter?, within_ms, then: self.target(then)?, on_timeout })
-            }
-            NodeForm::Message { message, then } => {
-                let is_named = |found: &Option<Arc<Message>>| found.as_ref().is_some_and(|m| m.name == message.value);
-                let index = messages.iter().position(is_named)?;
-                Some(NodeKind::Message { message: u16::try_from(index).ok()?, then: self.target(then)? })
-            }
-            NodeForm::End => Some(NodeKind::End),
-            NodeForm::Broken => None,
-        }
-    }
-
-    fn test(&mut self, test: &TestDefinition, whence: &str) -> Option<Test> {
-        Some(match test {
-            TestDefinition::When(when) => Test::When(self.inside(when, &Type::Boolean, whence)?),
-            TestDefinition::Time(hours) => Test::Time(*hours),
-            TestDefinition::Date(dates) => Test::Date(*dates),
-        })
-    }
-
-    fn target(&self, target: &At<SmolStr>) -> Option<NodeNo> {
-        self.numbers.get(target.value.as_str()).map(|index| node_no(*index))
     }
 
     fn message(&mut self, id: MessageId, message: &MessageDefinition) -> Option<Arc<Message>> {

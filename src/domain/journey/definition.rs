@@ -87,6 +87,8 @@ pub struct JourneyDefinition {
     pub reentry: At<Reentry>,
     /// What ends an instance anywhere.
     pub exit: Vec<FilterDefinition>,
+    /// What ends an instance at a node that would act: boolean expressions.
+    pub exit_when: Vec<At<SmolStr>>,
     /// Life of an instance, milliseconds.
     pub timeout_ms: i64,
     /// First node.
@@ -127,6 +129,9 @@ pub struct NodeDefinition {
     /// Target if it fails.
     pub on_error: Option<At<SmolStr>>,
 }
+
+/// A name, and the expression of the value it gets.
+pub type Assignment = (At<SmolStr>, At<SmolStr>);
 
 /// What a node does; targets are names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,6 +187,22 @@ pub enum NodeForm {
     Message {
         /// Name of the message.
         message: At<SmolStr>,
+        /// Target.
+        then: At<SmolStr>,
+    },
+    /// `update_profile: { … }`.
+    UpdateProfile {
+        /// Fields of the document, dots nest, and expressions.
+        fields: Vec<Assignment>,
+        /// Target.
+        then: At<SmolStr>,
+    },
+    /// `jump: …`.
+    Jump {
+        /// Name of the other journey.
+        journey: At<SmolStr>,
+        /// Properties of its entry event, and expressions.
+        with: Vec<Assignment>,
         /// Target.
         then: At<SmolStr>,
     },
@@ -271,6 +292,14 @@ impl JourneyDefinition {
         })
     }
 
+    /// Journeys it jumps to, and what it gives them.
+    pub fn jumps(&self) -> impl Iterator<Item = (&At<SmolStr>, &[Assignment])> {
+        self.nodes.iter().filter_map(|node| match &node.form {
+            NodeForm::Jump { journey, with, .. } => Some((journey, with.as_slice())),
+            _ => None,
+        })
+    }
+
     /// Names of the messages it sends; each once, in order of nodes.
     pub fn messages(&self) -> Vec<&At<SmolStr>> {
         let mut names: Vec<&At<SmolStr>> = Vec::new();
@@ -301,7 +330,9 @@ impl NodeForm {
             Self::Wait { then, .. }
             | Self::WaitUntil { then, .. }
             | Self::WaitLocal { then, .. }
-            | Self::Message { then, .. } => vec![then],
+            | Self::Message { then, .. }
+            | Self::UpdateProfile { then, .. }
+            | Self::Jump { then, .. } => vec![then],
             Self::Split { shares } => shares.iter().map(|share| &share.then).collect(),
             Self::Condition { branches, otherwise } => branches.iter().map(|b| &b.then).chain(otherwise).collect(),
             Self::Event { then, on_timeout, .. } => [then].into_iter().chain(on_timeout).collect(),
@@ -316,6 +347,14 @@ impl NodeForm {
 
     /// Whether anything can fail here for which there is another way on.
     pub fn may_fail(&self) -> bool {
-        matches!(self, Self::WaitUntil { .. } | Self::Condition { .. } | Self::Event { .. } | Self::Broken)
+        matches!(
+            self,
+            Self::WaitUntil { .. }
+                | Self::Condition { .. }
+                | Self::Event { .. }
+                | Self::UpdateProfile { .. }
+                | Self::Jump { .. }
+                | Self::Broken
+        )
     }
 }

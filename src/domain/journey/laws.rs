@@ -13,6 +13,10 @@ kind: event
 name: go
 schema: { n: integer, at: timestamp }
 ---
+kind: attribute
+name: points
+type: integer
+---
 kind: message
 name: hello
 channel: log
@@ -28,7 +32,7 @@ nodes:
 /// One node as text; targets may be one past the last node, so some do not exist.
 fn node(count: usize) -> impl Strategy<Value = String> {
     let target = 0..=count;
-    (0..12u8, target.clone(), target).prop_map(|(form, a, b)| match form {
+    (0..14u8, target.clone(), target).prop_map(|(form, a, b)| match form {
         0 => format!("{{ wait: 1h, then: n{a} }}"),
         1 => format!("{{ wait: {{ until: meta.time }}, then: n{a} }}"),
         2 | 3 => format!("{{ condition: [ {{ when: event.n > 1, then: n{a} }} ], otherwise: n{b} }}"),
@@ -38,6 +42,8 @@ fn node(count: usize) -> impl Strategy<Value = String> {
         7 => format!("{{ message: hello, then: n{a} }}"),
         8 => format!("{{ wait: {{ time: '09:00', days: [mon] }}, then: n{a} }}"),
         9 => format!("{{ split: [ {{ percent: 30, then: n{a} }}, {{ percent: 70, then: n{b} }} ] }}"),
+        11 => format!("{{ update_profile: {{ points: event.n + 1 }}, then: n{a} }}"),
+        12 => format!("{{ jump: j, with: {{ n: event.n }}, then: n{a}, on_error: n{b} }}"),
         10 => format!("{{ wait: {{ until: event.at }}, then: n{a}, on_error: n{b} }}"),
         _ => "{ end: true }".to_owned(),
     })
@@ -65,7 +71,9 @@ fn targets(node: &Node) -> Vec<NodeNo> {
         NodeKind::Wait { then, .. }
         | NodeKind::WaitUntil { then, .. }
         | NodeKind::WaitLocal { then, .. }
-        | NodeKind::Message { then, .. } => vec![*then],
+        | NodeKind::Message { then, .. }
+        | NodeKind::UpdateProfile { then, .. }
+        | NodeKind::Jump { then, .. } => vec![*then],
         NodeKind::Split { ways } => ways.iter().map(|(_, to)| *to).collect(),
         NodeKind::Condition { branches, otherwise } => branches.iter().map(|(_, to)| *to).chain(*otherwise).collect(),
         NodeKind::Event { then, on_timeout, .. } => [*then].into_iter().chain(*on_timeout).collect(),

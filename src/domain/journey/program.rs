@@ -37,6 +37,8 @@ pub struct Program {
     pub reentry: Reentry,
     /// Any of these ends an instance at any node.
     pub exit: Vec<EventFilter>,
+    /// Any of these that is true ends an instance at a node that would send or call (spec §4.1).
+    pub exit_when: Vec<Expr>,
     /// Life of an instance in milliseconds, at most 91 days.
     pub timeout_ms: i64,
     /// Where an instance begins.
@@ -136,6 +138,24 @@ pub enum NodeKind {
     Message {
         /// Index into [`Program::messages`].
         message: u16,
+        /// Then.
+        then: NodeNo,
+    },
+    /// Sets fields of the profile's document and goes on.
+    UpdateProfile {
+        /// Paths and values; null, and none, deletes.
+        fields: Vec<(Vec<SmolStr>, Option<Expr>)>,
+        /// Then.
+        then: NodeNo,
+    },
+    /// Lets the profile into another journey too, and goes on (spec §3.5).
+    Jump {
+        /// Its name.
+        journey: SmolStr,
+        /// Type of its entry event.
+        event: SmolStr,
+        /// Properties of that event; none is absent.
+        with: Vec<(SmolStr, Option<Expr>)>,
         /// Then.
         then: NodeNo,
     },

@@ -104,6 +104,28 @@ fn clocks_dates_and_splits() {
 }
 
 #[test]
+fn updates_jumps_and_exits_by_the_profile() {
+    let wait = "{ wait: 1h, then: send }";
+    let update = |fields: &str| format!("{{ update_profile: {{ {fields} }}, then: send }}");
+    check_with(wait, &update("tier: \"'gold'\""), &[]);
+    check_with(wait, &update("tier: null"), &[]);
+    check_with(wait, &update("tier: gold"), &["6:36 unknown_root"]);
+    check_with(wait, &update("tier: event.items"), &["6:36 type_mismatch"]);
+    check_with(wait, &update("teir: null"), &["6:30 unknown_field"]);
+    check_with(wait, &update("tier.x: null"), &["6:30 unknown_field"]);
+    check_with(wait, &update(""), &["6:28 bad_update"]);
+    let jump = |rest: &str| format!("{{ jump: {rest}, then: send }}");
+    check_with(wait, &jump("j"), &[]);
+    check_with(wait, &jump("j, with: { total: event.total, items: null }"), &[]);
+    check_with(wait, &jump("j, with: { totl: event.total }"), &["6:29 unknown_field"]);
+    check_with(wait, &jump("j, with: { total: meta.id }"), &["6:36 type_mismatch"]);
+    check_with(wait, &jump("i"), &["6:18 unknown_journey"]);
+    check_with("entry:", "exit: [ { when: profile.tier == 'x' }, { event: purchase } ]\nentry:", &[]);
+    check_with("entry:", "exit: [ { when: profile.teir == 'x' } ]\nentry:", &["3:25 unknown_field"]);
+    check_with("entry:", "exit: [ { } ]\nentry:", &["3:9 missing_key"]);
+}
+
+#[test]
 fn ways_for_errors() {
     let wait = "{ wait: 1h, then: send }";
     check_with(wait, "{ wait: { until: now }, then: send, on_error: done }", &[]);
@@ -268,7 +290,7 @@ fn graph() {
     );
     check_with("{ message: hello, then: done }", "{ message: hello, wait: 1h, then: done }", &["7:3 ambiguous_node"]);
     check_with("{ message: hello, then: done }", "{ mesage: hello, then: done }", &["7:3 unknown_node_form"]);
-    check_with("{ message: hello, then: done }", "{ jump: other, then: done }", &["7:11 not_available"]);
+    check_with("{ message: hello, then: done }", "{ experiment: other, then: done }", &["7:11 not_available"]);
     check_with("{ message: hello, then: done }", "{ condition: [], otherwise: done }", &["7:22 empty_condition"]);
     check_with("{ message: hello, then: done }", "{ condition: { when: a }, otherwise: done }", &["7:22 wrong_type"]);
     check_with("nodes:\n", "nodes: {}\nnoodles:\n", &["6:1 unknown_key"]);

@@ -40,6 +40,19 @@ pub(super) fn holds(cel: &Cel, scope: &Scope<'_>) -> Result<bool, String> {
     Ok(eval(cel, scope)? == Value::Boolean(true))
 }
 
+/// What an expression comes to, as a document or an event holds it.
+pub(super) fn stored(cel: &Cel, scope: &Scope<'_>) -> Result<Json, String> {
+    Ok(match eval(cel, scope)? {
+        Value::Null => Json::Null,
+        Value::Boolean(b) => Json::from(b),
+        Value::Integer(i) => Json::from(i),
+        Value::Number(n) => Json::from(n),
+        Value::Text(text) => Json::from(text),
+        Value::Instant(at_ms) => Json::from(Millis(at_ms).to_iso()),
+        other @ (Value::Span(_) | Value::List(_)) => return Err(format!("{other:?} is not drawn")),
+    })
+}
+
 /// The instant an expression comes to, if any.
 pub(super) fn instant_ms(cel: &Cel, scope: &Scope<'_>) -> Result<Option<i64>, String> {
     match eval(cel, scope)? {

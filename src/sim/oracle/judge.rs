@@ -209,7 +209,7 @@ impl<'a> Judge<'a> {
         Ok(())
     }
 
-    fn entry_holds(&self, entry: &Filter, event: &ScriptEvent) -> Result<bool, String> {
+    pub(super) fn entry_holds(&self, entry: &Filter, event: &ScriptEvent) -> Result<bool, String> {
         let scope = Scope {
             event: &event.properties,
             last: &event.properties,
@@ -223,7 +223,7 @@ impl<'a> Judge<'a> {
         entry.when.as_ref().map_or(Ok(true), |when| holds(when, &scope))
     }
 
-    fn refusal(&self, journey: &str, program: &Journey) -> Option<&'static str> {
+    pub(super) fn refusal(&self, journey: &str, program: &Journey) -> Option<&'static str> {
         /// Journeys a profile may be in at once (`docs/journeys.md`).
         const RUNS_MAX: usize = 200;
         let begun = program.starts_at_ms.is_none_or(|starts_at_ms| starts_at_ms <= self.now_ms);
@@ -283,7 +283,7 @@ impl<'a> Judge<'a> {
     }
 
     /// The next step must be this one; `due_ms` is compared where it is given.
-    fn expect(
+    pub(super) fn expect(
         &mut self,
         journey: &str,
         version: u32,
@@ -407,7 +407,7 @@ pub(super) fn at_path(value: &Json, path: &str) -> Json {
 }
 
 /// RFC 7396.
-fn merge(document: &mut Map<String, Json>, patch: &Map<String, Json>) {
+pub(super) fn merge(document: &mut Map<String, Json>, patch: &Map<String, Json>) {
     for (name, change) in patch {
         match change {
             Json::Null => drop(document.remove(name)),

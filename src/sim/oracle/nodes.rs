@@ -7,10 +7,10 @@ use serde_json::{Map, Value as Json, json};
 use crate::domain::ids::stable_hash;
 use crate::sim::observe::ObservedMessage;
 use crate::sim::oracle::clock;
-use crate::sim::oracle::eval::{holds, instant_ms};
-use crate::sim::oracle::judge::{Judge, Place, at_path};
+use crate::sim::oracle::eval::{holds, instant_ms, stored};
+use crate::sim::oracle::judge::{Judge, Place, at_path, merge};
 use crate::sim::oracle::person::{Delivery, Run, Timer};
-use crate::sim::oracle::resources::{Node, Test, Version};
+use crate::sim::oracle::resources::{Node, Test, Version, Versions};
 use crate::sim::workload::ScriptEvent;
 
 /// One event or timer moves an instance by at most so many steps (contract) …
@@ -30,6 +30,10 @@ enum Doing {
     Stay(Option<i64>),
     /// Sends this message and goes on to this node.
     Send(String, String),
+    /// Merges this into the document and goes on to this node.
+    Update(Map<String, Json>, String),
+    /// Lets the profile into this journey, by an event with these properties, and goes on to this node.
+    Jump(String, Map<String, Json>, String),
     /// Ends.
     End(&'static str),
 }
@@ -173,6 +177,23 @@ impl Judge<'_> {
                     }
                     self.leave(index, &then, "then")?;
                 }
+                Ok(Doing::Update(patch, then)) => {
+                    self.expect_of(index, "arrived", Some(timeout_at_ms))?;
+                    merge(&mut self.person.document, &patch);
+                    self.leave(index, &then, "then")?;
+                }
+                Ok(Doing::Jump(journey, properties, then)) => {
+                    self.expect_of(index, "arrived", Some(timeout_at_ms))?;
+                    if self.jump(index, &journey, properties)? {
+                        self.leave(index, &then, "then")?;
+                    } else {
+                        let run = &self.person.runs[index];
+                        match run.program.on_error.get(&run.node).cloned() {
+                            Some(target) => self.leave(index, &target, "error")?,
+                            None => return self.end(index, "failed jump"),
+                        }
+                    }
+                }
             }
         }
     }
@@ -197,6 +218,21 @@ impl Judge<'_> {
             },
             Node::Event { within_ms, .. } => Doing::Stay(within_ms.map(|within_ms| self.now_ms + within_ms)),
             Node::Message { message, then } => Doing::Send(message.clone(), then.clone()),
+            Node::Update { fields, then } => {
+                let mut patch = Map::new();
+                for (path, value) in fields {
+                    put(&mut patch, path, stored(value, &self.scope(index))?);
+                }
+                Doing::Update(patch, then.clone())
+            }
+            Node::Jump { journey, with, then } => {
+                let mut properties = Map::new();
+                for (name, value) in with {
+                    properties.insert(name.clone(), stored(value, &self.scope(index))?);
+                }
+                properties.retain(|_, value| !value.is_null());
+                Doing::Jump(journey.clone(), properties, then.clone())
+            }
             Node::End => Doing::End("completed"),
             Node::Clock { time_ms, days, .. } => {
                 Doing::Stay(Some(clock::next_ms(self.now_ms, *time_ms, days, &self.zone(index))))
@@ -226,6 +262,35 @@ impl Judge<'_> {
         })
     }
 
+    /// Lets the profile into another journey; false if that failed.
+    fn jump(&mut self, index: usize, name: &str, properties: Map<String, Json>) -> Result<bool, String> {
+        let published = self.published;
+        let run = &self.person.runs[index];
+        let own = published.version(&run.journey, run.version).ok_or("an instance of no version")?;
+        let event = ScriptEvent {
+            id: format!("jump:{}:{}:{}", run.journey, run.entry, run.node),
+            kind: own.entrances.get(name).cloned().ok_or("a jump to nowhere")?,
+            profile: self.observed.profile.clone(),
+            time_ms: Some(self.now_ms),
+            properties,
+        };
+        let live = published.journeys.iter().find(|journey| journey.name == name).and_then(Versions::live);
+        let Some(target) = live.filter(|target| target.journey.entry.event == event.kind) else { return Ok(false) };
+        let refused = match self.entry_holds(&target.journey.entry, &event) {
+            Err(_) => Some("entry_filter_error"),
+            Ok(false) => return Ok(true),
+            Ok(true) => self.refusal(name, &target.journey),
+        };
+        if let Some(reason) = refused {
+            self.expect(name, target.number, "", 0, reason, None)?;
+            return Ok(reason == "already_in_journey");
+        }
+        let moved = self.moved;
+        self.enter(name, target, &event)?;
+        self.moved = moved;
+        Ok(true)
+    }
+
     fn holds(&self, index: usize, test: &Test) -> Result<bool, String> {
         let zone = self.zone(index);
         Ok(match test {
@@ -248,8 +313,16 @@ impl Judge<'_> {
         }
     }
 
-    /// Decides a message; false if it found no room and the instance stays.
+    /// Decides a message; false if the instance does not go on: it found no room and stays, or left before.
     fn send(&mut self, index: usize, name: &str) -> Result<bool, String> {
+        let program = self.person.runs[index].program.clone();
+        for when in &program.exits_when {
+            match holds(when, &self.scope(index)) {
+                Ok(false) => {}
+                Ok(true) => return self.end(index, "criteria").map(|()| false),
+                Err(_) => return self.end(index, "failed expression").map(|()| false),
+            }
+        }
         let run = &self.person.runs[index];
         let version = self.published.version(&run.journey, run.version);
         let message = version.and_then(|version| version.messages.get(name)).cloned();
@@ -312,5 +385,18 @@ impl Judge<'_> {
         });
         let known = reads.iter().filter(|path| *path != "meta.time");
         known.map(|path| (path.clone(), at_path(&all, path))).collect()
+    }
+}
+
+/// Puts a value at a dotted path.
+fn put(map: &mut Map<String, Json>, path: &str, value: Json) {
+    match path.split_once('.') {
+        None => drop(map.insert(path.to_owned(), value)),
+        Some((first, rest)) => {
+            let inner = map.entry(first).or_insert_with(|| Json::Object(Map::new()));
+            if let Json::Object(inner) = inner {
+                put(inner, rest, value);
+            }
+        }
     }
 }

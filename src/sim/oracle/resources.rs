@@ -37,6 +37,8 @@ pub(super) struct Version {
     /// Rewordings of the messages it sends.
     wordings: BTreeMap<String, u32>,
     pub(super) messages: BTreeMap<String, Arc<Message>>,
+    /// Entry events of the journeys it jumps to, as they were when it was published.
+    pub(super) entrances: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +62,8 @@ pub(super) struct Message {
 pub(super) struct Journey {
     pub(super) entry: Filter,
     pub(super) exits: Vec<Filter>,
+    /// What ends an instance where it would send.
+    pub(super) exits_when: Vec<Cel>,
     /// `None` = never again.
     pub(super) reentry_ms: Option<i64>,
     pub(super) timeout_ms: i64,
@@ -114,6 +118,17 @@ pub(super) enum Node {
         message: String,
         then: String,
     },
+    /// Dotted paths and values.
+    Update {
+        fields: Vec<(String, Cel)>,
+        then: String,
+    },
+    /// Another journey, and properties of its entry event.
+    Jump {
+        journey: String,
+        with: Vec<(String, Cel)>,
+        then: String,
+    },
     End,
 }
 
@@ -156,8 +171,14 @@ impl Published {
             |versions: &Versions| versions.live().map(|version| (versions.name.clone(), Arc::clone(&version.journey)));
         let others: Vec<_> =
             self.journeys.iter().filter_map(live).filter(|(name, _)| !given.contains_key(name)).collect();
+        let mut entrances: BTreeMap<String, String> = BTreeMap::new();
+        for known in &self.journeys {
+            let latest = known.versions.last();
+            entrances.extend(latest.map(|version| (known.name.clone(), version.journey.entry.event.clone())));
+        }
+        entrances.extend(given.iter().map(|(name, journey)| (name.clone(), journey.entry.event.clone())));
         for (name, journey) in journeys.into_iter().chain(others) {
-            next.publish_journey(&name, journey)?;
+            next.publish_journey(&name, journey, &entrances)?;
         }
         Ok(next)
     }
@@ -197,7 +218,19 @@ impl Published {
         self.messages.insert(name, (wording, Arc::new(message)));
     }
 
-    fn publish_journey(&mut self, name: &str, journey: Arc<Journey>) -> Result<(), String> {
+    fn publish_journey(
+        &mut self,
+        name: &str,
+        journey: Arc<Journey>,
+        all: &BTreeMap<String, String>,
+    ) -> Result<(), String> {
+        let mut entrances = BTreeMap::new();
+        for node in journey.nodes.values() {
+            if let Node::Jump { journey, .. } = node {
+                let event = all.get(journey).ok_or_else(|| format!("unknown journey `{journey}`"))?;
+                entrances.insert(journey.clone(), event.clone());
+            }
+        }
         let mut wordings = BTreeMap::new();
         let mut messages = BTreeMap::new();
         for node in journey.nodes.values() {
@@ -215,7 +248,8 @@ impl Published {
         let versions = &mut self.journeys[place].versions;
         if let Some(latest) = versions.last() {
             // What was closed or stopped opens again only by a change of the journey itself.
-            let same_messages = latest.wordings == wordings || latest.status != Status::Live;
+            let same_references = latest.wordings == wordings && latest.entrances == entrances;
+            let same_messages = same_references || latest.status != Status::Live;
             if latest.journey == journey && same_messages {
                 return Ok(());
             }
@@ -224,7 +258,7 @@ impl Published {
             version.status = Status::Closed;
         }
         let number = versions.len() as u32 + 1;
-        versions.push(Version { number, status: Status::Live, journey, wordings, messages });
+        versions.push(Version { number, status: Status::Live, journey, wordings, messages, entrances });
         Ok(())
     }
 
@@ -294,10 +328,15 @@ fn journey(document: &Tree) -> Result<Journey, String> {
         nodes.insert(name.clone(), node(tree)?);
         on_error.extend(tree.word("on_error").map(|target| (name.clone(), target.to_owned())));
     }
+    let exits = document.items("exit").iter();
     let instant = |key| document.word(key).map(|text| clock::begins_ms(text, "UTC")).transpose();
     Ok(Journey {
         entry: filter(document.get("entry").ok_or("a journey without an entry")?)?,
-        exits: document.items("exit").iter().map(filter).collect::<Result<_, _>>()?,
+        exits: exits.clone().filter(|exit| exit.get("event").is_some()).map(filter).collect::<Result<_, _>>()?,
+        exits_when: exits
+            .filter(|exit| exit.get("event").is_none())
+            .map(|exit| parse(exit.must("when")?))
+            .collect::<Result<_, _>>()?,
         reentry_ms,
         timeout_ms,
         timezone: document.word("timezone").unwrap_or("UTC").to_owned(),
@@ -320,6 +359,12 @@ fn node(tree: &Tree) -> Result<Node, String> {
         _ if tree.get("end").is_some() => Node::End,
         _ if tree.get("message").is_some() => {
             Node::Message { message: tree.must("message")?.to_owned(), then: then()? }
+        }
+        _ if tree.get("update_profile").is_some() => {
+            Node::Update { fields: values(tree.entries("update_profile"))?, then: then()? }
+        }
+        _ if tree.get("jump").is_some() => {
+            Node::Jump { journey: tree.must("jump")?.to_owned(), with: values(tree.entries("with"))?, then: then()? }
         }
         _ if tree.get("condition").is_some() => {
             let branch = |tree: &Tree| Ok((test(tree)?, tree.must("then")?.to_owned()));
@@ -350,6 +395,14 @@ fn node(tree: &Tree) -> Result<Node, String> {
             None => return Err(format!("a node that does nothing: {tree:?}")),
         },
     })
+}
+
+fn values(entries: &[(String, Tree)]) -> Result<Vec<(String, Cel)>, String> {
+    let value = |(name, tree): &(String, Tree)| match tree {
+        Tree::Word(word) => Ok((name.clone(), parse(word)?)),
+        other => Err(format!("{other:?} is no expression")),
+    };
+    entries.iter().map(value).collect()
 }
 
 fn test(tree: &Tree) -> Result<Test, String> {

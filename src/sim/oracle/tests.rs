@@ -362,6 +362,7 @@ fn the_engine_decides_as_the_documents_say() {
         "timed_out",
         "error",
         "failed expression",
+        "failed jump",
         "failed visit_limit",
         "completed",
         "criteria",

@@ -55,6 +55,51 @@ pub(super) fn until(dice: &mut Dice) -> String {
     }
 }
 
+/// Fields that an update may set, and fields of events.
+pub(super) const PROFILE_FIELDS: [(&str, Sort); 5] = [
+    ("points", Sort::Integer),
+    ("tier", Sort::Text),
+    ("score", Sort::Number),
+    ("consents.email", Sort::Boolean),
+    ("renewal", Sort::Instant),
+];
+pub(super) const EVENT_FIELDS: [(&str, Sort); 5] = [
+    ("n", Sort::Integer),
+    ("tag", Sort::Text),
+    ("total", Sort::Number),
+    ("flag", Sort::Boolean),
+    ("at", Sort::Instant),
+];
+
+/// What an expression comes to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sort {
+    Integer,
+    Text,
+    Number,
+    Boolean,
+    Instant,
+}
+
+/// One to three fields, each with a value.
+pub(super) fn values(dice: &mut Dice, fields: &[(&str, Sort)]) -> String {
+    let first = dice.index(fields.len());
+    let chosen: Vec<_> = (0..dice.between(1, 3) as usize).map(|n| fields[(first + n) % fields.len()]).collect();
+    let drawn = chosen.into_iter().map(|(name, sort)| {
+        let roots = Roots::Inside;
+        let value = match sort {
+            _ if dice.chance(5) => "null".to_owned(),
+            Sort::Integer => integer(dice, roots, 1),
+            Sort::Text => text(dice, roots),
+            Sort::Number => number(dice, roots),
+            Sort::Boolean => condition(dice, roots, 0),
+            Sort::Instant => instant(dice, roots),
+        };
+        format!("{name}: \"{value}\"")
+    });
+    drawn.collect::<Vec<_>>().join(", ")
+}
+
 /// Brackets where the place does not say how the operators bind: three times of four.
 fn bracketed(dice: &mut Dice, text: &str) -> String {
     if dice.chance(75) { format!("({text})") } else { text.to_owned() }

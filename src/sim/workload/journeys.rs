@@ -29,6 +29,7 @@ pub(super) struct Journey {
     pub(super) reentry_ms: Option<Option<i64>>,
     entry: Filter,
     exits: Vec<Filter>,
+    exit_when: Option<String>,
     timeout_ms: Option<i64>,
     timezone: Option<&'static str>,
     is_local_to_profile: bool,
@@ -64,6 +65,10 @@ enum Node {
         on_timeout: Option<usize>,
     },
     Message(&'static str, usize),
+    /// Fields and values, as text.
+    Update(String, usize),
+    /// Name of the other journey, properties and values as text.
+    Jump(String, String, usize),
     End,
 }
 
@@ -73,12 +78,17 @@ impl Node {
     }
 
     fn may_fail(&self) -> bool {
-        matches!(self, Self::Until(..) | Self::Condition(..) | Self::Event { .. })
+        matches!(self, Self::Until(..) | Self::Condition(..) | Self::Event { .. } | Self::Update(..) | Self::Jump(..))
     }
 
     fn targets(&self) -> Vec<usize> {
         match self {
-            Self::Wait(_, to) | Self::Until(_, to) | Self::Clock(_, to) | Self::Message(_, to) => vec![*to],
+            Self::Wait(_, to)
+            | Self::Until(_, to)
+            | Self::Clock(_, to)
+            | Self::Message(_, to)
+            | Self::Update(_, to)
+            | Self::Jump(_, _, to) => vec![*to],
             Self::Split(shares) => shares.iter().map(|(_, to)| *to).collect(),
             Self::Condition(branches, otherwise) => branches.iter().map(|(_, to)| *to).chain(*otherwise).collect(),
             Self::Event { then, on_timeout, .. } => [*then].into_iter().chain(*on_timeout).collect(),
@@ -132,8 +142,8 @@ impl Filter {
 }
 
 impl Journey {
-    /// Draws a journey.
-    pub(super) fn draw(dice: &mut Dice, name: String) -> Self {
+    /// Draws a journey that may jump to `others`.
+    pub(super) fn draw(dice: &mut Dice, name: String, others: &[String]) -> Self {
         let timeout_ms = match dice.below(4) {
             0 => None,
             1 => Some(*dice.pick(&[10 * MINUTE_MS, HOUR_MS, 2 * HOUR_MS])),
@@ -156,13 +166,15 @@ impl Journey {
         let is_local_to_profile = dice.chance(40);
         let start_day = dice.chance(8).then(|| dice.between(-5, 20));
         let end_day = dice.chance(12).then(|| start_day.unwrap_or(0) + dice.between(1, 60));
-        let nodes = draw_nodes(dice, timeout_ms.unwrap_or(TIMEOUT_MS_MAX));
+        let exit_when = dice.chance(12).then(|| condition(dice, Roots::Inside, 1));
+        let nodes = draw_nodes(dice, timeout_ms.unwrap_or(TIMEOUT_MS_MAX), others);
         let on_error = draw_error_ways(dice, &nodes);
         Self {
             name,
             reentry_ms,
             entry,
             exits,
+            exit_when,
             timeout_ms,
             timezone,
             is_local_to_profile,
@@ -192,8 +204,9 @@ impl Journey {
             Some(None) => text.push_str("reentry: never\n"),
             Some(Some(ms)) => text.push_str(&format!("reentry: {{ after: {} }}\n", duration_text(ms))),
         }
-        if !self.exits.is_empty() {
-            let exits: Vec<String> = self.exits.iter().map(|exit| format!("{{ {} }}", exit.text())).collect();
+        let mut exits: Vec<String> = self.exits.iter().map(|exit| format!("{{ {} }}", exit.text())).collect();
+        exits.extend(self.exit_when.iter().map(|when| format!("{{ when: \"{when}\" }}")));
+        if !exits.is_empty() {
             text.push_str(&format!("exit: [ {} ]\n", exits.join(", ")));
         }
         if let Some(ms) = self.timeout_ms {
@@ -239,16 +252,18 @@ fn node_text(node: &Node) -> String {
             format!("{}{within}, then: n{then}{late}", filter.text())
         }
         Node::Message(message, to) => format!("message: {message}, then: n{to}"),
+        Node::Update(fields, to) => format!("update_profile: {{ {fields} }}, then: n{to}"),
+        Node::Jump(journey, with, to) => format!("jump: \"{journey}\", with: {{ {with} }}, then: n{to}"),
         Node::End => "end: true".to_owned(),
     }
 }
 
 /// Nodes 0 to `count - 1` and the end.
-fn draw_nodes(dice: &mut Dice, timeout_ms: i64) -> Vec<Node> {
+fn draw_nodes(dice: &mut Dice, timeout_ms: i64, others: &[String]) -> Vec<Node> {
     let count = dice.between(0, 9) as usize;
     let mut nodes: Vec<Node> = Vec::new();
     for number in 0..count {
-        nodes.push(draw_node(dice, number, count, timeout_ms.min(WAIT_MS_MAX)));
+        nodes.push(draw_node(dice, number, count, timeout_ms.min(WAIT_MS_MAX), others));
     }
     nodes.push(Node::End);
     for number in 0..count {
@@ -270,11 +285,13 @@ fn draw_nodes(dice: &mut Dice, timeout_ms: i64) -> Vec<Node> {
     nodes
 }
 
-fn draw_node(dice: &mut Dice, number: usize, count: usize, wait_ms_max: i64) -> Node {
+fn draw_node(dice: &mut Dice, number: usize, count: usize, wait_ms_max: i64, others: &[String]) -> Node {
     let next = number + 1;
     let anywhere =
         |dice: &mut Dice| if dice.chance(25) { dice.index(count) } else { next + dice.index(count + 1 - next) };
-    match dice.below(12) {
+    match dice.below(14) {
+        12 => Node::Update(expressions::values(dice, &expressions::PROFILE_FIELDS), next),
+        13 => Node::Jump(dice.pick(others).clone(), expressions::values(dice, &expressions::EVENT_FIELDS), next),
         0..2 => Node::Wait(drawn_duration(dice, wait_ms_max).0, next),
         2 => Node::Until(expressions::until(dice), next),
         10 => Node::Clock(clock_text(dice), next),

@@ -5,6 +5,7 @@
 //! for each walk: `TIME JOURNEY#ENTRY: steps`, where `enter`, a node's name (`~` when its own timer is due), `/path`,
 //! `=exit`, `!failure` and `*message outcome` are steps. Every input of every script also has to keep the [`laws`].
 
+mod acts;
 mod calendar;
 mod documents;
 mod entries;

@@ -7,8 +7,8 @@ use crate::domain::calendar::{self, DayTime, Days, Hours, Moment};
 use crate::domain::event::RESERVED_PREFIXES;
 use crate::domain::ids::Millis;
 use crate::domain::journey::definition::{
-    BranchDefinition, Dates, FilterDefinition, JourneyDefinition, LocalTime, NodeDefinition, NodeForm, SHARES,
-    ShareDefinition, TestDefinition,
+    Assignment, BranchDefinition, Dates, FilterDefinition, JourneyDefinition, LocalTime, NodeDefinition, NodeForm,
+    SHARES, ShareDefinition, TestDefinition,
 };
 use crate::domain::journey::findings::{At, Findings, Place};
 use crate::domain::journey::program::Reentry;
@@ -20,11 +20,11 @@ use crate::domain::limits;
 use crate::domain::suggest::did_you_mean;
 
 /// The key that says what a node does.
-const FORMS: [&str; 6] = ["wait", "condition", "split", "message", "event", "end"];
+const FORMS: [&str; 8] = ["wait", "condition", "split", "message", "event", "update_profile", "jump", "end"];
 /// Forms of later releases.
-const LATER_FORMS: [&str; 8] =
-    ["jump", "update_profile", "action", "experiment", "offer", "optimize", "parallel", "profile_cap"];
-const FORM_HELP: &str = "a node is one of `wait`, `condition`, `split`, `message`, `event`, `end`";
+const LATER_FORMS: [&str; 6] = ["action", "experiment", "offer", "optimize", "parallel", "profile_cap"];
+const FORM_HELP: &str =
+    "a node is one of `wait`, `condition`, `split`, `message`, `event`, `update_profile`, `jump`, `end`";
 const ENTRY_HELP: &str = "journeys are entered by events: `entry: { event: NAME, when: … }`";
 const EVENT_HELP: &str = "await an event of your own, declared with `kind: event`";
 const LOCAL_TIMES: [(&str, LocalTime); 2] = [("journey", LocalTime::Journey), ("profile", LocalTime::Profile)];
@@ -44,7 +44,7 @@ pub fn read(journey_name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Fi
         Some(tree) => read_reentry(tree, findings),
         None => Some(At::new(REENTRY, journey_name.place)),
     };
-    let exit = map.optional("exit").map(|tree| read_exit(tree, findings)).unwrap_or_default();
+    let (exit, exit_when) = map.optional("exit").map(|tree| read_exit(tree, findings)).unwrap_or_default();
     let timeout =
         map.optional("timeout").and_then(|tree| duration(tree, "`timeout`", (1, limits::TIMEOUT_MS_MAX), findings));
     let start = map.required("start", findings).and_then(|tree| full_text(tree, "`start`", findings));
@@ -62,6 +62,7 @@ pub fn read(journey_name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Fi
         entry: entry.unwrap_or_default(),
         reentry: reentry.unwrap_or_else(|| At::new(REENTRY, Place::default())),
         exit,
+        exit_when,
         timeout_ms: timeout.map_or(limits::TIMEOUT_MS_MAX, |at| at.value),
         start: start.unwrap_or_default(),
         nodes,
@@ -114,22 +115,28 @@ fn read_entry(tree: &Tree, findings: &mut Findings<'_>) -> Option<FilterDefiniti
     filter
 }
 
-fn read_exit(tree: &Tree, findings: &mut Findings<'_>) -> Vec<FilterDefinition> {
-    let Some(items) = items(tree, "`exit`", findings) else { return Vec::new() };
+/// Those by an event, and those by what the profile is.
+fn read_exit(tree: &Tree, findings: &mut Findings<'_>) -> (Vec<FilterDefinition>, Vec<At<SmolStr>>) {
+    let (mut exits, mut exits_when) = (Vec::new(), Vec::new());
+    let Some(items) = items(tree, "`exit`", findings) else { return (exits, exits_when) };
     if items.len() > limits::EXITS_MAX {
         let message = format!("{} exit criteria; at most {} are allowed", items.len(), limits::EXITS_MAX);
         findings.error(tree.place, "too_many_exits", message);
     }
-    let mut exits = Vec::new();
     for item in items {
         let Some(mut map) = MapReader::open(item, "an exit criterion", findings) else { continue };
         if map.not_available("audience", "exit by an event: `exit: [ { event: NAME, when: … } ]`", findings) {
             continue;
         }
-        exits.extend(read_filter(&mut map, findings));
+        if map.has("when") && !map.has("event") {
+            exits_when.extend(map.optional("when").and_then(|tree| full_text(tree, "`when`", findings)));
+            map.optional("event");
+        } else {
+            exits.extend(read_filter(&mut map, findings));
+        }
         map.finish(findings);
     }
-    exits
+    (exits, exits_when)
 }
 
 /// `event` and `when`.
@@ -210,6 +217,8 @@ fn read_node(
         "split" => read_split(&mut map, findings),
         "message" => read_message(&mut map, findings),
         "event" => read_event(&mut map, findings),
+        "update_profile" => read_update(&mut map, findings),
+        "jump" => read_jump(&mut map, findings),
         _ => read_end(&mut map, findings),
     };
     let on_error = map.optional("on_error").map(|tree| full_text(tree, "`on_error`", findings));
@@ -434,6 +443,41 @@ fn read_event(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<No
         None => None,
     };
     Some(NodeForm::Event { filter: filter?, within_ms, then: then?, on_timeout })
+}
+
+fn read_update(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<NodeForm> {
+    let tree = map.optional("update_profile")?;
+    let then = read_then(map, findings);
+    let fields = read_values(tree, &format!("`update_profile` of {}", map.what), findings)?;
+    if fields.is_empty() || fields.len() > limits::UPDATE_FIELDS_MAX {
+        let message =
+            format!("{} sets {} fields; 1 to {} are allowed", map.what, fields.len(), limits::UPDATE_FIELDS_MAX);
+        findings.error_with(tree.place, "bad_update", message, "use several nodes for more".to_owned());
+    }
+    Some(NodeForm::UpdateProfile { fields, then: then? })
+}
+
+fn read_jump(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<NodeForm> {
+    let journey = map.optional("jump").and_then(|tree| full_text(tree, "`jump`", findings));
+    let with = map.optional("with").map(|tree| read_values(tree, &format!("`with` of {}", map.what), findings));
+    let then = read_then(map, findings);
+    Some(NodeForm::Jump { journey: journey?, with: with.unwrap_or(Some(Vec::new()))?, then: then? })
+}
+
+/// Names and expressions.
+fn read_values(tree: &Tree, what: &str, findings: &mut Findings<'_>) -> Option<Vec<Assignment>> {
+    let found = entries(tree, what, findings)?;
+    let values: Vec<_> = found
+        .iter()
+        .filter_map(|(name, place, value)| {
+            let value = match value.is_null() {
+                true => At::new(SmolStr::new_static("null"), value.place),
+                false => full_text(value, &format!("`{name}` in {what}"), findings)?,
+            };
+            Some((At::new(SmolStr::new(name), *place), value))
+        })
+        .collect();
+    (values.len() == found.len()).then_some(values)
 }
 
 fn read_end(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<NodeForm> {

@@ -1,0 +1,80 @@
+//! Nodes that change something at once: the profile's document, or which journeys the profile is in.
+
+use smol_str::SmolStr;
+
+use crate::domain::apply::inputs::merge_document;
+use crate::domain::apply::walk::{Flow, Walk};
+use crate::domain::apply::world::EventInput;
+use crate::domain::expression::{EvalError, Expr};
+use crate::domain::ids::NodeNo;
+use crate::domain::journey::program::{Node, NodeKind, Program};
+use crate::domain::step::{DiscardReason, Failure, Path};
+use crate::domain::value::{Map, Value};
+
+impl<'w> Walk<'_, 'w> {
+    /// Sets fields of the document; the very next node sees them. All values are read before the first is set.
+    pub(super) fn update_profile(
+        &mut self,
+        position: usize,
+        node: &Node,
+        fields: &[(Vec<SmolStr>, Option<Expr>)],
+        then: NodeNo,
+    ) -> Flow {
+        let mut patch = Map::new();
+        for (path, value) in fields {
+            match value.as_ref().map_or(Ok(Value::Null), |value| value.eval(&self.scope(position))) {
+                Ok(value) => patch.insert_path(path, value),
+                Err(error) => return self.fail_at(position, node, Failure::Expression, Some(&error)),
+            }
+        }
+        match merge_document(self.profile, &patch) {
+            Ok(()) => Flow::Go(then, Path::Then),
+            Err(_) => self.fail_at(position, node, Failure::DocumentTooLarge, None),
+        }
+    }
+
+    /// Lets the profile into another journey, whose first steps happen at once, and goes on. A profile that is inside
+    /// already stays there, and one that its filter does not want stays out; both are no failure (spec §3.5, §16.13).
+    pub(super) fn jump(&mut self, position: usize, program: &Program, node: &Node) -> Flow {
+        let NodeKind::Jump { journey, event, with, then } = &node.kind else { unreachable!("called at a jump") };
+        let mut properties = Map::new();
+        for (name, value) in with {
+            match value.as_ref().map_or(Ok(Value::Null), |value| value.eval(&self.scope(position))) {
+                Ok(Value::Null) => {}
+                Ok(value) => properties.insert(name.clone(), value),
+                Err(error) => return self.fail_at(position, node, Failure::Expression, Some(&error)),
+            }
+        }
+        let failed = |why: &str| Some(EvalError::Other(format!("journey `{journey}` {why}")));
+        let target = self.world.catalog.live.get(journey).map(|version| self.program(*version));
+        let Some(target) = target.filter(|target| target.entry.event == *event) else {
+            return self.fail_at(position, node, Failure::Jump, failed("takes no such entries").as_ref());
+        };
+        let id = format!("jump:{}:{}:{}", program.name, self.profile.instances[position].ordinal, node.name);
+        let event = EventInput { id: &id, kind: event, time: self.now, properties: &properties };
+        let refused = match self.admits(target, event) {
+            Ok(refused) => refused,
+            Err(None) => return Flow::Go(*then, Path::Then),
+            Err(Some(error)) => {
+                self.discard(target.version, DiscardReason::EntryFilterError, Some(&error));
+                return self.fail_at(position, node, Failure::Jump, failed("has a filter that failed").as_ref());
+            }
+        };
+        match refused {
+            None => {
+                // Steps that the other journey takes do not count for this one.
+                let (begun, before) = (self.moving_since, self.out.steps.len());
+                self.enter(target, event);
+                self.moving_since = begun + (self.out.steps.len() - before);
+                Flow::Go(*then, Path::Then)
+            }
+            Some(reason) => {
+                self.discard(target.version, reason, None);
+                match reason {
+                    DiscardReason::AlreadyInJourney => Flow::Go(*then, Path::Then),
+                    _ => self.fail_at(position, node, Failure::Jump, failed("refused the profile").as_ref()),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What a journey refers to: events, attributes, messages, other journeys.
+
+use std::sync::Arc;
+
+use smol_str::SmolStr;
+
+use super::Merged;
+use crate::domain::ids::MessageId;
+use crate::domain::journey::compile::{Entrance, Vocabulary};
+use crate::domain::journey::definition::{JourneyDefinition, MessageDefinition};
+use crate::domain::journey::findings::{At, Findings};
+use crate::domain::suggest::did_you_mean;
+
+impl Merged<'_> {
+    pub(super) fn vocabulary(&self, definition: &JourneyDefinition, findings: &mut Findings<'_>) -> Vocabulary {
+        let mut vocabulary = Vocabulary {
+            profile: self.profile.clone(),
+            blurred_profile: self.profile_blurred,
+            ..Vocabulary::default()
+        };
+        for event in definition.event_types() {
+            let declared = self.events.get(&event.value);
+            if declared.is_none_or(|declared| declared.broken) {
+                vocabulary.blurred_events.insert(event.value.clone());
+            }
+            if let Some(declared) = declared {
+                vocabulary.events.insert(event.value.clone(), declared.schema.clone());
+            } else if !self.files.partial && !event.value.is_empty() {
+                let known = self.events.keys().map(|name| name.as_str());
+                let suggestion = did_you_mean(&event.value, known)
+                    .unwrap_or_else(|| format!("declare it: `kind: event`, `name: {}`, `schema: {{}}`", event.value));
+                let message = format!("journey `{}` names the unknown event `{}`", definition.name.value, event.value);
+                findings.error_with(event.place, "unknown_event", message, suggestion);
+            }
+        }
+        for (journey, _) in definition.jumps() {
+            self.add_entrance(definition, journey, &mut vocabulary, findings);
+        }
+        vocabulary
+    }
+
+    /// What lets profiles into the journey that `definition` jumps to.
+    fn add_entrance(
+        &self,
+        definition: &JourneyDefinition,
+        journey: &At<SmolStr>,
+        vocabulary: &mut Vocabulary,
+        findings: &mut Findings<'_>,
+    ) {
+        let in_files = self.files.journeys.get(&journey.value);
+        let target = in_files.or_else(|| self.latest(&journey.value).map(|version| &version.source.definition));
+        let Some(target) = target else {
+            if !self.files.partial {
+                let known = self.files.journeys.keys().chain(&self.catalog.journeys).map(SmolStr::as_str);
+                let suggestion = did_you_mean(&journey.value, known)
+                    .unwrap_or_else(|| "name a journey of these files, or a published one".to_owned());
+                let message =
+                    format!("journey `{}` jumps to the unknown journey `{}`", definition.name.value, journey.value);
+                findings.error_with(journey.place, "unknown_journey", message, suggestion);
+            }
+            return;
+        };
+        if in_files.is_none() && !self.catalog.live.contains_key(&journey.value) {
+            let message = format!("journey `{}`, to which this one jumps, takes no entries", journey.value);
+            let suggestion = "publish a new version of it, or remove the jump: it will fail".to_owned();
+            findings.warning(journey.place, "jump_to_closed", message, suggestion);
+        }
+        let event = target.entry.event.value.clone();
+        if let Some(declared) = self.events.get(&event).filter(|declared| !declared.broken) {
+            let entrance = Entrance { event, fields: declared.schema.clone() };
+            vocabulary.entrances.insert(journey.value.clone(), entrance);
+        }
+    }
+
+    pub(super) fn messages_of(
+        &self,
+        definition: &JourneyDefinition,
+        findings: &mut Findings<'_>,
+    ) -> Vec<(MessageId, Arc<MessageDefinition>)> {
+        let mut found = Vec::new();
+        for name in definition.messages() {
+            if let Some(id) = self.messages.get(&name.value) {
+                let message = &self.next.messages[id.0 as usize];
+                if !message.broken {
+                    found.push((*id, Arc::clone(message)));
+                }
+            } else if !self.files.partial {
+                let suggestion = did_you_mean(&name.value, self.messages.keys().map(SmolStr::as_str))
+                    .unwrap_or_else(|| format!("declare it: `kind: message`, `name: {}`", name.value));
+                let message = format!("journey `{}` sends the unknown message `{}`", definition.name.value, name.value);
+                findings.error_with(name.place, "unknown_message", message, suggestion);
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,181 @@
+//! Nodes and filters: what each becomes in a program.
+
+use std::sync::Arc;
+
+use smol_str::SmolStr;
+
+use super::{Compiler, Entrance, node_no};
+use crate::domain::expression::{Expr, FieldPath, Root, Schemas, Type};
+use crate::domain::ids::NodeNo;
+use crate::domain::journey::definition::{FilterDefinition, NodeDefinition, NodeForm, TestDefinition};
+use crate::domain::journey::findings::At;
+use crate::domain::journey::program::{EventFilter, Message, NodeKind, Test};
+use crate::domain::suggest::did_you_mean;
+
+impl<'c> Compiler<'c, '_> {
+    pub(super) fn entry(&mut self) -> Option<EventFilter> {
+        let entry = &self.definition.entry;
+        let when = match &entry.when {
+            None => None,
+            Some(when) => {
+                let schemas = Schemas { last: None, ..self.inside.clone() };
+                let blurred = self.blurred_roots(&[]);
+                let expr = self.expression(when, &schemas, &blurred, &Type::Boolean, "entry")?;
+                self.reads.extend(expr.reads().iter().cloned());
+                Some(expr)
+            }
+        };
+        Some(EventFilter { event: entry.event.value.clone(), when })
+    }
+
+    /// A filter inside a journey: `last` is the event that comes in.
+    pub(super) fn filter(&mut self, filter: &FilterDefinition, whence: &str) -> Option<EventFilter> {
+        let when = match &filter.when {
+            None => None,
+            Some(when) => {
+                let last = self.vocabulary.events.get(&filter.event.value).cloned();
+                let schemas = Schemas { last, ..self.inside.clone() };
+                let blurred = self.blurred_roots(&[&filter.event.value]);
+                let expr = self.expression(when, &schemas, &blurred, &Type::Boolean, whence)?;
+                self.reads.extend(expr.reads().iter().cloned());
+                // `last` is here the event that comes in, which needs no remembering.
+                self.kept.extend(expr.reads().iter().filter(|read| read.root != Root::Last).cloned());
+                Some(expr)
+            }
+        };
+        Some(EventFilter { event: filter.event.value.clone(), when })
+    }
+
+    pub(super) fn node(&mut self, node: &NodeDefinition, messages: &[Option<Arc<Message>>]) -> Option<NodeKind> {
+        let whence = format!("node `{}`", node.name.value);
+        match &node.form {
+            NodeForm::Wait { duration_ms, then } => {
+                Some(NodeKind::Wait { duration_ms: duration_ms.value, then: self.target(then)? })
+            }
+            NodeForm::WaitUntil { until, then } => {
+                let until = self.inside(until, &Type::Timestamp, &whence);
+                Some(NodeKind::WaitUntil { until: until?, then: self.target(then)? })
+            }
+            NodeForm::WaitLocal { time, days, then } => {
+                Some(NodeKind::WaitLocal { time: *time, days: *days, then: self.target(then)? })
+            }
+            NodeForm::Split { shares } => {
+                let mut sum = 0;
+                let ways = shares.iter().map(|way| {
+                    sum += way.share;
+                    Some((sum, self.target(&way.then)?))
+                });
+                Some(NodeKind::Split { ways: ways.collect::<Option<_>>()? })
+            }
+            NodeForm::Condition { branches, otherwise } => {
+                let compiled: Vec<_> = branches
+                    .iter()
+                    .map(|branch| Some((self.test(&branch.test, &whence)?, self.target(&branch.then)?)))
+                    .collect();
+                let otherwise = match otherwise {
+                    Some(target) => Some(self.target(target)?),
+                    None => None,
+                };
+                Some(NodeKind::Condition { branches: compiled.into_iter().collect::<Option<_>>()?, otherwise })
+            }
+            NodeForm::Event { filter, within_ms, then, on_timeout } => {
+                let filter = self.filter(filter, &whence);
+                let on_timeout = match on_timeout {
+                    Some(target) => Some(self.target(target)?),
+                    None => None,
+                };
+                let within_ms = within_ms.as_ref().map(|at| at.value);
+                Some(NodeKind::Event { filter: filter?, within_ms, then: self.target(then)?, on_timeout })
+            }
+            NodeForm::Message { message, then } => {
+                let is_named = |found: &Option<Arc<Message>>| found.as_ref().is_some_and(|m| m.name == message.value);
+                let index = messages.iter().position(is_named)?;
+                Some(NodeKind::Message { message: u16::try_from(index).ok()?, then: self.target(then)? })
+            }
+            NodeForm::UpdateProfile { fields, then } => {
+                let fields: Vec<_> = fields.iter().map(|(path, value)| self.update(path, value, &whence)).collect();
+                Some(NodeKind::UpdateProfile {
+                    fields: fields.into_iter().collect::<Option<_>>()?,
+                    then: self.target(then)?,
+                })
+            }
+            NodeForm::Jump { journey, with, then } => {
+                let entrance = self.vocabulary.entrances.get(&journey.value)?;
+                let with: Vec<_> =
+                    with.iter().map(|(name, value)| self.handed(entrance, name, value, &whence)).collect();
+                Some(NodeKind::Jump {
+                    journey: journey.value.clone(),
+                    event: entrance.event.clone(),
+                    with: with.into_iter().collect::<Option<_>>()?,
+                    then: self.target(then)?,
+                })
+            }
+            NodeForm::End => Some(NodeKind::End),
+            NodeForm::Broken => None,
+        }
+    }
+
+    /// A field of the document and the value it gets.
+    fn update(
+        &mut self,
+        path: &At<SmolStr>,
+        value: &At<SmolStr>,
+        whence: &str,
+    ) -> Option<(Vec<SmolStr>, Option<Expr>)> {
+        let names: Vec<SmolStr> = path.value.split('.').map(SmolStr::new).collect();
+        let mut declared = Type::Object(self.vocabulary.profile.clone());
+        for name in &names {
+            let Type::Object(fields) = &declared else { return self.undeclared(path, "profile", &[]) };
+            let Some((_, found)) = fields.iter().find(|(known, _)| known == name) else {
+                let known: Vec<SmolStr> = fields.iter().map(|(known, _)| known.clone()).collect();
+                return self.undeclared(path, "profile", &known);
+            };
+            declared = found.clone();
+        }
+        self.reads.insert(FieldPath { root: Root::Profile, path: names.clone() });
+        Some((names, self.value(value, &declared, whence)?))
+    }
+
+    /// A property of the event that lets the profile into another journey, and its value.
+    fn handed(
+        &mut self,
+        entrance: &'c Entrance,
+        name: &At<SmolStr>,
+        value: &At<SmolStr>,
+        whence: &str,
+    ) -> Option<(SmolStr, Option<Expr>)> {
+        let Some((_, declared)) = entrance.fields.iter().find(|(known, _)| *known == name.value) else {
+            let known: Vec<SmolStr> = entrance.fields.iter().map(|(known, _)| known.clone()).collect();
+            return self.undeclared(name, &format!("event `{}`", entrance.event), &known);
+        };
+        Some((name.value.clone(), self.value(value, declared, whence)?))
+    }
+
+    /// A value of a declared type; no expression for the word `null`.
+    fn value(&mut self, value: &At<SmolStr>, declared: &Type, whence: &str) -> Option<Option<Expr>> {
+        if value.value.trim() == "null" { Some(None) } else { self.inside(value, declared, whence).map(Some) }
+    }
+
+    /// A field that nobody declared; what can't be known for an earlier finding is none.
+    fn undeclared<T>(&mut self, field: &At<SmolStr>, of: &str, known: &[SmolStr]) -> Option<T> {
+        if !(of == "profile" && self.vocabulary.blurred_profile) {
+            let message = format!("{of} has no field `{}`", field.value);
+            let suggestion = did_you_mean(&field.value, known.iter().map(SmolStr::as_str))
+                .unwrap_or_else(|| "declare it, or name one that is".to_owned());
+            self.findings.error_with(field.place, "unknown_field", message, suggestion);
+        }
+        None
+    }
+
+    fn test(&mut self, test: &TestDefinition, whence: &str) -> Option<Test> {
+        Some(match test {
+            TestDefinition::When(when) => Test::When(self.inside(when, &Type::Boolean, whence)?),
+            TestDefinition::Time(hours) => Test::Time(*hours),
+            TestDefinition::Date(dates) => Test::Date(*dates),
+        })
+    }
+
+    pub(super) fn target(&self, target: &At<SmolStr>) -> Option<NodeNo> {
+        self.numbers.get(target.value.as_str()).map(|index| node_no(*index))
+    }
+}
