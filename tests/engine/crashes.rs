@@ -185,14 +185,17 @@ async fn a_delivery_pending_across_snapshots_and_a_kill_is_offered_again_once_an
     engine.stop(LONG).await;
 
     let (engine, sink) = start(&EngineConfig { partitions: 1, ..busy(2) }, Arc::new(left));
-    engine.report(None).await.expect("all partitions are open");
-    while sink.sent.lock().is_empty() {
+    // The sink shows a message before it reports it.
+    let reminder = loop {
+        let report = engine.report(None).await.expect("all partitions are open");
+        let reminder = report.journeys["cart"].messages["reminder"].clone();
+        if reminder.pending == 0 {
+            break reminder;
+        }
         tokio::task::yield_now().await;
-    }
+    };
     engine.drain().await;
-    let report = engine.report(None).await.expect("reports");
-    let reminder = &report.journeys["cart"].messages["reminder"];
-    assert_eq!((reminder.sent, reminder.pending), (1, 0));
+    assert_eq!(reminder.sent, 1);
     assert_eq!(sink.sent.lock().len(), 1);
     engine.stop(LONG).await;
 }
