@@ -204,7 +204,7 @@ impl Compiler<'_> {
     }
 
     /// The variable `name`: how many comprehensions out it is, and its type.
-    fn variable(&self, name: &str) -> Option<(usize, Type)> {
+    pub(super) fn variable(&self, name: &str) -> Option<(usize, Type)> {
         let found = self.variables.iter().rev().enumerate().find(|(_, (variable, _))| variable == name);
         found.map(|(depth, (_, ty))| (depth, ty.clone()))
     }

@@ -91,7 +91,7 @@ impl Compiler<'_> {
 }
 
 /// Runs `body` with `item` as the innermost variable.
-fn with_item<R>(env: &Env<'_>, item: &Value, body: impl FnOnce(&Env<'_>) -> R) -> R {
+pub(super) fn with_item<R>(env: &Env<'_>, item: &Value, body: impl FnOnce(&Env<'_>) -> R) -> R {
     let frame = Frame { value: item, outer: env.locals };
     body(&Env { scope: env.scope, constants: env.constants, locals: Some(&frame), budget: env.budget })
 }
