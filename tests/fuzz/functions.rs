@@ -206,11 +206,12 @@ fn functions() {
             let source = Maker { bytes: bytes.iter() }.pick(forms, 4);
             match Expr::compile(&source, &schemas, ty) {
                 Ok(expression) => {
+                    assert!(expression.cost() > 0);
                     assert_eq!(expression.eval(&scope), expression.eval(&scope), "{source}");
                 }
                 // A zone or a text that was drawn as a literal may be none.
                 Err(errors) => {
-                    let expected = ["too_complex", "bad_literal"];
+                    let expected = ["too_complex", "too_costly", "bad_literal"];
                     assert!(expected.contains(&errors[0].code), "{source}: {errors:?}");
                 }
             }

@@ -56,7 +56,9 @@ impl Compiler<'_> {
             return self.mismatch(At::Node(id), message, None);
         };
         self.variables.push((fold.iter_var.clone(), (**item).clone()));
+        let before = self.spent;
         let body = self.body(&kind);
+        self.spend_fold(id, before, fold);
         self.variables.pop();
         let (predicate, result) = body?;
         let list = range.list();

@@ -14,6 +14,7 @@ use jiff::{Span as Calendar, Timestamp, Zoned};
 use super::code::{Code, Literal, Run, RunText, Typed, run, run_text};
 use super::compile::{Compiler, Problem, bridge};
 use super::conversion::{each, unreadable};
+use super::cost;
 use super::operators::overflow;
 use super::parse::At;
 use super::read::{Instant, Span};
@@ -106,6 +107,7 @@ impl Compiler<'_> {
     fn zone(&mut self, at: &At, argument: Option<Typed>) -> Option<Zone> {
         let Some(argument) = argument else { return Some(Zone::Known(TimeZone::UTC)) };
         let Some(text) = argument.literal_text() else {
+            self.spend(cost::SLOW);
             return Some(Zone::Named(argument.text()));
         };
         if let Some(zone) = calendar::zone(text) {

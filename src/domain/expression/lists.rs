@@ -9,6 +9,7 @@ use smol_str::SmolStr;
 use super::code::{Code, Kind, Owned as _, Run, RunList, Typed, run_list, run_value};
 use super::compile::{Compiler, Problem};
 use super::comprehension::with_item;
+use super::cost;
 use super::parse::At;
 use super::read;
 use super::scope::{Env, Fault, fault};
@@ -29,6 +30,7 @@ impl Compiler<'_> {
             Type::List(item) => (**item).clone(),
             _ => Type::Null,
         };
+        self.spend_walk(&at, name, call, &item);
         let mut arguments = arguments.into_iter();
         let (first, second) = (arguments.next(), arguments.next());
         let code = match (name, first, second) {
@@ -53,6 +55,18 @@ impl Compiler<'_> {
             _ => return None,
         };
         Some(Typed::code_of(Type::List(Box::new(item)), Code::List(code)))
+    }
+
+    /// What a method costs beyond its node and its list.
+    fn spend_walk(&mut self, at: &At, name: &str, call: &CallExpr, item: &Type) {
+        let Some(list) = &call.target else { return };
+        let before = self.spent;
+        match (name, call.args.as_slice()) {
+            ("sort" | "distinct", _) => self.spend(comparing(name, item, cost::items(list))),
+            ("intersect", [other]) => self.spend(comparing(name, item, cost::items(other).max(cost::items(list))) + 2),
+            _ => return,
+        }
+        self.spend_turns(at.clone(), before, cost::items(list));
     }
 
     fn join(&mut self, at: At, item: &Type, typed: Typed, separator: Option<Typed>) -> Option<Typed> {
@@ -140,7 +154,13 @@ impl Compiler<'_> {
             }
         };
         self.variables.push((variable_name.clone(), item.clone()));
+        let before = self.spent;
         let found = self.node(key);
+        let count = cost::items(list);
+        if let Some(found) = &found {
+            self.spend(comparing(name, &found.ty, count));
+        }
+        self.spend_turns(at.clone(), before, count);
         self.variables.pop();
         let found = found?;
         let ty = found.ty.clone();
@@ -314,6 +334,15 @@ impl<'t> Seen<'t> {
             self.whole.push(value.clone());
         }
         Ok(is_new)
+    }
+}
+
+/// What finding the place of one value of `ty` among so many costs: those without an order are compared one by one.
+fn comparing(name: &str, ty: &Type, count: u64) -> u64 {
+    match name {
+        "sort" | "sortBy" => cost::depth(count),
+        _ if is_sortable(ty) => 3,
+        _ => count.saturating_add(1).saturating_mul(cost::weight(ty)),
     }
 }
 

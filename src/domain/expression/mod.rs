@@ -24,8 +24,9 @@
 //!
 //! # Bounds
 //!
-//! Source size, bracket depth, token count, tree depth and node count are bounded before compiling. Every run
-//! has a budget of steps that comprehensions, copies and scans draw on, so nested loops over long lists end in an error.
+//! Source size, bracket depth, token count, tree depth and node count are bounded before compiling. What it may cost at
+//! worst is computed and bounded at publish, with an assumed length of lists; and every run has a budget of steps that
+//! comprehensions, copies and scans draw on, so nested loops over longer lists end in an error.
 
 mod aggregates;
 mod code;
@@ -33,6 +34,7 @@ mod comparison;
 mod compile;
 mod comprehension;
 mod conversion;
+mod cost;
 mod dates;
 mod draw;
 mod expr;

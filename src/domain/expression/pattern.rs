@@ -8,6 +8,7 @@ use regex::{Captures, Regex};
 
 use super::code::{Code, Typed, run_list, run_text};
 use super::compile::{Compiler, Problem};
+use super::cost;
 use super::parse::At;
 use super::scope::{Env, Fault, fault};
 use super::types::Type;
@@ -29,6 +30,7 @@ impl Compiler<'_> {
 
     /// The pattern that argument `place` of the call is.
     fn pattern(&mut self, call: &CallExpr, place: usize, pattern: &Typed) -> Option<Regex> {
+        self.spend(cost::SLOW);
         let at = At::Node(call.args.get(place).map_or(0, |argument| argument.id));
         let name = &call.func_name;
         let Some(pattern) = pattern.literal_text() else {

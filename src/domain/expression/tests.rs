@@ -52,8 +52,9 @@ const EVENT: &str = r#"{"total":59.9,"count":3,"name":"Ann","ok":true,"at":"2026
     "cart":{"total":7,"best":{"sku":"z"}}}"#;
 const PROFILE: &str = r#"{"tier":"gold","age":40,"timezone":"Europe/Paris","consents":{"email":true}}"#;
 
+/// Runs it with what it costs left to the budget.
 fn run_in(source: &str, expected: &Type, event: &Map) -> Result<Value, EvalError> {
-    let expr = Expr::compile(source, &schemas(), expected);
+    let expr = Expr::costing(source, &schemas(), expected, u64::MAX);
     let expr = expr.unwrap_or_else(|errors| panic!("{source}: {errors:?}"));
     let (last, profile) = (map(r#"{"opened":true}"#), map(PROFILE));
     let scope = Scope {
@@ -482,3 +483,5 @@ mod documentation;
 mod functions;
 
 mod against_cel;
+
+mod cost;

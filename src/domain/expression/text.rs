@@ -17,6 +17,9 @@ impl Compiler<'_> {
         if name == "matches" {
             return self.matches(call, typed, arguments.first()?);
         }
+        if name.ends_with("IgnoreCase") {
+            self.spend(super::cost::SLOW);
+        }
         let mut arguments = arguments.into_iter();
         let (first, second, third) = (arguments.next(), arguments.next(), arguments.next());
         let Some(first) = first else { return Some(changed(name, typed)) };

@@ -108,6 +108,7 @@ impl Compiler<'_> {
                     };
                     return Some(in_zone(part, time, zone));
                 }
+                self.spend(super::cost::SLOW);
                 Some(in_named_zone(part, time, argument.text()))
             }
             Type::Timestamp => self.wrong_arguments(at.clone(), name, "at most one argument", count),
