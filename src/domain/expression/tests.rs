@@ -484,4 +484,6 @@ mod functions;
 
 mod against_cel;
 
+mod conformance;
+
 mod cost;
