@@ -77,6 +77,11 @@ pub const EXPRESSION_DEPTH_MAX: usize = 100;
 pub const EXPRESSION_NODES_MAX: usize = 4_000;
 /// Steps of one run of an expression: items of its loops, and text it scans or copies (64 bytes a step). About 10 ms.
 pub const EXPRESSION_STEPS_MAX: u64 = 1 << 20;
+/// Cost of an expression at worst, in nodes evaluated, for it to be published: about 100 µs.
+pub const EXPRESSION_COST_MAX: u64 = 10_000;
+/// Items that a list is assumed to have when the cost of an expression is computed: as many as a long cart holds. One loop
+/// inside another passes with it, a third does not.
+pub const EXPRESSION_LIST_ITEMS_ASSUMED: u64 = 20;
 /// Bytes of one resource file.
 pub const RESOURCE_BYTES_MAX: usize = 4 << 20;
 /// Blocks of a shard with the journal writer at once (design §4).

@@ -37,20 +37,25 @@ fn event() -> Map {
     ])
 }
 
+/// What an expression sees beside its event: nothing.
+pub fn scope<'a>(event: &'a Map, none: &'a Map) -> Scope<'a> {
+    Scope {
+        event,
+        last: none,
+        profile: none,
+        meta_id: "e1",
+        meta_type: "go",
+        meta_time: Millis(0),
+        now: Millis(1_700_000_000_000),
+    }
+}
+
 #[test]
 fn expressions() {
     bolero::check!().for_each(|bytes: &[u8]| {
         let Ok(source) = std::str::from_utf8(bytes) else { return };
         let (event, none) = (event(), Map::new());
-        let scope = Scope {
-            event: &event,
-            last: &none,
-            profile: &none,
-            meta_id: "e1",
-            meta_type: "go",
-            meta_time: Millis(0),
-            now: Millis(1_700_000_000_000),
-        };
+        let scope = scope(&event, &none);
         for expected in [Type::Boolean, Type::Timestamp, Type::String] {
             match Expr::compile(source, &schemas(), &expected) {
                 Ok(expression) => drop(expression.eval(&scope)),

@@ -3,5 +3,6 @@
 //! them for long, and where their corpus is.
 
 mod disk;
+mod functions;
 mod language;
 mod models;

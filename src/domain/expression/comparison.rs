@@ -92,7 +92,7 @@ impl Compiler<'_> {
             (Type::Timestamp, Type::Timestamp) => compare::<Instant>(by, left, right),
             (Type::Duration, Type::Duration) => compare::<Span>(by, left, right),
             (Type::String, Type::String) => compare_texts(by, left, right),
-            (Type::List(_) | Type::Object(_), _) if equality && left.ty.join(&right.ty).is_some() => {
+            (Type::List(_) | Type::Object(_), _) if equality && left.ty.union(&right.ty).is_some() => {
                 compare_whole(by, left, right)
             }
             (a, b) => {
@@ -228,7 +228,7 @@ fn compare_texts(by: Comparison, left: Typed, right: Typed) -> Run<bool> {
 
 /// Lists and objects, for equality only.
 fn compare_whole(by: Comparison, left: Typed, right: Typed) -> Run<bool> {
-    let ty = left.ty.join(&right.ty).unwrap_or(Type::Null);
+    let ty = left.ty.union(&right.ty).unwrap_or(Type::Null);
     let (left, right) = (left.code(&ty), right.code(&ty));
     run(move |env| {
         let (a, b) = (left.owned(env)?, right.owned(env)?);

@@ -13,6 +13,7 @@ use smol_str::SmolStr;
 use super::code::{
     Base, Code, Kind, Literal, Owned as _, Place, RunValue, Typed, run, run_list, run_map, run_text, run_value,
 };
+use super::cost::{self, Heaviest};
 use super::parse::{self, At, Places};
 use super::read::Instant;
 use super::types::{FieldPath, Fields, Root, Schemas, SourceError, Type};
@@ -24,14 +25,27 @@ pub(super) struct Compiled {
     pub(super) result: Type,
     pub(super) reads: Vec<FieldPath>,
     pub(super) constants: Vec<Value>,
+    pub(super) cost: u64,
     pub(super) code: Code,
 }
 
-/// Compiles `source` to a result of type `expected`.
-pub(super) fn compile(source: &str, schemas: &Schemas, expected: &Type) -> Result<Compiled, Vec<SourceError>> {
+/// Compiles `source` to a result of type `expected`, if it costs no more than `cost_max`.
+pub(super) fn compile(
+    source: &str,
+    schemas: &Schemas,
+    expected: &Type,
+    cost_max: u64,
+) -> Result<Compiled, Vec<SourceError>> {
     let tree = parse::parse(source)?;
-    let mut compiler =
-        Compiler { schemas, variables: Vec::new(), reads: Vec::new(), constants: Vec::new(), problems: Vec::new() };
+    let mut compiler = Compiler {
+        schemas,
+        variables: Vec::new(),
+        reads: Vec::new(),
+        constants: Vec::new(),
+        problems: Vec::new(),
+        spent: 0,
+        heaviest: None,
+    };
     let typed = compiler.node(&tree);
     if let Some(typed) = &typed
         && (!typed.ty.fits(expected) || typed.is_null())
@@ -45,12 +59,16 @@ pub(super) fn compile(source: &str, schemas: &Schemas, expected: &Type) -> Resul
             },
         );
     }
+    if compiler.problems.is_empty() {
+        compiler.check_cost(cost_max);
+    }
     match typed {
         Some(typed) if compiler.problems.is_empty() => Ok(Compiled {
             code: typed.code(expected),
             result: expected.clone(),
             reads: sorted(compiler.reads),
             constants: compiler.constants,
+            cost: compiler.spent,
         }),
         _ => {
             let places = Places::new(source);
@@ -107,6 +125,9 @@ pub(super) struct Compiler<'s> {
     reads: Vec<FieldPath>,
     constants: Vec<Value>,
     problems: Vec<(At, Problem)>,
+    /// The cost of what has been compiled.
+    pub(super) spent: u64,
+    pub(super) heaviest: Option<Heaviest>,
 }
 
 impl Compiler<'_> {
@@ -127,8 +148,17 @@ impl Compiler<'_> {
         self.constants.len() - 1
     }
 
-    /// Checks and compiles one node.
+    /// Checks and compiles one node, and notes what it costs.
     pub(super) fn node(&mut self, node: &IdedExpr) -> Option<Typed> {
+        self.spend(1);
+        let typed = self.compiled(node)?;
+        if matches!(typed.ty, Type::List(_)) && !matches!(node.expr, Tree::List(_)) {
+            self.spend(cost::items(node));
+        }
+        Some(typed)
+    }
+
+    fn compiled(&mut self, node: &IdedExpr) -> Option<Typed> {
         match &node.expr {
             Tree::Literal(literal) => self.literal(node.id, literal),
             Tree::Ident(name) => self.name(node.id, name),
@@ -204,7 +234,7 @@ impl Compiler<'_> {
     }
 
     /// The variable `name`: how many comprehensions out it is, and its type.
-    fn variable(&self, name: &str) -> Option<(usize, Type)> {
+    pub(super) fn variable(&self, name: &str) -> Option<(usize, Type)> {
         let found = self.variables.iter().rev().enumerate().find(|(_, (variable, _))| variable == name);
         found.map(|(depth, (_, ty))| (depth, ty.clone()))
     }

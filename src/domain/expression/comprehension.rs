@@ -56,7 +56,9 @@ impl Compiler<'_> {
             return self.mismatch(At::Node(id), message, None);
         };
         self.variables.push((fold.iter_var.clone(), (**item).clone()));
+        let before = self.spent;
         let body = self.body(&kind);
+        self.spend_fold(id, before, fold);
         self.variables.pop();
         let (predicate, result) = body?;
         let list = range.list();
@@ -91,7 +93,7 @@ impl Compiler<'_> {
 }
 
 /// Runs `body` with `item` as the innermost variable.
-fn with_item<R>(env: &Env<'_>, item: &Value, body: impl FnOnce(&Env<'_>) -> R) -> R {
+pub(super) fn with_item<R>(env: &Env<'_>, item: &Value, body: impl FnOnce(&Env<'_>) -> R) -> R {
     let frame = Frame { value: item, outer: env.locals };
     body(&Env { scope: env.scope, constants: env.constants, locals: Some(&frame), budget: env.budget })
 }

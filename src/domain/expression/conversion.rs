@@ -14,11 +14,16 @@ use super::types::Type;
 use crate::domain::ids::Millis;
 
 /// `f` where the operand is not null.
-fn each<A: 'static, R: 'static>(operand: Run<A>, f: impl Fn(A) -> Result<R, Fault> + Send + Sync + 'static) -> Run<R> {
+pub(super) fn each<A: 'static, R: 'static>(
+    operand: Run<A>,
+    f: impl Fn(A) -> Result<R, Fault> + Send + Sync + 'static,
+) -> Run<R> {
     run(move |env| operand(env)?.map(&f).transpose())
 }
 
-fn shown(f: impl Fn(&super::scope::Env<'_>) -> Result<Option<String>, Fault> + Send + Sync + 'static) -> Code {
+pub(super) fn shown(
+    f: impl Fn(&super::scope::Env<'_>) -> Result<Option<String>, Fault> + Send + Sync + 'static,
+) -> Code {
     Code::Text(run_text(move |env| Ok(f(env)?.map(Cow::Owned))))
 }
 
@@ -34,7 +39,7 @@ fn parsed<R: 'static>(typed: Typed, to: &'static str, f: fn(&str) -> Option<R>) 
     })
 }
 
-fn unreadable(text: &str, to: &str) -> String {
+pub(super) fn unreadable(text: &str, to: &str) -> String {
     const SHOWN_CHARS_MAX: usize = 40;
     let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
     format!("text {shown:?} is no {to}")
@@ -102,11 +107,16 @@ impl Compiler<'_> {
         let code = match (name, &from) {
             ("int", Type::Integer) => Code::Int(typed.scalar()),
             ("int", Type::Number) => Code::Int(each(typed.scalar::<f64>(), truncated)),
+            ("int", Type::Boolean) => Code::Int(each(typed.scalar(), |value: bool| Ok(i64::from(value)))),
             ("int", Type::String) => Code::Int(parsed(typed, "integer", to_integer)),
             ("int", Type::Timestamp) => Code::Int(each(typed.scalar(), |time: Instant| Ok(time.0.div_euclid(1_000)))),
             ("double", Type::Integer | Type::Number) => Code::Number(typed.scalar()),
+            ("double", Type::Boolean) => {
+                Code::Number(each(typed.scalar(), |value: bool| Ok(f64::from(u8::from(value)))))
+            }
             ("double", Type::String) => Code::Number(parsed(typed, "number", to_number)),
             ("bool", Type::Boolean) => Code::Bool(typed.scalar()),
+            ("bool", Type::Integer | Type::Number) => Code::Bool(each(typed.scalar(), |value: f64| Ok(value != 0.0))),
             ("bool", Type::String) => Code::Bool(parsed(typed, "boolean", to_bool)),
             ("timestamp", Type::Timestamp) => Code::Time(typed.scalar()),
             ("timestamp", Type::Integer) => Code::Time(each(typed.scalar(), from_unix_seconds)),

@@ -20,6 +20,7 @@ pub struct Expr {
     result: Type,
     reads: Arc<[FieldPath]>,
     constants: Arc<[Value]>,
+    cost: u64,
     code: Arc<Code>,
 }
 
@@ -35,14 +36,25 @@ impl Expr {
     /// # Errors
     /// Everything wrong with it, in the order of its places: codes `syntax`, `too_complex`, `unknown_root`,
     /// `root_not_available`, `unknown_field`, `unknown_function`, `wrong_arguments`, `type_mismatch`, `bad_literal`
-    /// and `unsupported`.
+    /// and `unsupported`; or, if all is right otherwise, `too_costly`.
     pub fn compile(source: &str, schemas: &Schemas, expected: &Type) -> Result<Self, Vec<SourceError>> {
-        let compiled = compile::compile(source, schemas, expected)?;
+        Self::costing(source, schemas, expected, limits::EXPRESSION_COST_MAX)
+    }
+
+    /// The same with another bound on its cost.
+    pub(super) fn costing(
+        source: &str,
+        schemas: &Schemas,
+        expected: &Type,
+        cost_max: u64,
+    ) -> Result<Self, Vec<SourceError>> {
+        let compiled = compile::compile(source, schemas, expected, cost_max)?;
         Ok(Self {
             source: SmolStr::new(source),
             result: compiled.result,
             reads: compiled.reads.into(),
             constants: compiled.constants.into(),
+            cost: compiled.cost,
             code: Arc::new(compiled.code),
         })
     }
@@ -60,6 +72,11 @@ impl Expr {
     /// Every field it may read, each once, sorted.
     pub fn reads(&self) -> &[FieldPath] {
         &self.reads
+    }
+
+    /// What it costs at worst, in nodes evaluated, where lists have no more items than are assumed of them.
+    pub fn cost(&self) -> u64 {
+        self.cost
     }
 
     /// Runs it. A duration comes as integer milliseconds.
@@ -82,6 +99,15 @@ impl Expr {
             Value::Null => Ok(None),
             other => Err(EvalError::Other(format!("{other:?} is no timestamp"))),
         }
+    }
+
+    /// How much of the budget a run draws.
+    #[cfg(test)]
+    pub(super) fn steps(&self, scope: &Scope<'_>) -> u64 {
+        let budget = Cell::new(limits::EXPRESSION_STEPS_MAX);
+        let env = Env { scope, constants: &self.constants, locals: None, budget: &budget };
+        drop(self.code.owned(&env));
+        limits::EXPRESSION_STEPS_MAX - budget.get()
     }
 
     fn run<T>(

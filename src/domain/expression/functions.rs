@@ -1,62 +1,143 @@
-//! Functions and methods: which there are, what they take, and the code of those on texts and sizes. Conversions live
-//! in `conversion`, parts of instants in `time`.
+//! Functions and methods: finds what a call means, checks its arguments, and hands it to the file that owns its kind:
+//! `text`, `pattern`, `lists`, `aggregates`, `math`, `dates`, `time`, `conversion`, `draw`. Their names are in `names`.
 
-use std::borrow::Cow;
+use cel::common::ast::{CallExpr, Expr as Tree, IdedExpr};
 
-use cel::common::ast::{CallExpr, IdedExpr};
-
-use super::code::{Code, Typed, run_text};
+use super::code::Typed;
 use super::compile::{Compiler, Problem, bridge};
+use super::names::{self, BY_KEY, GLOBAL, METHODS, Of, SPACED, Space};
 use super::parse::At;
 use super::time;
 use super::types::Type;
-use crate::domain::suggest::{did_you_mean, nearest};
-
-/// Functions called as `name(argument)`.
-const GLOBAL: [&str; 8] = ["size", "int", "double", "string", "bool", "timestamp", "duration", "has"];
-/// Functions called as `text.name(…)`.
-const OF_TEXT: [&str; 8] =
-    ["contains", "startsWith", "endsWith", "matches", "size", "lowerAscii", "upperAscii", "trim"];
-/// Macros called as `list.name(x, …)`.
-const OF_LIST: [&str; 5] = ["all", "exists", "exists_one", "filter", "map"];
-
-/// Bytes of a compiled pattern: the default of the `regex` crate is ten times this, for every expression.
-const PATTERN_BYTES_MAX: usize = 1 << 20;
 
 impl Compiler<'_> {
     pub(super) fn function(&mut self, id: u64, call: &CallExpr) -> Option<Typed> {
         let name = call.func_name.as_str();
         let Some(target) = &call.target else { return self.global(id, name, &call.args) };
-        let at = At::Before(id, name.to_owned());
-        let known = OF_TEXT.contains(&name) || time::Part::named(name).is_some();
-        if !known {
-            return self.unknown_method(at, name);
+        if let Tree::Ident(word) = &target.expr
+            && let Some(space) = Space::named(word)
+            && self.variable(word).is_none()
+        {
+            return self.spaced(At::Before(id, name.to_owned()), space, word, call);
+        }
+        self.method(At::Before(id, name.to_owned()), target, call)
+    }
+
+    fn method(&mut self, at: At, target: &IdedExpr, call: &CallExpr) -> Option<Typed> {
+        let name = call.func_name.as_str();
+        if BY_KEY.contains(&name) {
+            return self.by_key(at, name, target, &call.args);
+        }
+        let part = time::Part::named(name);
+        if part.is_none() && !METHODS.iter().any(|method| method.name == name) {
+            return self.unknown(at, name, names::method_hint(name));
         }
         let typed = self.node(target);
-        let arguments: Vec<Option<Typed>> = call.args.iter().map(|argument| self.node(argument)).collect();
-        let typed = typed?;
-        let arguments: Vec<Typed> = arguments.into_iter().collect::<Option<_>>()?;
-        if let Some(part) = time::Part::named(name) {
+        let arguments = self.arguments(&call.args);
+        let (typed, arguments) = (typed?, arguments?);
+        if let Some(part) = part {
             return self.part(&at, name, part, typed, arguments);
         }
-        match (name, &typed.ty, arguments.len()) {
-            ("size", _, 0) => self.size(at, typed),
-            ("size" | "lowerAscii" | "upperAscii" | "trim", _, 1..) => {
-                self.wrong_arguments(at, name, "no arguments", arguments.len())
-            }
-            ("contains" | "startsWith" | "endsWith" | "matches", _, count) if count != 1 => {
-                self.wrong_arguments(at, name, "one argument", count)
-            }
-            (_, Type::String | Type::Null, _) => self.text_method(at, call, typed, arguments),
-            (_, ty, _) => {
-                let hint = match (name, ty) {
-                    ("contains", Type::List(_)) => Some("write `item in list`".to_owned()),
-                    (_, ty) => bridge(ty, &Type::String),
-                };
-                let message = format!("`{name}` is a function of text, not of {ty}");
-                self.mismatch(at, message, hint)
+        let Some(method) = METHODS.iter().find(|method| method.name == name && method.of.includes(&typed.ty)) else {
+            return self.no_such_method(at, name, &typed.ty);
+        };
+        self.check_arguments(&at, name, &call.args, &arguments, method.takes, method.needs)?;
+        match method.of {
+            Of::Sized if name == "isEmpty" => Some(super::text::is_empty(typed)),
+            Of::Sized => self.size(at, typed),
+            Of::Text => self.text_method(call, typed, arguments),
+            Of::List => self.list_method(at, call, typed, arguments),
+            Of::Time => self.time_method(&at, call, typed, arguments),
+        }
+    }
+
+    /// `math.name(…)` and its like.
+    fn spaced(&mut self, at: At, space: Space, word: &str, call: &CallExpr) -> Option<Typed> {
+        let name = call.func_name.as_str();
+        let Some(function) = SPACED.iter().find(|function| function.of == space && function.name == name) else {
+            return self.unknown(at, &format!("{word}.{name}"), names::spaced_hint(space, word, name));
+        };
+        let arguments = self.arguments(&call.args)?;
+        if matches!(name, "greatest" | "least") {
+            return self.extreme(at, name, call, arguments);
+        }
+        self.check_arguments(&at, name, &call.args, &arguments, function.takes, function.needs)?;
+        match space {
+            Space::Math => Some(super::math::of_number(name, arguments)),
+            Space::Regex if name == "replace" => self.replace_matches(call, arguments),
+            Space::Regex => self.split_at_matches(call, arguments),
+            Space::Strings => Some(super::text::quote(arguments)),
+        }
+    }
+
+    fn global(&mut self, id: u64, name: &str, nodes: &[IdedExpr]) -> Option<Typed> {
+        let at = At::Node(id);
+        if !GLOBAL.contains(&name) {
+            return self.unknown(at, name, names::function_hint(name));
+        }
+        if let ("timestamp" | "string", [value, zone]) = (name, nodes) {
+            let (value, zone) = (self.node(value), self.node(zone));
+            return self.with_zone(at, name, value?, zone?);
+        }
+        let [argument] = nodes else {
+            let wanted = if matches!(name, "timestamp" | "string") { "one or two arguments" } else { "one argument" };
+            return self.wrong_arguments(at, name, wanted, nodes.len());
+        };
+        let argument = self.node(argument)?;
+        match name {
+            "size" => self.size(at, argument),
+            // Its type stays known; elsewhere `dyn` is how numbers of two types are compared.
+            "dyn" => Some(argument),
+            "millis" | "timestampMillis" | "durationMillis" => self.millis(at, name, argument),
+            "draw" | "uuid" => self.drawn(at, name, argument),
+            _ => self.conversion(at, name, argument),
+        }
+    }
+
+    fn arguments(&mut self, nodes: &[IdedExpr]) -> Option<Vec<Typed>> {
+        let arguments: Vec<Option<Typed>> = nodes.iter().map(|node| self.node(node)).collect();
+        arguments.into_iter().collect()
+    }
+
+    /// Whether there are as many arguments as needed, each of its type.
+    fn check_arguments(
+        &mut self,
+        at: &At,
+        name: &str,
+        nodes: &[IdedExpr],
+        arguments: &[Typed],
+        takes: &[Type],
+        needs: usize,
+    ) -> Option<()> {
+        if !(needs..=takes.len()).contains(&arguments.len()) {
+            const COUNTS: [&str; 5] = ["no", "one", "two", "three", "four"];
+            let plural = if takes.len() == 1 { "" } else { "s" };
+            let wanted = match COUNTS[needs] {
+                least if needs < takes.len() => format!("{least} to {} argument{plural}", COUNTS[takes.len()]),
+                exactly => format!("{exactly} argument{plural}"),
+            };
+            return self.wrong_arguments(at.clone(), name, &wanted, arguments.len());
+        }
+        for ((argument, wanted), node) in arguments.iter().zip(takes).zip(nodes) {
+            if *wanted != Type::Null && !argument.ty.fits(wanted) {
+                let message = format!("`{name}` takes {wanted} here, not {}", argument.ty);
+                return self.mismatch(At::Node(node.id), message, bridge(&argument.ty, wanted));
             }
         }
+        Some(())
+    }
+
+    fn no_such_method(&mut self, at: At, name: &str, ty: &Type) -> Option<Typed> {
+        let owners: Vec<&str> = METHODS.iter().filter(|m| m.name == name).map(|m| m.of.word()).collect();
+        let hint = match (name, ty) {
+            ("contains", Type::List(_)) => Some("write `item in list`".to_owned()),
+            ("indexOf", Type::List(_)) => Some("write `item in list` to ask whether it is there".to_owned()),
+            _ if owners.contains(&Of::Text.word()) => bridge(ty, &Type::String),
+            _ if owners.contains(&Of::Time.word()) => bridge(ty, &Type::Timestamp),
+            _ => None,
+        };
+        let message = format!("`{name}` is a function of {}, not of {ty}", owners.join(" and "));
+        self.mismatch(at, message, hint)
     }
 
     pub(super) fn wrong_arguments<T>(&mut self, at: At, name: &str, wanted: &str, found: usize) -> Option<T> {
@@ -64,55 +145,14 @@ impl Compiler<'_> {
         self.report(at, Problem { code: "wrong_arguments", message, suggestion: None })
     }
 
-    fn unknown_method(&mut self, at: At, name: &str) -> Option<Typed> {
-        let suggestion = if OF_LIST.contains(&name) || name == "existsOne" {
-            Some(format!("write `list.{name}(x, …)` with a variable first"))
-        } else if GLOBAL.contains(&name) {
-            Some(format!("write `{name}(…)` around the value"))
-        } else {
-            let methods = OF_TEXT.into_iter().chain(OF_LIST).chain(time::Part::NAMES.iter().map(|(name, _)| *name));
-            let synonym = match name {
-                "toLowerCase" | "toLower" | "lower" | "lowercase" => Some("lowerAscii"),
-                "toUpperCase" | "toUpper" | "upper" | "uppercase" => Some("upperAscii"),
-                "length" | "len" | "count" => Some("size"),
-                "includes" | "has" => Some("contains"),
-                "any" | "some" => Some("exists"),
-                _ => nearest(name, methods),
-            };
-            synonym.map(|name| format!("did you mean `{name}`?"))
-        };
+    fn unknown<T>(&mut self, at: At, name: &str, suggestion: Option<String>) -> Option<T> {
         let message = format!("unknown function `{name}`");
         self.report(at, Problem { code: "unknown_function", message, suggestion })
     }
 
-    fn global(&mut self, id: u64, name: &str, arguments: &[IdedExpr]) -> Option<Typed> {
-        let at = At::Node(id);
-        if !GLOBAL.contains(&name) {
-            let suggestion = match name {
-                "matches" | "contains" | "startsWith" | "endsWith" | "lowerAscii" | "upperAscii" | "trim" => {
-                    Some(format!("write `text.{name}(…)`"))
-                }
-                "length" | "len" | "count" => Some("did you mean `size`?".to_owned()),
-                "float" | "number" => Some("did you mean `double`?".to_owned()),
-                "uint" => Some("did you mean `int`?".to_owned()),
-                "date" | "datetime" | "toDateTime" => Some("did you mean `timestamp`?".to_owned()),
-                "now" => Some("write `now` without brackets".to_owned()),
-                _ => did_you_mean(name, GLOBAL),
-            };
-            let message = format!("unknown function `{name}`");
-            return self.report(at, Problem { code: "unknown_function", message, suggestion });
-        }
-        let [argument] = arguments else { return self.wrong_arguments(at, name, "one argument", arguments.len()) };
-        let argument = self.node(argument)?;
-        match name {
-            "size" => self.size(at, argument),
-            _ => self.conversion(at, name, argument),
-        }
-    }
-
     fn size(&mut self, at: At, typed: Typed) -> Option<Typed> {
         match &typed.ty {
-            Type::String => {
+            Type::String | Type::Null => {
                 let text = typed.text();
                 Some(Typed::integer(move |env| {
                     let Some(text) = text(env)? else { return Ok(None) };
@@ -129,84 +169,9 @@ impl Compiler<'_> {
                 Some(Typed::integer(move |env| Ok(map(env)?.map(|map| map.0.len() as i64))))
             }
             ty => {
-                let message = format!("`size` is a function of texts, lists and maps, not of {ty}");
+                let message = format!("`size` is a function of texts, lists and objects, not of {ty}");
                 self.mismatch(at, message, None)
             }
         }
     }
-
-    /// The methods of text, their count of arguments checked.
-    fn text_method(&mut self, at: At, call: &CallExpr, typed: Typed, arguments: Vec<Typed>) -> Option<Typed> {
-        let name = call.func_name.as_str();
-        let Some(argument) = arguments.into_iter().next() else { return Some(changed(name, typed)) };
-        if !argument.ty.fits(&Type::String) {
-            let place = call.args.first().map_or(at, |argument| At::Node(argument.id));
-            let message = format!("`{name}` takes a text, not {}", argument.ty);
-            return self.mismatch(place, message, bridge(&argument.ty, &Type::String));
-        }
-        if name == "matches" {
-            return self.matches(call, typed, &argument);
-        }
-        let test: fn(&str, &str) -> bool = match name {
-            "contains" => |text, part| text.contains(part),
-            "startsWith" => |text, part| text.starts_with(part),
-            _ => |text, part| text.ends_with(part),
-        };
-        let (text, part) = (typed.text(), argument.text());
-        Some(Typed::boolean(move |env| {
-            let (Some(text), Some(part)) = (text(env)?, part(env)?) else { return Ok(None) };
-            env.charge_text(text.len() + part.len())?;
-            Ok(Some(test(&text, &part)))
-        }))
-    }
-
-    /// `text.matches(pattern)`: found anywhere in the text. The pattern is compiled at publish, hence a literal.
-    fn matches(&mut self, call: &CallExpr, typed: Typed, pattern: &Typed) -> Option<Typed> {
-        let at = At::Node(call.args.first().map_or(0, |argument| argument.id));
-        let Some(pattern) = pattern.literal_text() else {
-            let message = "the pattern of `matches` is a literal text".to_owned();
-            let suggestion = Some("use `contains` for a text that is not known at publish".to_owned());
-            return self.report(at, Problem { code: "bad_literal", message, suggestion });
-        };
-        let built = regex::RegexBuilder::new(pattern).size_limit(PATTERN_BYTES_MAX).build();
-        let regex = match built {
-            Ok(regex) => regex,
-            Err(error) => {
-                let reason = error.to_string();
-                let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
-                let message = format!("the pattern of `matches` is wrong: {reason}");
-                return self.report(at, Problem { code: "bad_literal", message, suggestion: None });
-            }
-        };
-        let text = typed.text();
-        Some(Typed::boolean(move |env| {
-            let Some(text) = text(env)? else { return Ok(None) };
-            // The automaton looks at a byte several times as long as a comparison does.
-            env.charge_text(text.len().saturating_mul(8))?;
-            Ok(Some(regex.is_match(&text)))
-        }))
-    }
-}
-
-/// `lowerAscii`, `upperAscii` and `trim`.
-fn changed(name: &str, typed: Typed) -> Typed {
-    let change: fn(Cow<'_, str>) -> Cow<'_, str> = match name {
-        "lowerAscii" => {
-            |text| if text.bytes().any(|b| b.is_ascii_uppercase()) { text.to_ascii_lowercase().into() } else { text }
-        }
-        "upperAscii" => {
-            |text| if text.bytes().any(|b| b.is_ascii_lowercase()) { text.to_ascii_uppercase().into() } else { text }
-        }
-        _ => |text| match text {
-            Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
-            Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
-        },
-    };
-    let text = typed.text();
-    let code = run_text(move |env| {
-        let Some(text) = text(env)? else { return Ok(None) };
-        env.charge_text(text.len())?;
-        Ok(Some(change(text)))
-    });
-    Typed::code_of(Type::String, Code::Text(code))
 }

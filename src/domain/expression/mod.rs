@@ -13,7 +13,8 @@
 //! 2. Any other comparison (`== != < <= > >= in`) with null on either side is **false**.
 //! 3. As an operand of `&&`, `||`, `!`, as the condition of `?:` and as the result of a predicate, null counts as
 //!    false.
-//! 4. Arithmetic, functions, an index and field selection give null if an operand is null.
+//! 4. Arithmetic, functions, an index and field selection give null if an operand is null. Two kinds of function differ:
+//!    aggregates pass over nulls among what they sum up, and `isEmpty` counts null as empty.
 //!
 //! # Errors while running
 //!
@@ -23,20 +24,30 @@
 //!
 //! # Bounds
 //!
-//! Source size, bracket depth, token count, tree depth and node count are bounded before compiling, and every run has a
-//! budget of steps that comprehensions, copies and scans draw on, so nested loops over long lists end in an error.
+//! Source size, bracket depth, token count, tree depth and node count are bounded before compiling. What it may cost at
+//! worst is computed and bounded at publish, with an assumed length of lists; and every run has a budget of steps that
+//! comprehensions, copies and scans draw on, so nested loops over longer lists end in an error.
 
+mod aggregates;
 mod code;
 mod comparison;
 mod compile;
 mod comprehension;
 mod conversion;
+mod cost;
+mod dates;
+mod draw;
 mod expr;
 mod functions;
+mod lists;
+mod math;
+mod names;
 mod operators;
 mod parse;
+mod pattern;
 mod read;
 mod scope;
+mod text;
 mod time;
 mod types;
 

@@ -254,12 +254,12 @@ fn by_zero() -> Fault {
     Box::new(EvalError::DivisionByZero)
 }
 
-fn finite(value: f64) -> Result<f64, Fault> {
+pub(super) fn finite(value: f64) -> Result<f64, Fault> {
     if value.is_finite() { Ok(value) } else { Err(overflow()) }
 }
 
 /// Applies `f` where neither operand is null.
-fn both<A: Scalar, B: Scalar, R: 'static>(
+pub(super) fn both<A: Scalar, B: Scalar, R: 'static>(
     left: Run<A>,
     right: Run<B>,
     f: impl Fn(A, B) -> Result<R, Fault> + Send + Sync + 'static,

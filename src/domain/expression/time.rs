@@ -108,6 +108,7 @@ impl Compiler<'_> {
                     };
                     return Some(in_zone(part, time, zone));
                 }
+                self.spend(super::cost::SLOW);
                 Some(in_named_zone(part, time, argument.text()))
             }
             Type::Timestamp => self.wrong_arguments(at.clone(), name, "at most one argument", count),
@@ -148,6 +149,7 @@ pub(super) fn parse_duration(text: &str) -> Option<i64> {
         None => sum_parts(
             text,
             &[("ms", 1_000), ("us", 1), ("ns", 0), ("d", DAY), ("h", HOUR), ("m", MINUTE), ("s", SECOND)],
+            Signs::None,
         )?,
     };
     let ms = i64::try_from(total / 1_000).ok()?;
@@ -160,27 +162,39 @@ const MINUTE: i128 = 60 * SECOND;
 const HOUR: i128 = 60 * MINUTE;
 const DAY: i128 = 24 * HOUR;
 
+/// Whether parts may have signs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Signs {
+    None,
+    PerPart,
+}
+
 fn parse_iso_duration(text: &str) -> Option<i128> {
     let (date, time) = match text.split_once('T') {
         Some((_, "")) => return None,
         Some((date, time)) => (date, Some(time)),
         None => (text, None),
     };
-    let days = if date.is_empty() { 0 } else { sum_parts(date, &[("W", 7 * DAY), ("D", DAY)])? };
+    let days = if date.is_empty() { 0 } else { sum_parts(date, &[("W", 7 * DAY), ("D", DAY)], Signs::PerPart)? };
     match time {
-        Some(time) => days.checked_add(sum_parts(time, &[("H", HOUR), ("M", MINUTE), ("S", SECOND)])?),
+        Some(time) => days.checked_add(sum_parts(time, &[("H", HOUR), ("M", MINUTE), ("S", SECOND)], Signs::PerPart)?),
         None if date.is_empty() => None,
         None => Some(days),
     }
 }
 
-/// The sum of one or more parts, each a decimal number and a unit.
-fn sum_parts(mut text: &str, units: &[(&str, i128)]) -> Option<i128> {
+/// The sum of one or more parts, each a decimal number and a unit. In ISO-8601 each may have a sign of its own.
+fn sum_parts(mut text: &str, units: &[(&str, i128)], signs: Signs) -> Option<i128> {
     const DIGITS_MAX: usize = 18;
     let mut total = 0_i128;
     loop {
-        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, rest) = text.split_at(end);
+        let (sign, unsigned) = match text.as_bytes().first() {
+            Some(b'-') if signs == Signs::PerPart => (-1, &text[1..]),
+            Some(b'+') if signs == Signs::PerPart => (1, &text[1..]),
+            _ => (1, text),
+        };
+        let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, rest) = unsigned.split_at(end);
         let (unit, size) = units.iter().find(|(unit, _)| rest.starts_with(unit))?;
         let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
         if whole.len() > DIGITS_MAX || fraction.len() > DIGITS_MAX || fraction.is_empty() {
@@ -188,7 +202,7 @@ fn sum_parts(mut text: &str, units: &[(&str, i128)]) -> Option<i128> {
         }
         let scale = 10_i128.pow(u32::try_from(fraction.len()).ok()?);
         let digits = whole.parse::<i128>().ok()?.checked_mul(scale)?.checked_add(fraction.parse().ok()?)?;
-        total = total.checked_add(digits.checked_mul(*size)? / scale)?;
+        total = total.checked_add(sign * (digits.checked_mul(*size)? / scale))?;
         text = &rest[unit.len()..];
         if text.is_empty() {
             return Some(total);
@@ -224,6 +238,12 @@ mod tests {
             ("PT5M", Some(300_000), "300s"),
             ("P2DT3H4M", Some(183_840_000), "183840s"),
             ("P1W", Some(604_800_000), "604800s"),
+            ("PT-6H3M", Some(-21_420_000), "-21420s"),
+            ("-PT-6H+3M", Some(21_420_000), "21420s"),
+            ("-P1DT-1S", Some(-86_399_000), "-86399s"),
+            ("1h-3m", None, ""),
+            ("PT--1S", None, ""),
+            ("P1M", None, ""),
             ("", None, ""),
             ("5", None, ""),
             ("h", None, ""),

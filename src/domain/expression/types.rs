@@ -136,6 +136,24 @@ impl Type {
         }
     }
 
+    /// The type under which values of both can be told apart: what one lacks, the other may have.
+    pub(super) fn union(&self, other: &Type) -> Option<Type> {
+        match (self, other) {
+            (Self::List(a), Self::List(b)) => Some(Self::List(Box::new(a.union(b)?))),
+            (Self::Object(a), Self::Object(b)) => {
+                let mut fields = a.clone();
+                for (name, ty) in b {
+                    match fields.iter_mut().find(|(known, _)| known == name) {
+                        Some((_, known)) => *known = known.union(ty)?,
+                        None => fields.push((name.clone(), ty.clone())),
+                    }
+                }
+                Some(Self::Object(fields))
+            }
+            (a, b) => a.join(b),
+        }
+    }
+
     /// Whether it is an integer or a number.
     pub(super) fn is_numeric(&self) -> bool {
         matches!(self, Self::Integer | Self::Number)

@@ -1,0 +1,129 @@
+//! What expressions cost at worst, which are refused for it, and that no run within the assumptions draws more.
+
+use super::*;
+use crate::domain::limits;
+
+fn cost(source: &str) -> u64 {
+    let types = [Type::Boolean, Type::Integer, Type::List(Box::new(Type::Integer)), Type::List(Box::new(Type::String))];
+    let compiled = types.iter().find_map(|ty| Expr::compile(source, &schemas(), ty).ok());
+    compiled.unwrap_or_else(|| panic!("{source}: {:?}", Expr::compile(source, &schemas(), &types[0]))).cost()
+}
+
+#[test]
+fn costs_are_as_documented() {
+    let assumed = limits::EXPRESSION_LIST_ITEMS_ASSUMED;
+    for (source, units) in [
+        ("true", 1),
+        // Two comparisons of a field and a literal, and `&&`.
+        ("event.total >= 50.0 && profile.tier != 'vip'", 7),
+        ("event.total + 1.0 > 2.0 * 3.0 || event.ok", 9),
+        // A literal list has the items it has.
+        ("event.name in ['a', 'b']", 5),
+        // A stored one is assumed to have some: the list, and a turn and three nodes for each item.
+        ("event.sizes.exists(x, x > 1)", 2 + assumed + 4 * assumed),
+        ("[1, 2].exists(x, x > 1)", 4 + 4 * 2),
+        ("event.sizes.limit(4).exists(x, x > 1)", 2 + 1 + assumed + 1 + 4 + 4 * 4),
+        ("event.name.split(',', 2).exists(x, x == 'a')", 7 + 4 * 2),
+        ("event.name.split(',', 1000).exists(x, x == 'a')", 5 + assumed + 4 * assumed),
+        ("event.name.matches('a')", 3 + 8),
+    ] {
+        assert_eq!(cost(source), units, "{source}");
+    }
+}
+
+#[test]
+fn two_loops_pass_and_three_do_not() {
+    assert!(cost("event.sizes.exists(x, event.sizes.exists(y, x == y))") < limits::EXPRESSION_COST_MAX);
+    assert!(cost("event.items.exists(i, i.sku in event.tags)") < 2_000);
+    for (source, mark, part) in [
+        (
+            "event.ok && event.sizes.all(x, event.sizes.all(y, event.sizes.all(z, x == z)))",
+            "                           ^",
+            "20 items",
+        ),
+        (
+            "event.sizes.all(x, x > 0) && event.sizes.exists(x, event.sizes.exists(y, event.sizes.exists(z, z > x + y)))",
+            "                                               ^",
+            "20 items",
+        ),
+        (
+            "event.sizes.map(x, event.sizes.map(y, y)).distinct() == [event.sizes]",
+            "                                          ^",
+            "20 items, 442 each",
+        ),
+    ] {
+        check_error(source, &Type::Boolean, "too_costly", mark, "limit(10)");
+        let errors = Expr::compile(source, &schemas(), &Type::Boolean).expect_err(source);
+        assert!(errors.len() == 1 && errors[0].message.contains(part), "{errors:?}");
+    }
+    // How the error says to mend it.
+    cost("event.sizes.limit(10).all(x, event.sizes.limit(10).all(y, event.sizes.limit(10).all(z, x == z)))");
+}
+
+#[test]
+fn no_count_overflows() {
+    let bomb = "event.sizes.map(x, [[x]].flatten()).flatten()".to_owned()
+        + &".map(x, [x]).flatten()".repeat(20)
+        + ".size() > 0";
+    let errors = Expr::compile(&bomb, &schemas(), &Type::Boolean).expect_err("a bomb");
+    assert!(matches!(errors[0].code, "too_costly" | "too_complex"), "{errors:?}");
+}
+
+fn lists(depth: u32) -> BoxedStrategy<String> {
+    let leaf = prop::sample::select(vec![
+        "event.sizes",
+        "[3, 1, 2]",
+        "[7].limit(0)",
+        "event.nothing.split(',').map(t, size(t))",
+    ]);
+    let leaf = leaf.prop_map(str::to_owned).boxed();
+    if depth == 0 {
+        return leaf;
+    }
+    let sub = || lists(depth - 1);
+    prop_oneof![
+        leaf,
+        sub().prop_map(|l| format!("{l}.sort()")),
+        sub().prop_map(|l| format!("{l}.distinct()")),
+        sub().prop_map(|l| format!("{l}.reverse()")),
+        sub().prop_map(|l| format!("{l}.limit(3)")),
+        sub().prop_map(|l| format!("{l}.limitLast(2)")),
+        sub().prop_map(|l| format!("{l}.sortBy(x, -x)")),
+        sub().prop_map(|l| format!("{l}.distinctBy(x, x % 3)")),
+        sub().prop_map(|l| format!("{l}.filter(x, x > 1)")),
+        sub().prop_map(|l| format!("{l}.map(x, x + 1)")),
+        sub().prop_map(|l| format!("[{l}, {l}].distinct().flatten()")),
+        sub().prop_map(|l| format!("{l}.limit(4).map(x, event.sizes).distinct().flatten()")),
+        (sub(), sub()).prop_map(|(a, b)| format!("{a}.intersect({b})")),
+        (sub(), sub()).prop_map(|(a, b)| format!("({a} + {b})")),
+        (sub(), sub()).prop_map(|(a, b)| format!("(event.ok ? {a} : {b})")),
+        (sub(), sub()).prop_map(|(a, b)| format!("{a}.filter(x, x in {b})")),
+        (sub(), sub()).prop_map(|(a, b)| format!("{a}.map(x, {b}.max() + {b}.sum() - {b}.count())")),
+    ]
+    .boxed()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_run_within_the_assumptions_draws_no_more(source in lists(3), sizes in prop::collection::vec(-3_i64..9, 0..=20)) {
+        let ty = Type::List(Box::new(Type::Integer));
+        let expr = match Expr::compile(&source, &schemas(), &ty) {
+            Ok(expr) => expr,
+            Err(errors) => {
+                prop_assert!(matches!(errors[0].code, "too_costly" | "too_complex"), "{}: {:?}", source, errors);
+                return Ok(());
+            }
+        };
+        let event = Map(vec![
+            (SmolStr::new("sizes"), Value::List(sizes.into_iter().map(Value::Int).collect())),
+            (SmolStr::new("ok"), Value::Bool(true)),
+        ]);
+        let empty = Map::new();
+        let scope = Scope {
+            event: &event, last: &empty, profile: &empty, meta_id: "", meta_type: "", meta_time: Millis(0), now: Millis(0),
+        };
+        prop_assert!(expr.steps(&scope) <= expr.cost(), "{} draws {} of {}", source, expr.steps(&scope), expr.cost());
+    }
+}
