@@ -188,7 +188,7 @@ async fn a_delivery_pending_across_snapshots_and_a_kill_is_offered_again_once_an
     // The sink shows a message before it reports it.
     let reminder = loop {
         let report = engine.report(None).await.expect("all partitions are open");
-        let reminder = report.journeys["cart"].messages["reminder"].clone();
+        let reminder = report.journeys["cart"].messages["reminder"];
         if reminder.pending == 0 {
             break reminder;
         }
