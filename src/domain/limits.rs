@@ -79,6 +79,10 @@ pub const EXPRESSION_NODES_MAX: usize = 4_000;
 pub const EXPRESSION_STEPS_MAX: u64 = 1 << 20;
 /// Bytes of one resource file.
 pub const RESOURCE_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a test's name: a sentence.
+pub const TRIAL_NAME_BYTES_MAX: usize = 256;
+/// Events, and profiles, of one test: recordings are for `replay`.
+pub const TRIAL_EVENTS_MAX: usize = 10_000;
 /// Blocks of a shard with the journal writer at once (design §4).
 pub const BLOCKS_IN_FLIGHT_MAX: usize = 4;
 /// Bytes of one shard's block before it is sealed: keeps a sync near a millisecond on the disks measured.
