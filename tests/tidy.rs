@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Layers, bottom up. A file may name its own layer and those before it.
-const LAYERS: [&str; 13] = [
+const LAYERS: [&str; 14] = [
     "planted",
     "domain",
     "wire",
@@ -15,6 +15,7 @@ const LAYERS: [&str; 13] = [
     "channel",
     "report",
     "replay",
+    "trial",
     "transport",
     "config",
     "server",

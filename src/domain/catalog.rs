@@ -6,6 +6,7 @@
 mod attributes;
 mod publish;
 mod record;
+mod trials;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::domain::surface::Surface;
 pub use crate::domain::journey::findings::SourceFile;
 pub use crate::domain::journey::source::Kind;
 pub use publish::{ApplyReport, Change, ResourceChange};
+pub use trials::Rehearsal;
 
 /// Status of a version (spec §4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

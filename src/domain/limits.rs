@@ -84,6 +84,10 @@ pub const EXPRESSION_COST_MAX: u64 = 10_000;
 pub const EXPRESSION_LIST_ITEMS_ASSUMED: u64 = 20;
 /// Bytes of one resource file.
 pub const RESOURCE_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a test's name: a sentence.
+pub const TRIAL_NAME_BYTES_MAX: usize = 256;
+/// Events, and profiles, of one test: recordings are for `replay`.
+pub const TRIAL_EVENTS_MAX: usize = 10_000;
 /// Blocks of a shard with the journal writer at once (design §4).
 pub const BLOCKS_IN_FLIGHT_MAX: usize = 4;
 /// Bytes of one shard's block before it is sealed: keeps a sync near a millisecond on the disks measured.

@@ -19,5 +19,6 @@ pub mod projection;
 pub mod report;
 pub mod router;
 pub mod shard;
+pub mod stepped;
 pub mod ticket;
 pub mod view;

@@ -21,12 +21,12 @@ use crate::domain::journey::program::Channel;
 use crate::domain::surface::InDoubt;
 use crate::runtime::delivery::{Job, Recorded, Standing};
 use crate::runtime::shard::input::ReportBatch;
+use crate::runtime::stepped::place_of;
 use crate::runtime::ticket::ReportTicket;
 use crate::sim::Violation;
 use crate::sim::dice::Dice;
 use crate::sim::history::{Fate, History};
 use crate::sim::machine::Machine;
-use crate::sim::wires::place_of;
 use provider::{Answer, Reply};
 use sink::content_of;
 

@@ -22,8 +22,8 @@ use crate::runtime::projection::NoProjection;
 use crate::runtime::router::{Owners, Router};
 use crate::runtime::shard::input::{Origin, ShardInput};
 use crate::runtime::shard::{Shard, ShardConfig};
+use crate::runtime::stepped::{Post, Queues, SteppedPorts};
 use crate::sim::index::IndexModel;
-use crate::sim::wires::{Post, Queues, SimPorts};
 use crate::store::disk::Disk;
 use crate::store::journal::{Block, Journal, JournalConfig, Lane};
 use crate::store::memory::MemoryDisk;
@@ -168,7 +168,7 @@ impl Machine {
     pub fn hatch(&mut self) -> Post {
         let id = ShardId(self.shards.len() as u16);
         let post = Post::new(self.config.mailbox_weight_max);
-        let ports = SimPorts {
+        let ports = SteppedPorts {
             shard: id,
             queues: Arc::clone(&self.queues),
             router: Arc::downgrade(&self.router),
@@ -220,9 +220,7 @@ impl Machine {
 
     /// The next blocks for one group, at most `count`.
     pub fn next_group(&mut self, count: usize) -> Vec<Block> {
-        let queues = &mut *self.queues.lock();
-        let count = count.min(queues.blocks.len());
-        queues.blocks.drain(..count).collect()
+        self.queues.lock().next_group(count)
     }
 
     /// Blocks that wait for the journal.
@@ -232,12 +230,7 @@ impl Machine {
 
     /// Tells the shards that these blocks are durable, as the journal's listener does.
     pub fn durable(&self, blocks: &[Block]) {
-        for (index, block) in blocks.iter().enumerate() {
-            // The last block of a shard in the group speaks for those before it.
-            if !blocks[index + 1..].iter().any(|later| later.shard == block.shard) {
-                self.router.send_to(block.shard, ShardInput::Durable(block.number));
-            }
-        }
+        self.router.all_durable(blocks);
     }
 
     /// Tells everyone that the journal has failed.

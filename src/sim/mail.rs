@@ -1,8 +1,5 @@
 //! Between the client and the mailboxes: a submission goes in now or not at all, and a script's event becomes a native one.
 
-use std::future::Future as _;
-use std::task::{Context, Poll, Waker};
-
 use tokio::sync::oneshot;
 
 use crate::domain::event::Event;
@@ -10,9 +7,9 @@ use crate::domain::ids::Millis;
 use crate::domain::value::{Map, Value};
 use crate::runtime::api::{Refusal, Submission};
 use crate::runtime::router::{Room, Router};
+use crate::runtime::stepped::Post;
 use crate::runtime::ticket::Verdict;
 use crate::sim::machine::Machine;
-use crate::sim::wires::Post;
 use crate::sim::workload::ScriptEvent;
 use crate::wire::value::put_map;
 
@@ -31,12 +28,7 @@ pub(super) fn submit_now(
         }
         Ok(if machine.journal.must_wait() { Room::Later } else { Room::Now })
     };
-    let mut submitting = std::pin::pin!(router.submit(submission, room));
-    match submitting.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Ok(verdict)) => Some(verdict),
-        Poll::Ready(Err(_)) => None,
-        Poll::Pending => unreachable!("without patience there is no waiting"),
-    }
+    router.submit_now(submission, room).ok()
 }
 
 /// A script's event as producers send it.

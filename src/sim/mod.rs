@@ -25,7 +25,6 @@ pub mod replay;
 pub mod rest;
 pub mod run;
 pub mod simulation;
-pub mod wires;
 pub mod witness;
 pub mod workload;
 

@@ -223,7 +223,7 @@ impl Simulation {
         let shards = machine.shards.iter().all(|s| s.is_quiet() && !s.wants_another_turn() && !s.has_captures());
         let queues = machine.queues.lock();
         shards
-            && machine.posts.iter().all(crate::sim::wires::Post::is_empty)
+            && machine.posts.iter().all(crate::runtime::stepped::Post::is_empty)
             && queues.blocks.is_empty()
             && queues.keeper.is_empty()
             && queues.offered.is_empty()
@@ -240,7 +240,7 @@ impl Simulation {
         format!(
             "posts {:?}, quiet {:?}, due {:?}, blocks {}, keeper {}, unopened {}, client done {} (pending {}), channels idle {}, \
              change {:?}, tail {} of {}, wait {}, full {}",
-            machine.posts.iter().map(crate::sim::wires::Post::len).collect::<Vec<_>>(),
+            machine.posts.iter().map(crate::runtime::stepped::Post::len).collect::<Vec<_>>(),
             machine.shards.iter().map(crate::runtime::shard::Shard::is_quiet).collect::<Vec<_>>(),
             machine.shards.iter().map(crate::runtime::shard::Shard::wants_another_turn).collect::<Vec<_>>(),
             queues.blocks.len(),

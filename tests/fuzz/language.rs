@@ -4,13 +4,14 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use smol_str::SmolStr;
-use sojourn::domain::catalog::{Catalog, SourceFile};
+use sojourn::domain::catalog::{Catalog, Rehearsal, SourceFile};
 use sojourn::domain::content::{Escape, RenderInput, Template};
 use sojourn::domain::expression::{Expr, Fields, Schemas, Scope, Type};
 use sojourn::domain::ids::Millis;
 use sojourn::domain::value::{Map, Value};
 use sojourn::replay::mapping::Mapping;
 use sojourn::replay::source::Recording;
+use sojourn::trial::run::run;
 
 fn fields(list: &[(&str, Type)]) -> Fields {
     list.iter().map(|(name, ty)| (SmolStr::new(name), ty.clone())).collect()
@@ -83,9 +84,15 @@ fn resources() {
     bolero::check!().for_each(|bytes: &[u8]| {
         let Ok(text) = std::str::from_utf8(bytes) else { return };
         let file = SourceFile { name: "fuzz.yaml".to_owned(), text: text.to_owned() };
-        match Catalog::default().apply(&[file], Millis(0)) {
+        let files = [file];
+        match Catalog::default().apply(&files, Millis(0)) {
             Ok((catalog, _)) => drop(Catalog::from_record(&catalog.to_record()).expect("what is published loads")),
             Err(findings) => assert!(!findings.is_empty(), "a refusal says why"),
+        }
+        // A test that is sound can be run, whatever comes of it.
+        if let Ok(Rehearsal { catalog, trials, .. }) = Rehearsal::of(&files) {
+            let catalog = Arc::new(catalog);
+            trials.iter().for_each(|trial| drop(run(trial, &catalog).expect("it runs")));
         }
     });
 }

@@ -16,6 +16,7 @@ use crate::settings::SettingsArgs;
         sojourn demo                                watch 23,570 customers walk through three journeys\n  \
         sojourn serve --data ./data                 run a server\n  \
         sojourn check examples/first                validate resources\n  \
+        sojourn test examples/first                 run the tests of journeys\n  \
         sojourn apply examples/first                publish them\n  \
         sojourn report --json | jq .journeys        what happened\n\n\
         Exit codes: 0 ok, 1 findings or failure, 2 usage, 3 server unreachable, 4 refused by the server,\n\
@@ -46,6 +47,8 @@ pub enum Command {
     Config(SettingsArgs),
     /// Validate resource files
     Check(FilesArgs),
+    /// Run the tests of journeys (`kind: test`) on a virtual clock
+    Test(TestArgs),
     /// Show what `apply` would change
     Plan(ServerFilesArgs),
     /// Publish resource files
@@ -95,6 +98,23 @@ pub struct FilesArgs {
     /// Files or directories (recursive); references are resolved over everything given
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+}
+
+/// Tests of journeys.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sojourn test journeys/ tests/\n  \
+    sojourn test journeys/ tests/ --filter cart --junit results.xml\n\n\
+    docs/journeys.md, \"Testing journeys\", shows how tests are written.")]
+pub struct TestArgs {
+    /// Files or directories (recursive); references are resolved over everything given
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Run only tests with this text in their name or their journey's
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Write the results as JUnit XML too
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
 }
 
 /// Resource files, and where they go.

@@ -25,6 +25,7 @@ mod settings;
 mod shards;
 #[cfg(feature = "sim")]
 mod sim;
+mod test;
 
 use std::process::ExitCode;
 
@@ -60,6 +61,7 @@ fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Sim(args) => sim::run(&args, output),
         Command::Config(args) => settings::print(args, output),
         Command::Check(args) => check::run(&args, output),
+        Command::Test(args) => test::run(&args, output),
         Command::Plan(args) => apply::plan(&args, output),
         Command::Apply(args) => apply::apply(&args, output),
         Command::Journeys(args) => journeys::run(args, output),

@@ -12,7 +12,7 @@ use serde::Serialize;
 use smol_str::SmolStr;
 
 use crate::domain::catalog::attributes::{check_attributes, profile_fields};
-use crate::domain::catalog::{Catalog, SourceFile, Version, VersionSource, VersionStatus};
+use crate::domain::catalog::{Catalog, Rehearsal, SourceFile, Version, VersionSource, VersionStatus};
 use crate::domain::expression::{Fields, Schemas};
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::ids::{JourneyId, MessageId, Millis, VersionId};
@@ -76,10 +76,10 @@ struct Candidate {
 }
 
 impl Catalog {
-    /// Everything wrong with `files` taken by themselves: errors and warnings.
+    /// Everything wrong with `files` taken by themselves, tests among them included: errors and warnings.
     pub fn check(files: &[SourceFile]) -> Vec<Finding> {
-        match Self::default().apply(files, Millis(0)) {
-            Ok((_, report)) => report.warnings,
+        match Rehearsal::of(files) {
+            Ok(rehearsal) => rehearsal.warnings,
             Err(findings) => findings,
         }
     }
@@ -88,7 +88,17 @@ impl Catalog {
     pub fn apply(&self, files: &[SourceFile], now: Millis) -> Result<(Self, ApplyReport), Vec<Finding>> {
         let mut findings = Findings::new(files);
         let resources = read(files, &mut findings);
-        let merged = Merged::new(self, &resources, &mut findings);
+        self.publish_resources(&resources, now, findings)
+    }
+
+    /// Publishes what was read, with the findings so far.
+    pub(super) fn publish_resources(
+        &self,
+        resources: &Resources,
+        now: Millis,
+        mut findings: Findings<'_>,
+    ) -> Result<(Self, ApplyReport), Vec<Finding>> {
+        let merged = Merged::new(self, resources, &mut findings);
         merged.check_messages(&mut findings);
         let candidates = merged.check_journeys(&mut findings);
         merged.check_unused(&mut findings);

@@ -55,6 +55,14 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Name of the file, line and column; nothing for what stands in no file.
+    pub fn find(self, files: &[SourceFile]) -> Option<(&str, u32, u32)> {
+        let file = files.get((self.file as usize).wrapping_sub(1))?;
+        Some((&file.name, self.line, self.column))
+    }
+}
+
 /// A value and where it stands. Equality and encoding look at the value only.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -9,6 +9,7 @@ pub mod findings;
 pub mod graph;
 pub mod program;
 pub mod source;
+pub mod trial;
 
 #[cfg(test)]
 pub(crate) mod laws;

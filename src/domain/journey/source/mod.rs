@@ -1,11 +1,14 @@
 //! Resource files to definitions. `tree` knows YAML, `reader` maps and scalars, the rest one kind of resource each.
 
 mod journey;
+pub mod literal;
 mod message;
 mod reader;
 mod resources;
 mod schema;
 mod surface;
 mod tree;
+mod trial;
 
 pub use resources::{Kind, Resources, read};
+pub use tree::Tree;

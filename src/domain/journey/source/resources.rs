@@ -8,7 +8,8 @@ use crate::domain::journey::definition::{AttributeDefinition, EventDefinition, J
 use crate::domain::journey::findings::{At, Findings, Place, SourceFile};
 use crate::domain::journey::source::reader::{MapReader, listed, text};
 use crate::domain::journey::source::tree::{Extent, Tree, parse};
-use crate::domain::journey::source::{journey, message, schema, surface};
+use crate::domain::journey::source::{journey, message, schema, surface, trial};
+use crate::domain::journey::trial::TrialDefinition;
 use crate::domain::suggest::did_you_mean;
 use crate::domain::surface::Surface;
 
@@ -73,6 +74,8 @@ pub struct Resources {
     pub messages: BTreeMap<SmolStr, MessageDefinition>,
     /// Journeys by name.
     pub journeys: BTreeMap<SmolStr, JourneyDefinition>,
+    /// Tests, in the order of the files: no part of what is published.
+    pub trials: Vec<TrialDefinition>,
     /// A document could not be read or placed: a name that seems unknown may stand there.
     pub partial: bool,
 }
@@ -102,6 +105,10 @@ fn read_document(
 ) -> Option<()> {
     let mut map = MapReader::open(document, "a resource", findings)?;
     let word = text(map.required("kind", findings)?, "`kind`", findings)?;
+    if word.value == trial::KIND {
+        read_trial(map, resources, findings);
+        return Some(());
+    }
     let Some(kind) = Kind::ALL.into_iter().find(|kind| kind.word() == word.value) else {
         unknown_kind(&word, findings);
         return None;
@@ -146,14 +153,25 @@ fn read_document(
     Some(())
 }
 
+/// A test declares nothing that others name, so one that can't be read hides nothing.
+fn read_trial(mut map: MapReader<'_>, resources: &mut Resources, findings: &mut Findings<'_>) {
+    map.what = "this test".to_owned();
+    let Some(name) = map.required("name", findings).and_then(|tree| text(tree, "`name`", findings)) else { return };
+    map.what = format!("test `{}`", name.value);
+    if let Some(description) = map.optional("description") {
+        text(description, "`description`", findings);
+    }
+    resources.trials.push(trial::read(name, map, findings));
+}
+
 fn unknown_kind(word: &At<SmolStr>, findings: &mut Findings<'_>) {
-    let words = Kind::ALL.map(Kind::word);
+    let words: Vec<&str> = Kind::ALL.map(Kind::word).into_iter().chain([trial::KIND]).collect();
     let supported = format!("known kinds are {}", listed(&words));
     if LATER_KINDS.contains(&word.value.as_str()) {
         let message = format!("kind `{}` is not available in this release", word.value);
         findings.error_with(word.place, "not_available", message, supported);
         return;
     }
-    let suggestion = did_you_mean(&word.value, words).unwrap_or(supported);
+    let suggestion = did_you_mean(&word.value, words.iter().copied()).unwrap_or(supported);
     findings.error_with(word.place, "unknown_kind", format!("unknown kind `{}`", word.value), suggestion);
 }

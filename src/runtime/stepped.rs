@@ -1,21 +1,27 @@
-//! What connects the parts of a simulated process: mailboxes, the journal's queue, the keeper's queue, the channels'
-//! queues. Everything waits here until the scheduler lets its receiver take a step.
+//! What connects the parts of a process that is stepped by hand, instead of run by threads: mailboxes, the journal's
+//! queue, the keeper's queue, the channels' queues. Everything waits here until whoever steps (the simulator, a
+//! journey's test) lets its receiver take a turn. Decides nothing.
 
 use std::collections::VecDeque;
+use std::future::Future as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 use crate::domain::ids::{PartitionId, ShardId};
 use crate::domain::journey::program::Channel;
+use crate::runtime::api::{Refusal, Submission};
 use crate::runtime::delivery::Job;
 use crate::runtime::handle::Mailbox;
 use crate::runtime::keeper::KeeperMessage;
 use crate::runtime::partition::Partition;
 use crate::runtime::ports::LANE;
-use crate::runtime::router::Router;
+use crate::runtime::router::{Room, Router};
 use crate::runtime::shard::input::{CheckpointMessage, Origin, Ports, SealedBlock, ShardInput};
+use crate::runtime::ticket::Verdict;
 use crate::store::journal::Block;
 use crate::store::timers::SlotNo;
 
@@ -103,9 +109,45 @@ pub fn place_of(channel: Channel) -> usize {
     }
 }
 
+impl Queues {
+    /// The next blocks for one group, at most `count`.
+    pub fn next_group(&mut self, count: usize) -> Vec<Block> {
+        let count = count.min(self.blocks.len());
+        self.blocks.drain(..count).collect()
+    }
+}
+
+impl Router<Post> {
+    /// Puts a submission without patience into mailboxes now, or not at all. `room` is asked first.
+    ///
+    /// # Errors
+    /// As [`Router::submit`].
+    pub fn submit_now(
+        &self,
+        submission: Submission,
+        room: impl Fn() -> Result<Room, Refusal>,
+    ) -> Result<oneshot::Receiver<Verdict>, Refusal> {
+        let mut submitting = std::pin::pin!(self.submit(submission, room));
+        match submitting.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(verdict) => verdict,
+            Poll::Pending => unreachable!("without patience there is no waiting"),
+        }
+    }
+
+    /// Tells shards that these blocks are durable, as the journal's listener does.
+    pub fn all_durable(&self, blocks: &[Block]) {
+        for (index, block) in blocks.iter().enumerate() {
+            // The last block of a shard in the group speaks for those before it.
+            if !blocks[index + 1..].iter().any(|later| later.shard == block.shard) {
+                self.durable(block.shard, block.number);
+            }
+        }
+    }
+}
+
 /// The ports of one shard.
 #[derive(Debug)]
-pub struct SimPorts {
+pub struct SteppedPorts {
     /// Whose.
     pub shard: ShardId,
     /// Shared by all.
@@ -116,7 +158,7 @@ pub struct SimPorts {
     pub post: Post,
 }
 
-impl Ports for SimPorts {
+impl Ports for SteppedPorts {
     fn append(&mut self, block: SealedBlock) {
         let SealedBlock { number, bytes, spans } = block;
         self.queues.lock().blocks.push_back(Block::new(self.shard, number, LANE, bytes, spans));

@@ -1,0 +1,494 @@
+//! Tests of journeys, resolved against the resources beside them: what they name must exist, what they give must be
+//! declared. `apply` and `plan` look at their shape only: an outdated test must not keep a journey from being published.
+
+use std::collections::BTreeMap;
+
+use smol_str::SmolStr;
+
+use crate::domain::catalog::attributes::profile_fields;
+use crate::domain::catalog::{Catalog, SourceFile};
+use crate::domain::event::PROFILE_UPDATE;
+use crate::domain::expression::{Fields, Type};
+use crate::domain::finding::Finding;
+use crate::domain::ids::Millis;
+use crate::domain::journey::definition::JourneyDefinition;
+use crate::domain::journey::findings::{At, Findings, Place};
+use crate::domain::journey::program::Channel;
+use crate::domain::journey::source::{Resources, Tree, literal, read};
+use crate::domain::journey::trial::{Expectation, MessageExpectation, Trial, TrialDefinition, TrialEvent, TrialInput};
+use crate::domain::suggest::did_you_mean;
+
+/// A set of files taken by themselves: what they publish, and the tests among them.
+#[derive(Clone, Debug)]
+pub struct Rehearsal {
+    /// What the files publish.
+    pub catalog: Catalog,
+    /// The tests, in the order of the files.
+    pub trials: Vec<Trial>,
+    /// Findings that do not hinder.
+    pub warnings: Vec<Finding>,
+}
+
+impl Rehearsal {
+    /// Reads and checks `files`. Any error refuses the whole set.
+    pub fn of(files: &[SourceFile]) -> Result<Self, Vec<Finding>> {
+        let mut findings = Findings::new(files);
+        let resources = read(files, &mut findings);
+        let trials = Resolver::new(&resources).resolve_all(&mut findings);
+        let (catalog, report) = Catalog::default().publish_resources(&resources, Millis(0), findings)?;
+        Ok(Self { catalog, trials, warnings: report.warnings })
+    }
+}
+
+/// Looks up what tests name.
+struct Resolver<'r> {
+    resources: &'r Resources,
+    profile: Fields,
+    /// Attributes that can't be read: a field that seems undeclared may be one of them.
+    profile_blurred: bool,
+}
+
+impl<'r> Resolver<'r> {
+    fn new(resources: &'r Resources) -> Self {
+        let mut profile = profile_fields(&resources.attributes);
+        // The address of mails is read without a declaration.
+        if !profile.iter().any(|(name, _)| name == "email") {
+            profile.push((SmolStr::new_static("email"), Type::String));
+        }
+        let profile_blurred = resources.partial || resources.attributes.values().any(|attribute| attribute.broken);
+        Self { resources, profile, profile_blurred }
+    }
+
+    fn resolve_all(&self, findings: &mut Findings<'_>) -> Vec<Trial> {
+        let mut names: BTreeMap<(Option<&str>, &str), Place> = BTreeMap::new();
+        let mut trials = Vec::new();
+        for definition in &self.resources.trials {
+            let journey = definition.journey.as_ref().map(|journey| journey.value.as_str());
+            let name = &definition.name;
+            if let Some(first) = names.insert((journey, &name.value), name.place) {
+                let message = format!("test `{}` stands twice; first at {}", name.value, findings.name_place(first));
+                findings.error_with(name.place, "duplicate_resource", message, "rename one of them".to_owned());
+            }
+            trials.extend(self.resolve(definition, findings));
+        }
+        trials
+    }
+
+    fn resolve(&self, definition: &TrialDefinition, findings: &mut Findings<'_>) -> Option<Trial> {
+        let before = findings.count();
+        if let Some(journey) = &definition.journey {
+            self.journey(journey, findings);
+        }
+        let mut inputs = Vec::new();
+        for (identity, document) in &definition.profiles {
+            let Some(document) = document else { continue };
+            inputs.push(TrialInput {
+                place: document.place,
+                at: definition.start,
+                id: SmolStr::new_static("given"),
+                kind: SmolStr::new_static(PROFILE_UPDATE),
+                profile: identity.value.clone(),
+                properties: self.document(document, definition.start, findings),
+            });
+        }
+        let mut events: Vec<TrialInput> = Vec::new();
+        for (index, event) in definition.events.iter().enumerate() {
+            events.extend(self.event(definition, index, event, findings));
+        }
+        // Stable: events of one instant come as they stand.
+        events.sort_by_key(|event| event.at);
+        inputs.extend(events);
+        let expectations: Vec<Expectation> = definition
+            .expectations
+            .iter()
+            .filter_map(|expectation| self.expectation(definition, expectation, findings))
+            .collect();
+        (!definition.broken && !findings.any_error_since(before)).then(|| Trial {
+            name: definition.name.clone(),
+            journey: definition.journey.as_ref().map(|journey| journey.value.clone()),
+            start: definition.start,
+            profiles: definition.profiles.iter().map(|(identity, _)| identity.value.clone()).collect(),
+            inputs,
+            until: definition.until,
+            expectations,
+        })
+    }
+
+    fn document(&self, tree: &Tree, start: Millis, findings: &mut Findings<'_>) -> crate::domain::value::Map {
+        if self.profile_blurred {
+            return Default::default();
+        }
+        literal::fields(tree, &self.profile, "the profile", start, findings)
+    }
+
+    fn event(
+        &self,
+        definition: &TrialDefinition,
+        index: usize,
+        event: &TrialEvent,
+        findings: &mut Findings<'_>,
+    ) -> Option<TrialInput> {
+        let profile = match &event.profile {
+            Some(profile) => Some(self.profile(definition, profile, findings)),
+            None => definition.profiles.first().map(|(identity, _)| identity.value.clone()),
+        };
+        let start = definition.start;
+        let kind = &event.kind;
+        let properties = if kind.value == PROFILE_UPDATE {
+            event.properties.as_ref().map(|tree| self.document(tree, start, findings))
+        } else if let Some(declared) = self.resources.events.get(&kind.value) {
+            let what = format!("event `{}`", kind.value);
+            let properties = event.properties.as_ref().filter(|_| !declared.broken);
+            properties.map(|tree| literal::fields(tree, &declared.schema, &what, start, findings))
+        } else {
+            self.unknown(kind, "event", self.resources.events.keys(), findings);
+            return None;
+        };
+        Some(TrialInput {
+            place: event.place,
+            at: event.at,
+            id: event.id.clone().unwrap_or_else(|| SmolStr::new(format!("event-{}", index + 1))),
+            kind: kind.value.clone(),
+            profile: profile?,
+            properties: properties.unwrap_or_default(),
+        })
+    }
+
+    /// One of the test's profiles.
+    fn profile(&self, definition: &TrialDefinition, named: &At<SmolStr>, findings: &mut Findings<'_>) -> SmolStr {
+        let known = || definition.profiles.iter().map(|(identity, _)| identity.value.as_str());
+        if !known().any(|identity| identity == named.value) {
+            let suggestion = did_you_mean(&named.value, known())
+                .unwrap_or_else(|| "name it in `profiles: { NAMESPACE:VALUE: { … } }`".to_owned());
+            let message = format!("the test has no profile `{}`", named.value);
+            findings.error_with(named.place, "unknown_profile", message, suggestion);
+        }
+        named.value.clone()
+    }
+
+    fn expectation(
+        &self,
+        definition: &TrialDefinition,
+        written: &Expectation,
+        findings: &mut Findings<'_>,
+    ) -> Option<Expectation> {
+        let mut expectation = written.clone();
+        match (&written.profile, definition.profiles.as_slice()) {
+            (Some(profile), _) => drop(self.profile(definition, profile, findings)),
+            (None, [(only, _)]) => expectation.profile = Some(only.clone()),
+            // A profile that can't be read is a finding of its own.
+            (None, _) if definition.broken => return None,
+            (None, _) => {
+                let message = "this test has several profiles, and this says of none of them what is expected";
+                findings.error_with(written.place, "missing_key", message, "add `profile: …`".to_owned());
+            }
+        }
+        let only = match self.resources.journeys.values().collect::<Vec<_>>().as_slice() {
+            [only] => Some(At::new(only.name.value.clone(), written.place)),
+            _ => None,
+        };
+        expectation.journey = written.journey.clone().or_else(|| definition.journey.clone()).or(only);
+        let journey = match &expectation.journey {
+            Some(journey) if written.journey.is_some() || definition.journey.is_none() => {
+                Some(self.journey(journey, findings)?)
+            }
+            Some(journey) => Some(self.resources.journeys.get(&journey.value)?),
+            None => {
+                self.expect_no_journey(written, findings);
+                None
+            }
+        };
+        if let Some(journey) = journey.filter(|journey| !journey.broken) {
+            let lists = [&written.path, &written.path_includes];
+            for node in lists.into_iter().flatten().flat_map(|path| &path.value) {
+                self.node(journey, node, findings);
+            }
+        }
+        let messages = [&written.messages, &written.messages_include];
+        for message in messages.into_iter().flatten().flat_map(|messages| &messages.value) {
+            self.message(journey, &message.message, findings);
+            self.message_details(journey, message, findings);
+        }
+        for message in written.excluded.iter().flat_map(|excluded| &excluded.value) {
+            self.message(journey, message, findings);
+        }
+        if let Some(document) = &written.document {
+            expectation.fields = self.document(document, definition.start, findings);
+        }
+        Some(expectation)
+    }
+
+    /// What an instance does can't be expected of nobody's instance.
+    fn expect_no_journey(&self, written: &Expectation, findings: &mut Findings<'_>) {
+        let of_instances = written.path.is_some()
+            || written.path_includes.is_some()
+            || written.end.is_some()
+            || written.end_at.is_some()
+            || written.entry.is_some()
+            || written.entries.is_some()
+            || written.discarded.is_some();
+        if of_instances && !self.resources.partial && !self.resources.journeys.is_empty() {
+            let message = "there are several journeys, and this says of none of them what is expected";
+            findings.error_with(written.place, "missing_key", message, "add `journey: NAME`".to_owned());
+        }
+    }
+
+    fn journey(&self, name: &At<SmolStr>, findings: &mut Findings<'_>) -> Option<&'r JourneyDefinition> {
+        let found = self.resources.journeys.get(&name.value);
+        if found.is_none() {
+            self.unknown(name, "journey", self.resources.journeys.keys(), findings);
+        }
+        found
+    }
+
+    fn node(&self, journey: &JourneyDefinition, name: &At<SmolStr>, findings: &mut Findings<'_>) {
+        let known = || journey.nodes.iter().map(|node| node.name.value.as_str());
+        if known().any(|node| node == name.value) {
+            return;
+        }
+        let all: Vec<&str> = known().collect();
+        let suggestion =
+            did_you_mean(&name.value, known()).unwrap_or_else(|| format!("its nodes are {}", all.join(", ")));
+        let message = format!("journey `{}` has no node `{}`", journey.name.value, name.value);
+        findings.error_with(name.place, "unknown_node", message, suggestion);
+    }
+
+    fn message(&self, journey: Option<&JourneyDefinition>, name: &At<SmolStr>, findings: &mut Findings<'_>) {
+        if !self.resources.messages.contains_key(&name.value) {
+            self.unknown(name, "message", self.resources.messages.keys(), findings);
+            return;
+        }
+        let Some(journey) = journey.filter(|journey| !journey.broken) else { return };
+        let sent = journey.messages();
+        if !sent.iter().any(|message| message.value == name.value) {
+            let suggestion = did_you_mean(&name.value, sent.iter().map(|message| message.value.as_str()));
+            let message = format!("journey `{}` never sends message `{}`", journey.name.value, name.value);
+            findings.error_with(name.place, "never_sent", message, suggestion);
+        }
+    }
+
+    fn message_details(
+        &self,
+        journey: Option<&JourneyDefinition>,
+        expected: &MessageExpectation,
+        findings: &mut Findings<'_>,
+    ) {
+        if let (Some(journey), Some(node)) = (journey.filter(|journey| !journey.broken), &expected.node) {
+            self.node(journey, node, findings);
+        }
+        let Some(message) = self.resources.messages.get(&expected.message.value).filter(|message| !message.broken)
+        else {
+            return;
+        };
+        if let (Some(to), Channel::Log | Channel::Webhook) = (&expected.to, message.channel) {
+            let text = format!("message `{}` is no mail, so it has no address", expected.message.value);
+            findings.error_with(to.place, "unexpected_address", text, "remove `to`".to_owned());
+        }
+        let subject = expected.subject.as_ref().or(expected.subject_contains.first());
+        if let (Some(subject), None) = (subject, &message.subject) {
+            let text = format!("message `{}` has no subject", expected.message.value);
+            findings.error_with(subject.place, "unexpected_subject", text, "expect its `body`".to_owned());
+        }
+    }
+
+    fn unknown<'n>(
+        &self,
+        named: &At<SmolStr>,
+        what: &str,
+        known: impl Iterator<Item = &'n SmolStr>,
+        findings: &mut Findings<'_>,
+    ) {
+        if self.resources.partial {
+            return;
+        }
+        let suggestion = did_you_mean(&named.value, known.map(SmolStr::as_str))
+            .unwrap_or_else(|| format!("give the file with `kind: {what}`, `name: {}` too", named.value));
+        let message = format!("there is no {what} `{}`", named.value);
+        let code = match what {
+            "event" => "unknown_event",
+            "message" => "unknown_message",
+            _ => "unknown_journey",
+        };
+        findings.error_with(named.place, code, message, suggestion);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESOURCES: &str = "
+kind: event
+name: cart_add
+schema: { total: number, items: [string], cart: { size: integer }, ends: timestamp, gift: boolean }
+---
+kind: attribute
+name: consents.email
+type: boolean
+---
+kind: message
+name: reminder
+channel: log
+body: hello
+---
+kind: message
+name: unsent
+channel: log
+body: hello
+---
+kind: journey
+name: cart
+entry: { event: cart_add }
+start: remind
+nodes:
+  remind: { message: reminder, then: done }
+  done: { end: true }
+";
+
+    fn files(texts: &[&str]) -> Vec<SourceFile> {
+        let name = |index: usize| format!("f{index}.yaml");
+        texts.iter().enumerate().map(|(i, text)| SourceFile { name: name(i), text: (*text).to_owned() }).collect()
+    }
+
+    /// Findings of a test: line, code, suggestion.
+    fn findings(test: &str) -> Vec<(u32, &'static str, String)> {
+        let found = Catalog::check(&files(&[RESOURCES, test]));
+        let of_test = found.into_iter().filter(|finding| finding.file == "f1.yaml");
+        of_test.map(|finding| (finding.line, finding.code, finding.suggestion.unwrap_or_default())).collect()
+    }
+
+    /// A test whose events and expectation are given: codes of its findings, with what their suggestions contain.
+    fn check(events: &str, expect: &str, due: &[(&str, &str)]) {
+        let test = format!("kind: test\nname: a test, of a kind!\nevents: [ {events} ]\nexpect: {expect}\n");
+        let found = findings(&test);
+        assert_eq!(found.len(), due.len(), "{test}{found:#?}");
+        for ((_, code, suggestion), (due_code, due_suggestion)) in found.iter().zip(due) {
+            assert_eq!(code, due_code, "{test}");
+            assert!(suggestion.contains(due_suggestion), "{suggestion:?} for {test}");
+        }
+    }
+
+    #[test]
+    fn names_must_exist() {
+        let entered = "{ type: cart_add }";
+        check(entered, "{ messages: [reminder], path: [remind, done] }", &[]);
+        check("{ type: cart_ad }", "{ entries: 1 }", &[("unknown_event", "did you mean `cart_add`?")]);
+        check("{ type: message.sent }", "{ entries: 1 }", &[("unknown_event", "")]);
+        check(entered, "{ path: [remnd] }", &[("unknown_node", "did you mean `remind`?")]);
+        check(entered, "{ path_includes: [zzz] }", &[("unknown_node", "its nodes are remind, done")]);
+        check(entered, "{ messages: [reminde] }", &[("unknown_message", "did you mean `reminder`?")]);
+        check(entered, "{ excluded: [unsent] }", &[("never_sent", "")]);
+        check(entered, "{ messages: [ { message: reminder, node: dne } ] }", &[("unknown_node", "`done`")]);
+        check(entered, "{ journey: crt, end: completed }", &[("unknown_journey", "did you mean `cart`?")]);
+        check(entered, "{ profile: 'crm:2', entries: 1 }", &[("unknown_profile", "profiles:")]);
+        check(entered, "{ end: complete }", &[("unknown_value", "did you mean `completed`?")]);
+        check(
+            entered,
+            "{ end: 'discarded:already_in_journey' }",
+            &[("unknown_value", "discarded: [already_in_journey]")],
+        );
+        check(entered, "{ discarded: [already] }", &[("unknown_value", "`already_in_journey`")]);
+        check(entered, "{ messages: [ { message: reminder, to: a@b.c } ] }", &[("unexpected_address", "")]);
+        check(entered, "{ messages: [ { message: reminder, subject: x } ] }", &[("unexpected_subject", "")]);
+        check(entered, "{ pth: [remind] , entries: 1 }", &[("unknown_key", "did you mean `path`?")]);
+        check(entered, "{ profile: 'test:1' }", &[("missing_key", "`path`")]);
+        check(entered, "[]", &[("missing_key", "`path`")]);
+        check(entered, "{ entry: 0, entries: x }", &[("wrong_type", ""), ("wrong_type", "")]);
+    }
+
+    #[test]
+    fn values_must_fit_their_declarations() {
+        let event = |properties: &str| format!("{{ type: cart_add, properties: {{ {properties} }} }}");
+        let fits = "total: 5, items: [12, x], cart: { size: 3 }, ends: 2d, gift: true";
+        check(&event(fits), "{ entries: 1 }", &[]);
+        check(&event("totl: 5"), "{ entries: 1 }", &[("unknown_field", "did you mean `total`?")]);
+        check(&event("cart: { sze: 5 }"), "{ entries: 1 }", &[("unknown_field", "did you mean `size`?")]);
+        for wrong in
+            ["total: x", "total: '5'", "items: 5", "cart: { size: 5.5 }", "ends: soon", "gift: 1", "total: inf"]
+        {
+            check(&event(wrong), "{ entries: 1 }", &[("wrong_type", "sent as it is")]);
+        }
+        let update = "{ type: profile.update, properties: { email: a@b.c, consents: { email: true } } }";
+        check(update, "{ document: { consents: { email: true } } }", &[]);
+        check(
+            "{ type: profile.update, properties: { consent: 1 } }",
+            "{ entries: 0 }",
+            &[("unknown_field", "consents")],
+        );
+        check("{ type: cart_add }", "{ document: { x: 1 } }", &[("unknown_field", "")]);
+    }
+
+    #[test]
+    fn times_are_durations_or_instants() {
+        let at = |at: &str| format!("{{ at: {at}, type: cart_add }}");
+        check(&format!("{}, {}", at("1d2h"), at("2026-01-05T09:00:00Z")), "{ entries: 1 }", &[]);
+        check(&at("5"), "{ entries: 1 }", &[("bad_time", "`1h`")]);
+        check(&at("2026-01-05T08:59:59Z"), "{ entries: 1 }", &[("before_start", "`start`")]);
+        let whole = "kind: test\nname: x\nstart: tomorrow\nevents: []\nuntil: never\nexpect: { entries: 0 }\n";
+        let codes: Vec<_> = findings(whole).into_iter().map(|(line, code, _)| (line, code)).collect();
+        assert_eq!(codes, [(3, "bad_time"), (5, "bad_time")]);
+    }
+
+    #[test]
+    fn several_profiles_are_named() {
+        let test = "kind: test\nname: x\nprofiles: { 'crm:1': , 'crm:2': }\nevents: [ { type: cart_add } ]\n";
+        let codes = |rest: &str| {
+            findings(&format!("{test}{rest}")).into_iter().map(|(line, code, _)| (line, code)).collect::<Vec<_>>()
+        };
+        assert_eq!(codes("expect: { entries: 1, profile: 'crm:1' }\n"), []);
+        assert_eq!(codes("expect: { entries: 1 }\n"), [(5, "missing_key")]);
+        assert_eq!(codes("profile: 'crm:3'\nexpect: { entries: 1, profile: 'crm:1' }\n"), [(5, "duplicate_key")]);
+        assert_eq!(codes("expect: { entries: 1, profile: 'crm1' }\n"), [(5, "bad_profile")]);
+    }
+
+    #[test]
+    fn events_are_put_in_order_behind_the_documents() {
+        let test = "kind: test
+name: x
+profiles: { 'crm:1': { email: a@b.c }, 'crm:2': }
+events:
+  - { profile: 'crm:2', at: 2h, type: cart_add, properties: { ends: -1d } }
+  - { profile: 'crm:1', at: 1h, type: cart_add }
+  - { type: cart_add, id: last }
+expect: [ { profile: 'crm:1', entries: 1 }, { profile: 'crm:2', entries: 1 } ]
+";
+        let rehearsal = Rehearsal::of(&files(&[RESOURCES, test])).expect("no findings");
+        let trial = &rehearsal.trials[0];
+        let order: Vec<(&str, &str, i64)> = trial
+            .inputs
+            .iter()
+            .map(|input| (input.id.as_str(), input.profile.as_str(), (input.at.0 - trial.start.0) / 3_600_000))
+            .collect();
+        assert_eq!(
+            order,
+            [("given", "crm:1", 0), ("event-2", "crm:1", 1), ("last", "crm:1", 1), ("event-1", "crm:2", 2)]
+        );
+        let ends = trial.inputs[3].properties.get("ends").map(crate::domain::value::Value::to_text);
+        assert_eq!(ends.as_deref(), Some("2026-01-04T09:00:00.000Z"));
+    }
+
+    #[test]
+    fn names_of_tests_are_their_journeys() {
+        let test = |journey: &str| format!("kind: test\nname: x\n{journey}events: []\nexpect: {{ entries: 0 }}\n");
+        let two = format!("{}---\n{}", test(""), test("journey: cart\n"));
+        assert_eq!(findings(&two), []);
+        let twice = format!("{}---\n{}", test(""), test(""));
+        assert_eq!(findings(&twice), [(7, "duplicate_resource", "rename one of them".to_owned())]);
+    }
+
+    /// Publishing looks at the shape of tests and at nothing else of them.
+    #[test]
+    fn tests_are_no_part_of_what_is_published() {
+        let outdated = "kind: test\nname: x\nevents: [ { type: gone } ]\nexpect: { path: [gone] }\n";
+        let (with, report) = Catalog::default().apply(&files(&[RESOURCES, outdated]), Millis(0)).expect("applies");
+        let (without, _) = Catalog::default().apply(&files(&[RESOURCES]), Millis(0)).expect("applies");
+        assert_eq!(with.to_record(), without.to_record());
+        assert!(report.resources.iter().all(|resource| resource.name != "x"));
+        let shapeless = "kind: test\nname: x\nevent: []\nexpect: { entries: 0 }\n";
+        let refused = Catalog::default().apply(&files(&[RESOURCES, shapeless]), Millis(0)).expect_err("a typo");
+        assert_eq!(
+            refused.iter().map(|finding| finding.code).collect::<Vec<_>>(),
+            ["unused_message", "missing_key", "unknown_key"]
+        );
+    }
+}

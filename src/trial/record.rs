@@ -1,0 +1,176 @@
+//! What happened in a test, as its expectations ask for it: read from durable records and from the messages that left.
+
+use smol_str::SmolStr;
+
+use crate::domain::catalog::Catalog;
+use crate::domain::content::Template;
+use crate::domain::ids::{Millis, ProfileKey};
+use crate::domain::journey::program::{Channel, Program};
+use crate::domain::journey::trial::End;
+use crate::domain::step::{DiscardReason, MessageOutcome, Step, StepKind};
+use crate::domain::value::Map;
+use crate::runtime::delivery::Job;
+use crate::runtime::projection::{HistoryEntry, HistoryEvent};
+use crate::trial::machine::{MachineError, Witness};
+use crate::wire::cursor::Cursor;
+use crate::wire::record::{Happened, RecordKind, happened_in, records};
+
+/// Everything that happened.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    /// Records with their profiles, in order.
+    pub entries: Vec<(ProfileKey, HistoryEntry)>,
+    /// Messages that left, in order.
+    pub letters: Vec<Letter>,
+    /// Documents in the end.
+    pub documents: Vec<(ProfileKey, Map)>,
+}
+
+/// A message that left.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    /// Whose.
+    pub profile: SmolStr,
+    /// Journey.
+    pub journey: SmolStr,
+    /// Entry ordinal of the instance in its profile.
+    pub ordinal: u32,
+    /// Node.
+    pub node: SmolStr,
+    /// Message.
+    pub message: SmolStr,
+    /// Engine time of the decision.
+    pub at: Millis,
+    /// How it left.
+    pub channel: Channel,
+    /// Address; empty where the surface is it.
+    pub to: SmolStr,
+    /// Rendered as the channels do it; or why that failed.
+    pub content: Result<Content, String>,
+}
+
+/// A rendered message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// Subject, where the channel has one.
+    pub subject: Option<String>,
+    /// Body.
+    pub body: String,
+}
+
+/// One instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Entry ordinal in its profile.
+    pub ordinal: u32,
+    /// Nodes it came to.
+    pub path: Vec<SmolStr>,
+    /// How it ended.
+    pub end: End,
+    /// When.
+    pub ended_at: Option<Millis>,
+}
+
+impl Witness for Account {
+    fn durable(&mut self, block: &[u8]) -> Result<(), MachineError> {
+        for record in records(block) {
+            let (_, record) = record?;
+            if record.head.kind != RecordKind::Profile {
+                continue;
+            }
+            let Happened { event, steps, notes } = Happened::read(&mut Cursor::new(happened_in(&record.payload)?))?;
+            let event = event.map(|event| HistoryEvent {
+                id: event.id.into(),
+                kind: event.kind.into(),
+                time: event.time,
+                properties: event.properties_owned(),
+            });
+            self.entries.push((record.head.key, HistoryEntry { at: record.head.engine_time, event, steps, notes }));
+        }
+        Ok(())
+    }
+
+    fn sent(&mut self, job: &Job) {
+        let Job { row, message, sender, .. } = job;
+        let render = |template: &Template| template.render(&row.input).map_err(|error| error.to_string());
+        let content = match (message.subject.as_ref().map(render).transpose(), render(&message.body)) {
+            (Ok(subject), Ok(body)) => Ok(Content { subject, body }),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        };
+        self.letters.push(Letter {
+            profile: row.profile.clone(),
+            journey: sender.journey.clone(),
+            ordinal: row.entry_ordinal,
+            node: sender.node.clone(),
+            message: message.name.clone(),
+            at: row.decided_at,
+            channel: message.channel,
+            to: row.recipient.clone(),
+            content,
+        });
+    }
+}
+
+impl Account {
+    /// Steps of a profile in a journey, in order, with their times.
+    fn steps<'a>(
+        &'a self,
+        key: ProfileKey,
+        journey: &'a str,
+        catalog: &'a Catalog,
+    ) -> impl Iterator<Item = (Millis, &'a Step, &'a Program)> {
+        let entries = self.entries.iter().filter(move |(owner, _)| *owner == key);
+        entries
+            .flat_map(|(_, entry)| entry.steps.iter().map(move |step| (entry.at, step)))
+            .map(move |(at, step)| (at, step, &**catalog.program(step.version)))
+            .filter(move |(_, _, program)| program.name == journey)
+    }
+
+    /// Instances of a profile in a journey, in the order they entered.
+    pub fn runs(&self, key: ProfileKey, journey: &str, catalog: &Catalog) -> Vec<Run> {
+        let mut runs: Vec<Run> = Vec::new();
+        for (at, step, program) in self.steps(key, journey, catalog) {
+            if step.kind == StepKind::Entered {
+                runs.push(Run { ordinal: step.ordinal, path: Vec::new(), end: End::Running, ended_at: None });
+                continue;
+            }
+            let Some(run) = runs.iter_mut().find(|run| run.ordinal == step.ordinal) else { continue };
+            match step.kind {
+                StepKind::Arrived => run.path.push(program.node(step.node).name.clone()),
+                StepKind::Exited(reason) => (run.end, run.ended_at) = (End::Exited(reason), Some(at)),
+                StepKind::Failed(_) => (run.end, run.ended_at) = (End::Failed, Some(at)),
+                StepKind::Entered | StepKind::Left(_) | StepKind::Discarded(_) | StepKind::Message { .. } => {}
+            }
+        }
+        runs
+    }
+
+    /// Why a profile was not let into a journey, in order.
+    pub fn discards(&self, key: ProfileKey, journey: &str, catalog: &Catalog) -> Vec<DiscardReason> {
+        let reason = |step: &Step| match step.kind {
+            StepKind::Discarded(reason) => Some(reason),
+            _ => None,
+        };
+        self.steps(key, journey, catalog).filter_map(|(_, step, _)| reason(step)).collect()
+    }
+
+    /// Messages a profile was not sent for want of an address, in order: names and entry ordinals.
+    pub fn excluded(&self, key: ProfileKey, journey: Option<&str>, catalog: &Catalog) -> Vec<(SmolStr, u32)> {
+        let journeys = catalog.journeys.iter().map(SmolStr::as_str);
+        let mut excluded: Vec<(Millis, SmolStr, u32)> = Vec::new();
+        for name in journeys.filter(|name| journey.is_none_or(|journey| journey == *name)) {
+            for (at, step, program) in self.steps(key, name, catalog) {
+                if let StepKind::Message { message, outcome: MessageOutcome::Excluded } = step.kind {
+                    excluded.push((at, program.messages[usize::from(message)].name.clone(), step.ordinal));
+                }
+            }
+        }
+        excluded.sort_by_key(|(at, ..)| *at);
+        excluded.into_iter().map(|(_, name, ordinal)| (name, ordinal)).collect()
+    }
+
+    /// The document of a profile in the end.
+    pub fn document(&self, key: ProfileKey) -> Map {
+        self.documents.iter().find(|(owner, _)| *owner == key).map(|(_, document)| document.clone()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,189 @@
+//! `sojourn test` from outside: the examples' tests pass, failures have places and exit codes, JUnit is as CI reads it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use serde_json::Value;
+use sojourn::domain::catalog::{Rehearsal, SourceFile};
+use sojourn::trial::run::run;
+
+fn sojourn(directory: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sojourn"));
+    command.args(arguments).current_dir(directory).stdin(std::process::Stdio::null()).output().expect("it starts")
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The exit code, and the one object of `--json`.
+fn json(directory: &Path, arguments: &[&str]) -> (Option<i32>, Value) {
+    let output = sojourn(directory, &[&["test", "--json"], arguments].concat());
+    let stdout = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(stdout.lines().count(), 1, "{stdout}");
+    (output.status.code(), serde_json::from_str(&stdout).expect("JSON"))
+}
+
+fn write(directory: &Path, name: &str, text: &str) {
+    let path = directory.join(name);
+    std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+    std::fs::write(path, text).expect("written");
+}
+
+#[test]
+fn the_examples_pass() {
+    for (directory, tests) in [("examples/first", 5), ("examples/demo", 9)] {
+        let (code, body) = json(root(), &[directory]);
+        assert_eq!((code, &body["failed"], &body["errors"]), (Some(0), &0.into(), &0.into()), "{body:#}");
+        assert_eq!((&body["tests"], &body["passed"]), (&tests.into(), &tests.into()));
+        assert!(body["results"].as_array().expect("results").iter().all(|result| result["status"] == "passed"));
+    }
+}
+
+/// What the page shows as a test is one, and passes.
+#[test]
+fn the_tests_of_the_language_page_pass() {
+    let page = std::fs::read_to_string(root().join("docs/journeys.md")).expect("docs/journeys.md");
+    let blocks = page.split("```yaml\n").skip(1).map(|rest| rest.split("\n```").next().unwrap_or_default());
+    let file = |text: &str| SourceFile { name: "docs/journeys.md".to_owned(), text: text.to_owned() };
+    let files: Vec<SourceFile> = blocks.map(file).collect();
+    let Rehearsal { catalog, trials, .. } = Rehearsal::of(&files).expect("no findings");
+    let catalog = Arc::new(catalog);
+    assert!(trials.len() >= 3, "{} tests", trials.len());
+    for trial in &trials {
+        let outcome = run(trial, &catalog).expect("it runs");
+        assert!(outcome.mismatches.is_empty(), "{}: {:#?}", trial.name.value, outcome.mismatches);
+    }
+}
+
+const JOURNEY: &str = "
+kind: event
+name: cart_add
+schema: { total: number }
+---
+kind: message
+name: reminder
+channel: log
+body: 'Your cart holds {{ event.total }} EUR.'
+---
+kind: journey
+name: cart
+entry: { event: cart_add }
+start: give_time
+nodes:
+  give_time: { wait: 1h, then: remind }
+  remind: { message: reminder, then: done }
+  done: { end: true }
+";
+const TESTS: &str = "kind: test
+name: passes
+journey: cart
+events: [ { type: cart_add, properties: { total: 5 } } ]
+expect: { messages: [ { message: reminder, at: 1h } ] }
+---
+kind: test
+name: fails <twice> & \"loudly\"
+journey: cart
+events: [ { type: cart_add, properties: { total: 5 } } ]
+expect:
+  messages: [ { message: reminder, at: 2h } ]
+  path: [give_time, done]
+---
+kind: test
+name: belongs to nobody
+events: [ { type: cart_add, properties: { total: 5 } } ]
+expect: { end: completed }
+";
+
+fn shop() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    write(directory.path(), "journeys/cart.yaml", JOURNEY);
+    write(directory.path(), "tests/cart.yaml", TESTS);
+    directory
+}
+
+#[test]
+fn failures_have_places_for_people_machines_and_ci() {
+    let shop = shop();
+    let output = sojourn(shop.path(), &["test", "journeys", "tests", "--junit", "out.xml"]);
+    let stdout = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(1), "{stdout}");
+    for expected in [
+        "ok     cart: passes",
+        "FAILED cart: fails <twice> & \"loudly\"",
+        "tests/cart.yaml:12:40: message `reminder` was sent at 1h, not at 2h",
+        "tests/cart.yaml:13:9: test:1 took another path",
+        "≠ -           remind",
+        "1h  arrived cart/remind",
+        "3 tests: 2 passed, 1 failed",
+    ] {
+        assert!(stdout.contains(expected), "{expected:?} is not in\n{stdout}");
+    }
+    let text = std::fs::read_to_string(shop.path().join("out.xml")).expect("it was written");
+    let document = roxmltree::Document::parse(&text).expect("well-formed");
+    let suites: Vec<_> = document.descendants().filter(|node| node.has_tag_name("testsuite")).collect();
+    let [suite] = suites.as_slice() else { panic!("{text}") };
+    assert_eq!((suite.attribute("name"), suite.attribute("tests")), (Some("tests/cart.yaml"), Some("3")));
+    assert_eq!((suite.attribute("failures"), suite.attribute("errors")), (Some("1"), Some("0")));
+    let cases: Vec<_> = suite.children().filter(|node| node.has_tag_name("testcase")).collect();
+    let of = |name: &str| cases.iter().map(|case| case.attribute(name).expect("it is there")).collect::<Vec<_>>();
+    assert_eq!(of("name"), ["passes", "fails <twice> & \"loudly\"", "belongs to nobody"]);
+    assert_eq!((of("classname"), of("line")), (vec!["cart", "cart", "journeys"], vec!["2", "8", "16"]));
+    let failures: Vec<_> = document.descendants().filter(|node| node.has_tag_name("failure")).collect();
+    assert_eq!(failures.len(), 1);
+    assert!(failures[0].text().expect("it says what").contains("tests/cart.yaml:13:9: test:1 took another path"));
+
+    let (code, body) = json(shop.path(), &["journeys", "tests"]);
+    assert_eq!(code, Some(1));
+    assert_eq!((&body["tests"], &body["passed"], &body["failed"]), (&3.into(), &2.into(), &1.into()));
+    let failed = &body["results"][1];
+    assert_eq!((&failed["status"], &failed["line"], &failed["journey"]), (&"failed".into(), &8.into(), &"cart".into()));
+    let mismatch = &failed["mismatches"][0];
+    assert_eq!((&mismatch["file"], &mismatch["line"]), (&"tests/cart.yaml".into(), &12.into()));
+    assert_eq!(mismatch["message"], "message `reminder` was sent at 1h, not at 2h");
+}
+
+#[test]
+fn a_filter_chooses_by_name_or_journey() {
+    let shop = shop();
+    let tests = |filter: &str| json(shop.path(), &["journeys", "tests", "--filter", filter]).1["tests"].clone();
+    assert_eq!((tests("pass"), tests("cart")), (1.into(), 2.into()));
+    let output = sojourn(shop.path(), &["test", "journeys", "tests", "--filter", "zzz"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no test has \"zzz\" in its name"));
+    let output = sojourn(shop.path(), &["test", "journeys"]);
+    assert_eq!(output.status.code(), Some(2), "no tests at all");
+}
+
+#[test]
+fn findings_come_before_tests() {
+    let shop = shop();
+    write(shop.path(), "tests/more.yaml", "kind: test\nname: typo\nevents: []\nexpect: { path: [remnd] }\n");
+    let (code, body) = json(shop.path(), &["journeys", "tests", "--junit", "out.xml"]);
+    assert_eq!((code, &body["errors"]), (Some(1), &1.into()));
+    let finding = &body["findings"][0];
+    assert_eq!((&finding["file"], &finding["line"]), (&"tests/more.yaml".into(), &4.into()));
+    assert_eq!((&finding["code"], &finding["suggestion"]), (&"unknown_node".into(), &"did you mean `remind`?".into()));
+    let text = std::fs::read_to_string(shop.path().join("out.xml")).expect("it was written");
+    let document = roxmltree::Document::parse(&text).expect("well-formed");
+    assert_eq!(document.root_element().attribute("errors"), Some("1"));
+    let checked = sojourn(shop.path(), &["check", "journeys", "tests"]);
+    assert_eq!(checked.status.code(), Some(1), "`check` finds it too");
+}
+
+/// The commands of the workflow that people copy, in a repository laid out as it says.
+#[test]
+fn the_workflow_example_runs() {
+    let workflow = std::fs::read_to_string(root().join("examples/github-actions/journeys.yml")).expect("the example");
+    let shop = shop();
+    write(shop.path(), "tests/cart.yaml", TESTS.split("---").next().unwrap_or_default());
+    let commands: Vec<&str> = workflow.lines().filter_map(|line| line.trim().strip_prefix("run: sojourn ")).collect();
+    assert_eq!(commands.len(), 2, "check and test");
+    for command in commands {
+        let arguments: Vec<&str> = command.split_whitespace().collect();
+        let output = sojourn(shop.path(), &arguments);
+        assert_eq!(output.status.code(), Some(0), "{command}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+    assert!(workflow.contains("path: journeys.xml") && shop.path().join("journeys.xml").exists());
+}
