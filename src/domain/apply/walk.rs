@@ -363,7 +363,7 @@ impl<'a, 'w> Walk<'a, 'w> {
 }
 
 /// Which of [`SHARES`] falls to a profile at a split: the same whenever it comes, in every version, on every machine.
-fn drawn_share(identity: &str, journey: &str, node: &str) -> u32 {
+pub(super) fn drawn_share(identity: &str, journey: &str, node: &str) -> u32 {
     let hash = stable_hash(&[identity.as_bytes(), journey.as_bytes(), node.as_bytes()]);
     ((u128::from(hash as u64) * u128::from(SHARES)) >> 64) as u32
 }

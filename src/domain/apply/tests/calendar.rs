@@ -1,6 +1,8 @@
 //! What goes by dates and by clocks on walls; and splits.
 
 use super::*;
+use crate::domain::apply::walk::drawn_share;
+use crate::domain::journey::definition::SHARES;
 
 /// 2026-01-01 was a Thursday.
 const CLOCK: &str = "a: { wait: { time: '09:00', days: [fri, mon] }, then: b }";
@@ -131,6 +133,27 @@ fn errors_go_their_own_way() {
     assert_eq!(rig.notes.len(), 3, "each error is told: {:?}", rig.notes);
     let counts = rig.counts.iter().next().expect("one version").1;
     assert_eq!((counts.entered, counts.errors()), (1, 0), "who goes on has not failed");
+}
+
+/// Draws are even, and those of two nodes or two journeys have nothing to do with each other.
+#[test]
+fn shares_are_met_within_five_sigma() {
+    const COUNT: u32 = 50_000;
+    let identities: Vec<String> = (0..COUNT).map(|n| format!("crm:{n}")).collect();
+    let is_met = |count: usize, probability: f64| {
+        let expected = f64::from(COUNT) * probability;
+        let sigma = (expected * (1.0 - probability)).sqrt();
+        assert!((count as f64 - expected).abs() <= 5.0 * sigma, "{count} of {COUNT} at {probability}");
+    };
+    for share in [50, 1_000, 3_333, 5_000, 9_950] {
+        let below = |journey: &str, node: &str, identity: &str| drawn_share(identity, journey, node) < share;
+        let probability = f64::from(share) / f64::from(SHARES);
+        is_met(identities.iter().filter(|identity| below("j", "a", identity)).count(), probability);
+        let both = identities.iter().filter(|identity| below("j", "a", identity) && below("j", "b", identity));
+        is_met(both.count(), probability * probability);
+        let both = identities.iter().filter(|identity| below("j", "a", identity) && below("k", "a", identity));
+        is_met(both.count(), probability * probability);
+    }
 }
 
 /// The way is drawn once for a profile: the same after any time, in every version, on every machine.
