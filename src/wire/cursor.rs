@@ -95,6 +95,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A LEB128 number of at most 64 bits.
+    #[inline]
     pub fn varint(&mut self, what: &'static str) -> Result<u64, WireError> {
         // Most are lengths and small counts.
         if let [byte @ ..0x80, rest @ ..] = self.rest {
@@ -120,6 +121,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A varint that fits `u32`.
+    #[inline]
     pub fn varint_u32(&mut self, what: &'static str) -> Result<u32, WireError> {
         let value = self.varint(what)?;
         u32::try_from(value).map_err(|_| WireError::invalid(what, format!("{value} passes 32 bits")))
@@ -139,6 +141,7 @@ impl<'a> Cursor<'a> {
 }
 
 /// Appends a LEB128 number.
+#[inline]
 pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -154,6 +157,7 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Appends text behind its length.
+#[inline]
 pub fn put_text(out: &mut Vec<u8>, text: &str) {
     put_bytes(out, text.as_bytes());
 }

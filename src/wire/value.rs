@@ -58,6 +58,7 @@ pub fn map_from(bytes: &[u8]) -> Result<Map, WireError> {
 }
 
 /// Reads one map.
+#[inline]
 pub fn read_map(cursor: &mut Cursor<'_>) -> Result<Map, WireError> {
     match read_value(cursor, 0)? {
         Value::Map(map) => Ok(map),
