@@ -1,4 +1,4 @@
-//! Profiles parked in a long wait: how much memory each takes once the server rests.
+//! Profiles parked in a long wait: how much memory each takes once snapshots are written.
 
 use crate::feed::{self, Until};
 use crate::figures::Figures;
