@@ -1,6 +1,7 @@
 //! Updates of the profile, jumps, and exits before anything is sent.
 
 use super::*;
+use crate::domain::limits;
 
 #[test]
 fn the_next_node_sees_an_update() {
@@ -154,4 +155,26 @@ fn exits_by_what_the_profile_is_count_at_messages_only() {
         "0 room full\n0 go {\"n\": 2}\n1h tick\n1h profile.update {\"tier\": \"gone\"}\n1h1s tick",
         "0 j#1: enter a~1h\n1h j#1: /wait_ended m\n1h1s j#1: =criteria",
     );
+}
+
+/// As many as a profile may be in at once, one inside the other: that is as deep as jumps go, it fits a thread's stack, and
+/// the one beyond is refused.
+#[test]
+fn a_long_chain_of_jumps_ends_where_a_profile_is_in_no_more() {
+    let count = limits::INSTANCES_PER_PROFILE_MAX + 1;
+    let link = |n: usize| {
+        let (event, next) = (["go", "buy"][usize::from(n > 0)], n + 1);
+        let head = format!("entry: {{ event: {event}, when: event.n == {n} }}");
+        let nodes = format!("a: {{ jump: j{next}, with: {{ n: {next} }}, then: w, on_error: w }}");
+        named(&format!("j{n}"), &head, &[&nodes, "w: { event: quit, then: done }"])
+    };
+    let mut journeys: Vec<String> = (0..count).map(link).collect();
+    journeys.push(named(
+        &format!("j{count}"),
+        "entry: { event: buy, when: event.n == -1 }",
+        &["w: { event: quit, then: done }"],
+    ));
+    let rig = Rig::new(&journeys.join("---\n")).run("0 go {\"n\": 0}");
+    assert_eq!(rig.profile.instances.len(), limits::INSTANCES_PER_PROFILE_MAX);
+    assert_eq!(rig.log.iter().filter(|line| line.contains("too_many_instances")).count(), 1, "{:?}", rig.log.last());
 }
