@@ -150,7 +150,8 @@ impl Stage {
         Ok(())
     }
 
-    /// Waits until the server rests: what the feed left behind is in snapshots, and the memory for it given back. How long
+    /// Waits until the server rests: what the feed left behind is in snapshots. Memory that those needed may go back to the
+    /// system only when the thread that freed it next works, half a minute later. How long
     /// that took; another's server is not waited for.
     pub async fn rest(&self) -> anyhow::Result<Duration> {
         let started = Instant::now();
