@@ -12,6 +12,28 @@ pub const PROFILE_UPDATE: &str = "profile.update";
 /// Prefixes of type names that users can't use.
 pub const RESERVED_PREFIXES: [&str; 4] = ["profile.", "message.", "journey.", "sojourn."];
 
+/// What receivers of messages do, and what becomes of messages behind the provider: types of events that providers'
+/// callbacks bring, and that nodes may await (spec §3.2). Each names its `delivery`.
+pub const FEEDBACK_TYPES: [&str; 6] = [
+    "message.delivered",
+    "message.opened",
+    "message.clicked",
+    "message.bounced",
+    "message.complained",
+    "message.unsubscribed",
+];
+
+/// The property of feedback that names the delivery, as it was given to the provider.
+pub const FEEDBACK_DELIVERY: &str = "delivery";
+
+/// Properties of feedback, all text, all but the delivery optional.
+pub const FEEDBACK_PROPERTIES: [&str; 3] = [FEEDBACK_DELIVERY, "url", "reason"];
+
+/// Whether events of this type are feedback on a message.
+pub fn is_feedback(kind: &str) -> bool {
+    FEEDBACK_TYPES.contains(&kind)
+}
+
 /// One event of one profile.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
@@ -54,10 +76,12 @@ impl Event {
     pub fn validate(&self) -> Result<(), EventError> {
         check_name("id", "bad_id", &self.id, limits::EVENT_ID_BYTES_MAX)?;
         check_name("type", "bad_type", &self.kind, limits::NAME_BYTES_MAX)?;
-        if self.kind != PROFILE_UPDATE && RESERVED_PREFIXES.iter().any(|p| self.kind.starts_with(p)) {
+        let is_open = self.kind == PROFILE_UPDATE || is_feedback(&self.kind);
+        if !is_open && RESERVED_PREFIXES.iter().any(|p| self.kind.starts_with(p)) {
+            let open = FEEDBACK_TYPES.join(", ");
             return Err(EventError::new(
                 "reserved_type",
-                format!("type {:?} is reserved; only {PROFILE_UPDATE:?} may be sent", self.kind),
+                format!("type {:?} is reserved; of such types only {PROFILE_UPDATE}, {open} may be sent", self.kind),
             ));
         }
         let Some((namespace, value)) = self.identity() else {

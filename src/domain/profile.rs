@@ -79,6 +79,33 @@ pub struct Context {
     pub event_time: Millis,
     /// Visits of nodes on cycles.
     pub visits: SmallVec<[(NodeNo, u16); 2]>,
+    /// What few instances need to remember.
+    pub extra: Option<Box<Extra>>,
+}
+
+/// What an instance remembers beside its events, in journeys that ask for it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Extra {
+    /// Which of several racing waits ends first: its number among the ways of the node.
+    pub arm: Option<u16>,
+    /// Kept properties of events that came before their nodes were reached, by slot; the latest of each, in the order they
+    /// first came.
+    pub heard: Vec<(u16, Map)>,
+    /// The latest message of each followed node: its send ordinal.
+    pub sent: Vec<(NodeNo, u16)>,
+}
+
+impl Context {
+    /// What it remembers beside its events, to be changed.
+    pub fn extra_mut(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    /// The send ordinal of the latest message of a followed node.
+    pub fn sent_at(&self, node: NodeNo) -> Option<u16> {
+        let sent = &self.extra.as_ref()?.sent;
+        sent.iter().find(|(known, _)| *known == node).map(|(_, ordinal)| *ordinal)
+    }
 }
 
 /// Which components of a profile changed: each becomes an absolute image in the record.

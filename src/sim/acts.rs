@@ -111,7 +111,10 @@ impl Simulation {
                 last.0 + gap
             }
         };
-        let event = self.workload.next_event(&mut self.dice, now_ms);
+        let event = match self.channels.recent(&mut self.dice) {
+            Some(delivery) => self.workload.feedback(&mut self.dice, now_ms, delivery),
+            None => self.workload.next_event(&mut self.dice, now_ms),
+        };
         if event.time_ms.is_some_and(|time_ms| time_ms < now_ms - 60_000) {
             self.fault("load: late event");
         }

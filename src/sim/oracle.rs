@@ -11,6 +11,7 @@ mod eval;
 mod judge;
 mod nodes;
 mod person;
+mod races;
 mod resources;
 mod tally;
 #[cfg(test)]

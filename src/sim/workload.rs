@@ -18,6 +18,9 @@ pub use events::ScriptEvent;
 /// Types of events that journeys may name. `noise` is declared and no journey names it; `unknown` is not even declared.
 pub const EVENT_KINDS: [&str; 4] = ["go", "buy", "view", "leave"];
 
+/// Feedback that nodes may await.
+pub const FEEDBACK_KINDS: [&str; 2] = ["message.opened", "message.clicked"];
+
 /// A drawn set of resources, and the source of events and changes that go with it.
 #[derive(Clone, Debug)]
 pub struct Workload {

@@ -10,8 +10,9 @@
 //!           entered-at time · unless nothing is due: due − entered-at zigzag
 //! entry   = 0 the running instance's | 1 time
 //! context = event id text · event type text · event time − entered-at zigzag · n varint ·
-//!           n × (node varint, visits varint) · event map · 0 | 1 + last map
+//!           n × (node varint, visits varint) · event map · memory
 //! time    = milliseconds since 2020, zigzag
+//! memory  = as in [`memory`](crate::wire::memory)
 //! zigzag  = varint of a signed number: 0, −1, 1, −2, …
 //! ```
 
@@ -22,6 +23,7 @@ use crate::domain::ids::{JourneyId, Millis, NodeNo, VersionId};
 use crate::domain::profile::{Context, DueKind, Instance, Profile};
 use crate::wire::component::vacant_instance;
 use crate::wire::cursor::{Cursor, WireError, put_text, put_varint};
+use crate::wire::memory::{put_memory, read_memory, varint_u16};
 use crate::wire::value::{put_map, put_value, read_map, read_value};
 
 /// 2020-01-01T00:00Z: times of today take six bytes.
@@ -108,13 +110,7 @@ fn put_context(out: &mut Vec<u8>, instance: &Instance) {
         put_varint(out, u64::from(*visits));
     }
     put_map(out, &context.event);
-    match &context.last {
-        None => out.push(0),
-        Some(last) => {
-            out.push(1);
-            put_map(out, last);
-        }
-    }
+    put_memory(out, context);
 }
 
 /// The places of a profile asleep, one after the other, and then what is behind them.
@@ -233,12 +229,8 @@ fn read_context(cursor: &mut Cursor<'_>, entered_at: Millis) -> Result<Context, 
         visits.push((NodeNo(varint_u16(cursor, "node")?), varint_u16(cursor, "visits")?));
     }
     let event = read_map(cursor)?;
-    let last = match cursor.u8("last")? {
-        0 => None,
-        1 => Some(read_map(cursor)?),
-        other => return Err(WireError::invalid("last", other)),
-    };
-    Ok(Context { event, last, event_id, event_type, event_time, visits })
+    let (last, extra) = read_memory(cursor)?;
+    Ok(Context { event, last, event_id, event_type, event_time, visits, extra })
 }
 
 fn put_time(out: &mut Vec<u8>, at: Millis) {
@@ -258,17 +250,13 @@ fn read_zigzag(cursor: &mut Cursor<'_>, what: &'static str) -> Result<i64, WireE
     Ok((n >> 1) as i64 ^ -((n & 1) as i64))
 }
 
-fn varint_u16(cursor: &mut Cursor<'_>, what: &'static str) -> Result<u16, WireError> {
-    let value = cursor.varint(what)?;
-    u16::try_from(value).map_err(|_| WireError::invalid(what, format!("{value} passes 16 bits")))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::domain::ids::ProfileKey;
+    use crate::domain::profile::Extra;
     use crate::domain::value::{Map, Value};
     use crate::wire::component::blank_profile;
 
@@ -284,16 +272,25 @@ mod tests {
             .prop_map(|map| Map(map.into_iter().map(|(name, value)| (name.into(), value)).collect()))
     }
 
+    fn extras() -> impl Strategy<Value = Option<Box<Extra>>> {
+        let heard = proptest::collection::vec((any::<u16>(), maps()), 0..3);
+        let sent = proptest::collection::vec((any::<u16>().prop_map(NodeNo), any::<u16>()), 0..3);
+        let extra = (proptest::option::of(any::<u16>()), heard, sent);
+        proptest::option::of(extra.prop_map(|(arm, heard, sent)| Box::new(Extra { arm, heard, sent })))
+    }
+
     fn contexts() -> impl Strategy<Value = Context> {
         let visits = proptest::collection::vec((any::<u16>().prop_map(NodeNo), any::<u16>()), 0..4);
-        (maps(), proptest::option::of(maps()), "[a-z0-9]{0,40}", "[a-z]{1,12}", instants(), visits).prop_map(
-            |(event, last, id, kind, event_time, visits)| Context {
+        let last = proptest::option::of(maps());
+        (maps(), last, "[a-z0-9]{0,40}", "[a-z]{1,12}", instants(), visits, extras()).prop_map(
+            |(event, last, id, kind, event_time, visits, extra)| Context {
                 event,
                 last,
                 event_id: id.into(),
                 event_type: kind.into(),
                 event_time,
                 visits: visits.into(),
+                extra,
             },
         )
     }

@@ -7,11 +7,12 @@
 //!               entered-at i64 · due i64 · due kind u8
 //!   3 gone      ordinal varint                       the instance ended: its position and context go
 //!   4 context   ordinal varint · event id text · event type text · event time i64 ·
-//!               n varint · n × (node u16, visits u16) · event map · 0 | 1 + last map
+//!               n varint · n × (node u16, visits u16) · event map · memory
 //!   5 field     name text · value MessagePack        a top-level field of the document
 //!   6 no field  name text                            deleted
 //!   7 chain     chain u64                            the chain of decisions so far
 //! ```
+//! `memory` is that of [`memory`](crate::wire::memory).
 //! INVARIANT: installing a component twice leaves what installing it once leaves.
 
 use smallvec::SmallVec;
@@ -21,6 +22,7 @@ use crate::domain::ids::{JourneyId, Millis, NodeNo, ProfileKey, VersionId};
 use crate::domain::profile::{Changes, Context, DueKind, Instance, Profile};
 use crate::domain::value::Value;
 use crate::wire::cursor::{Cursor, WireError, put_bytes, put_text, put_varint};
+use crate::wire::memory::{put_memory, read_memory};
 use crate::wire::value::{put_map, put_value, read_map, read_value};
 
 const HEADER: u8 = 1;
@@ -135,13 +137,7 @@ fn put_context(out: &mut Vec<u8>, instance: &Instance) {
             body.extend_from_slice(&visits.to_le_bytes());
         }
         put_map(body, &context.event);
-        match &context.last {
-            None => body.push(0),
-            Some(last) => {
-                body.push(1);
-                put_map(body, last);
-            }
-        }
+        put_memory(body, context);
     });
 }
 
@@ -258,12 +254,8 @@ fn read_context(body: &mut Cursor<'_>) -> Result<Context, WireError> {
         visits.push((NodeNo(body.u16("node")?), body.u16("visits")?));
     }
     let event = read_map(body)?;
-    let last = match body.u8("last")? {
-        0 => None,
-        1 => Some(read_map(body)?),
-        other => return Err(WireError::invalid("last", other)),
-    };
-    Ok(Context { event, last, event_id, event_type, event_time, visits })
+    let (last, extra) = read_memory(body)?;
+    Ok(Context { event, last, event_id, event_type, event_time, visits, extra })
 }
 
 /// A profile with nothing in it, to install components on.

@@ -92,6 +92,7 @@ impl Walk<'_, '_> {
             event_type: SmolStr::new(event.kind),
             event_time: event.time,
             visits: SmallVec::new(),
+            extra: None,
         };
         profile.instances.push(Instance {
             version: program.version,

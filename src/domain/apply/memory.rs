@@ -8,7 +8,9 @@ use crate::domain::value::{Map, Value};
 
 /// Whether an instance's memory is within its limit (spec §2.8).
 pub(super) fn fits(context: &Context) -> bool {
-    context.event.weight() + context.last.as_ref().map_or(0, Map::weight) <= limits::INSTANCE_BYTES_MAX
+    let heard = context.extra.iter().flat_map(|extra| &extra.heard).map(|(_, map)| map.weight());
+    let weight = context.event.weight() + context.last.as_ref().map_or(0, Map::weight) + heard.sum::<usize>();
+    weight <= limits::INSTANCE_BYTES_MAX
 }
 
 /// The parts of `properties` under `paths`.

@@ -13,6 +13,7 @@ mod entry;
 mod inputs;
 mod memory;
 mod offer;
+mod race;
 mod send;
 mod walk;
 mod world;

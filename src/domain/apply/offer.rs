@@ -6,8 +6,8 @@ use crate::domain::apply::memory::{fits, kept};
 use crate::domain::apply::walk::{Flow, Walk};
 use crate::domain::apply::world::EventInput;
 use crate::domain::expression::EvalError;
-use crate::domain::journey::program::{EventFilter, NodeKind, Program};
-use crate::domain::step::{ExitReason, Failure, Path};
+use crate::domain::journey::program::{EventFilter, Program};
+use crate::domain::step::{ExitReason, Failure};
 use crate::planted::{Bug, is_planted};
 
 impl Walk<'_, '_> {
@@ -29,18 +29,21 @@ impl Walk<'_, '_> {
                     continue;
                 }
             }
+            if !program.heard.is_empty() && !self.hear(position, program, event) {
+                continue;
+            }
             let node = program.node(self.profile.instances[position].node);
-            let NodeKind::Event { filter, then, .. } = &node.kind else { continue };
-            match self.first_match(position, std::slice::from_ref(filter), event) {
-                Ok(true) => {
+            match self.way_for(position, node, event) {
+                Ok(Some((then, path, slot))) => {
+                    self.forget(position, slot);
                     self.remember(position, program, event);
                     if !fits(&self.profile.instances[position].context) {
                         self.fail(position, Failure::InstanceTooLarge, None);
                         continue;
                     }
-                    self.advance(position, Flow::Go(*then, Path::EventReceived));
+                    self.advance(position, Flow::Go(then, path));
                 }
-                Ok(false) => {}
+                Ok(None) => {}
                 Err(error) => {
                     let flow = self.fail_at(position, node, Failure::Expression, Some(&error));
                     self.advance(position, flow);
@@ -51,12 +54,8 @@ impl Walk<'_, '_> {
 
     /// Whether the node it is at takes the event.
     fn awaits(&self, position: usize, program: &Program, event: EventInput<'_>) -> bool {
-        match &program.node(self.profile.instances[position].node).kind {
-            NodeKind::Event { filter, .. } => {
-                self.first_match(position, std::slice::from_ref(filter), event).unwrap_or(false)
-            }
-            _ => false,
-        }
+        let node = program.node(self.profile.instances[position].node);
+        self.way_for(position, node, event).is_ok_and(|way| way.is_some())
     }
 
     /// Whether one of `filters` takes `event`, with `last` = the event itself.
@@ -67,6 +66,9 @@ impl Walk<'_, '_> {
         event: EventInput<'_>,
     ) -> Result<bool, EvalError> {
         for filter in filters.iter().filter(|f| f.event == event.kind) {
+            if filter.of.is_some_and(|of| !self.is_about(position, of, event.properties)) {
+                continue;
+            }
             let taken = match &filter.when {
                 None => true,
                 Some(when) => when.eval_bool(&self.scope_with_last(position, event.properties))?,

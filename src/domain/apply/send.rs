@@ -33,7 +33,9 @@ impl Walk<'_, '_> {
             self.park(position, program);
             return Flow::Stay;
         }
+        let send_ordinal = self.profile.instances[position].sends;
         self.put_out(position, message_index, message, recipient);
+        self.note_message(position, program, send_ordinal);
         Flow::Go(then, Path::Then)
     }
 

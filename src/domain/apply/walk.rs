@@ -8,15 +8,14 @@ use jiff::tz::TimeZone;
 
 use crate::domain::apply::chain::chain;
 use crate::domain::apply::world::{Firing, Outcome, World};
-use crate::domain::calendar::{next_local, zone};
+use crate::domain::calendar::zone;
 use crate::domain::effect::Effect;
 use crate::domain::expression::{EvalError, Scope};
 use crate::domain::ids::{InstanceId, Millis, NodeNo, VersionId, stable_hash};
 use crate::domain::journey::definition::{Dates, LocalTime, SHARES};
 use crate::domain::journey::program::{Node, NodeKind, Program, Test};
 use crate::domain::limits;
-use crate::domain::profile::Profile;
-use crate::domain::profile::{DueKind, Instance};
+use crate::domain::profile::{DueKind, Extra, Instance, Profile};
 use crate::domain::step::{ExitReason, Failure, Path, Step, StepKind};
 use crate::domain::value::{Map, Value};
 use crate::planted::{Bug, is_planted};
@@ -80,9 +79,8 @@ impl<'a, 'w> Walk<'a, 'w> {
             return;
         }
         let flow = match &program.node(instance.node).kind {
-            NodeKind::Wait { then, .. } | NodeKind::WaitUntil { then, .. } | NodeKind::WaitLocal { then, .. } => {
-                Flow::Go(*then, Path::WaitEnded)
-            }
+            NodeKind::Wait { then, .. } => Flow::Go(*then, Path::WaitEnded),
+            NodeKind::FirstOf { arms } => self.race_ended(position, arms),
             NodeKind::Event { then, on_timeout, .. } => Flow::Go(on_timeout.unwrap_or(*then), Path::TimedOut),
             NodeKind::Message { message, then } => self.send(position, program, *message, *then),
             NodeKind::Condition { .. }
@@ -165,19 +163,14 @@ impl<'a, 'w> Walk<'a, 'w> {
     pub(super) fn handle_node(&mut self, position: usize, program: &'w Program) -> Flow {
         let node = program.node(self.profile.instances[position].node);
         match &node.kind {
-            NodeKind::Wait { duration_ms, then } => {
-                self.wait_until(position, self.now.plus(*duration_ms), Flow::Go(*then, Path::WaitEnded))
-            }
-            NodeKind::WaitUntil { until, then } => match until.eval_time(&self.scope(position)) {
-                Ok(instant) => {
-                    let instant = instant.unwrap_or(Millis::MIN);
-                    self.wait_until(position, instant, Flow::Go(*then, Path::WaitEnded))
-                }
+            NodeKind::Wait { pause, then } => match self.ends_at(position, program, pause) {
+                Ok(instant) => self.wait_until(position, instant, Flow::Go(*then, Path::WaitEnded)),
                 Err(error) => self.arrive_and_fail(position, node, &error),
             },
-            NodeKind::WaitLocal { time, days, then } => {
-                let instant = next_local(self.now, *time, *days, &self.zone(program));
-                self.wait_until(position, instant, Flow::Go(*then, Path::WaitEnded))
+            NodeKind::FirstOf { arms } => self.race(position, program, node, arms),
+            NodeKind::Event { awaited, then, .. } if self.recall(position, program, awaited) => {
+                self.step(position, StepKind::Arrived);
+                Flow::Go(*then, Path::EventReceived)
             }
             NodeKind::Event { within_ms, .. } => {
                 let due = within_ms.map_or(Millis::NEVER, |within| self.now.plus(within));
@@ -276,7 +269,7 @@ impl<'a, 'w> Walk<'a, 'w> {
     }
 
     /// The zone whose clock counts for the instance (spec §2.6).
-    fn zone(&self, program: &'w Program) -> Cow<'w, TimeZone> {
+    pub(super) fn zone(&self, program: &'w Program) -> Cow<'w, TimeZone> {
         if program.local_time == LocalTime::Profile
             && let Some(Value::Str(name)) = self.profile.document.get("timezone")
             && let Some(zone) = zone(name)
@@ -304,7 +297,7 @@ impl<'a, 'w> Walk<'a, 'w> {
         }
     }
 
-    fn arrive_and_fail(&mut self, position: usize, node: &Node, error: &EvalError) -> Flow {
+    pub(super) fn arrive_and_fail(&mut self, position: usize, node: &Node, error: &EvalError) -> Flow {
         self.step(position, StepKind::Arrived);
         self.fail_at(position, node, Failure::Expression, Some(error))
     }
@@ -353,6 +346,17 @@ impl<'a, 'w> Walk<'a, 'w> {
             let id = InstanceId::new(self.world.sandbox, &self.profile.identity, gone.journey, gone.ordinal);
             self.out.effects.push(Effect::CancelUnattempted(id));
         }
+    }
+
+    /// Changes what an instance remembers beside its events. What remembers nothing any more is gone, so that an instance
+    /// equals the one that recovery builds.
+    pub(super) fn change_extra(&mut self, position: usize, change: impl FnOnce(&mut Extra)) {
+        let instance = &mut self.profile.instances[position];
+        let mut extra = instance.context.extra.take().unwrap_or_default();
+        change(&mut extra);
+        instance.context.extra = (*extra != Extra::default()).then_some(extra);
+        let ordinal = instance.ordinal;
+        self.profile.changes.context(ordinal);
     }
 
     pub(super) fn remove(&mut self, position: usize) -> Instance {

@@ -303,8 +303,10 @@ nodes:
   note: { update_profile: { address.city: event.currency, address.zip: null }, then: again }
   again: { jump: everything, with: { total: event.total, gift: null }, then: done, on_error: done }
   mail_it: { message: reminder, then: hear }
+  again_mail: { message: reminder, then: race }
   hear: { event: cart_add, when: last.n > event.n, within: 2d, then: done, on_timeout: tell }
-  until: { wait: { until: event.cart.at }, then: pause }
+  until: { wait: { until: event.cart.at }, then: again_mail }
+  race: { first_of: [ { event: message.opened, of: again_mail, since: entry, then: done }, { wait: 2d, then: pause } ] }
   pause: { wait: 1h, then: tell }
   tell: { message: notify, then: done }
   done: { end: true }

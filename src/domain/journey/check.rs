@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::journey::definition::{JourneyDefinition, NodeForm};
+use crate::domain::journey::definition::{JourneyDefinition, NodeDefinition, NodeForm, WaitDefinition};
 use crate::domain::journey::duration::print;
 use crate::domain::journey::findings::{At, Findings};
 use crate::domain::journey::graph::{Edge, Graph};
@@ -28,6 +28,7 @@ pub fn check(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
             findings.error_with(node.name.place, "unreachable_node", message, "lead to it, or remove it".to_owned());
         }
     }
+    check_feedback(definition, &graph, findings);
     check_ends(definition, &graph, &reachable, findings);
     check_cycles(definition, &graph, findings);
     check_long_ways(definition, &graph, findings);
@@ -77,13 +78,21 @@ fn check_targets(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
     }
 }
 
+/// Every span that a node names, and what it is.
+fn durations(node: &NodeDefinition) -> impl Iterator<Item = (&NodeDefinition, &'static str, &At<i64>)> {
+    let within = match &node.form {
+        NodeForm::Event { within_ms, .. } => within_ms.as_ref(),
+        _ => None,
+    };
+    let waits = node.form.waits().filter_map(move |wait| match wait {
+        WaitDefinition::For(duration_ms) => Some((node, "wait", duration_ms)),
+        WaitDefinition::Until(_) | WaitDefinition::Local { .. } => None,
+    });
+    waits.chain(within.map(|within_ms| (node, "`within`", within_ms)))
+}
+
 fn check_single_waits(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
-    for node in &definition.nodes {
-        let (what, duration_ms) = match &node.form {
-            NodeForm::Wait { duration_ms, .. } => ("wait", duration_ms),
-            NodeForm::Event { within_ms: Some(within_ms), .. } => ("`within`", within_ms),
-            _ => continue,
-        };
+    for (node, what, duration_ms) in definition.nodes.iter().flat_map(durations) {
         if duration_ms.value > definition.timeout_ms {
             let message = format!(
                 "the {what} of {} at node `{}` is longer than the journey's timeout of {}",
@@ -99,13 +108,37 @@ fn check_single_waits(definition: &JourneyDefinition, findings: &mut Findings<'_
 
 /// Exit criteria go before event nodes: what always ends the instance never reaches a node.
 fn check_heard(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
-    for filter in definition.awaited() {
+    for filter in definition.awaited().map(|awaited| &awaited.filter) {
         let ended_by = definition.exit.iter().find(|exit| exit.event == filter.event && exit.when.is_none());
         if ended_by.is_some() {
             let message =
                 format!("no `{}` arrives here: the exit criterion ends the instance before", filter.event.value);
             let suggestion = "give the exit criterion a `when`, or remove one of the two".to_owned();
             findings.warning(filter.event.place, "never_received", message, suggestion);
+        }
+    }
+}
+
+/// Feedback is awaited on a message that was sent before.
+fn check_feedback(definition: &JourneyDefinition, graph: &Graph, findings: &mut Findings<'_>) {
+    for (number, node) in definition.nodes.iter().enumerate() {
+        for of in node.form.awaited().filter_map(|awaited| awaited.of.as_ref()) {
+            let sender = definition.nodes.iter().position(|other| other.name.value == of.value);
+            let (code, message) = match sender.map(|sender| (sender, &definition.nodes[sender].form)) {
+                None => ("unknown_target", format!("`of` names `{}`, which is no node", of.value)),
+                Some((_, form)) if !matches!(form, NodeForm::Message { .. }) => {
+                    ("not_a_message", format!("`of` names node `{}`, which sends no message", of.value))
+                }
+                Some((sender, _)) if !graph.onwards(sender)[number] => {
+                    let message = format!("no way leads from `{}`, whose message this is about, to here", of.value);
+                    ("feedback_before_message", message)
+                }
+                Some(_) => continue,
+            };
+            let senders = definition.nodes.iter().filter(|node| matches!(node.form, NodeForm::Message { .. }));
+            let suggestion = did_you_mean(&of.value, senders.map(|node| node.name.value.as_str()))
+                .unwrap_or_else(|| "name a message node that comes before".to_owned());
+            findings.error_with(of.place, code, message, suggestion);
         }
     }
 }
@@ -166,11 +199,10 @@ fn check_cycles(definition: &JourneyDefinition, graph: &Graph, findings: &mut Fi
 fn check_long_ways(definition: &JourneyDefinition, graph: &Graph, findings: &mut Findings<'_>) {
     let timeout_ms = definition.timeout_ms;
     for (node, leave_ms) in definition.nodes.iter().zip(graph.longest_ways_ms()) {
-        let (duration_ms, place) = match &node.form {
-            NodeForm::Wait { duration_ms, .. } => (duration_ms.value, duration_ms.place),
-            NodeForm::Event { within_ms: Some(within_ms), .. } => (within_ms.value, within_ms.place),
-            _ => continue,
+        let Some((_, _, longest)) = durations(node).max_by_key(|(_, _, duration_ms)| duration_ms.value) else {
+            continue;
         };
+        let (duration_ms, place) = (longest.value, longest.place);
         let Some(leave_ms) = leave_ms else { continue };
         if duration_ms <= timeout_ms && leave_ms > timeout_ms && leave_ms - duration_ms <= timeout_ms {
             let message = format!(

@@ -16,10 +16,10 @@ use crate::domain::calendar::zone;
 use crate::domain::content::{Escape, Template};
 use crate::domain::expression::{Expr, FieldPath, Fields, Root, Schemas, SourceError, Type};
 use crate::domain::ids::{JourneyId, MessageId, NodeNo, VersionId};
-use crate::domain::journey::definition::{Format, JourneyDefinition, MessageDefinition};
+use crate::domain::journey::definition::{Format, JourneyDefinition, MessageDefinition, Since};
 use crate::domain::journey::findings::{At, Findings};
 use crate::domain::journey::graph::Graph;
-use crate::domain::journey::program::{Message, Node, Program};
+use crate::domain::journey::program::{EventFilter, Message, Node, Program};
 
 /// What is declared of the events and attributes that a journey names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +95,8 @@ pub fn compile(
     }
     let reads = std::mem::take(&mut compiler.reads);
     let kept = std::mem::take(&mut compiler.kept);
+    let heard = std::mem::take(&mut compiler.heard);
+    let followed = std::mem::take(&mut compiler.followed);
     if definition.broken || findings.any_error_since(before) {
         return None;
     }
@@ -121,6 +123,8 @@ pub fn compile(
         messages: programs.into_iter().collect::<Option<_>>()?,
         keeps_event,
         keeps_last,
+        heard,
+        followed: followed.into_iter().collect(),
     };
     Some(Compiled { program, reads })
 }
@@ -223,6 +227,10 @@ struct Compiler<'c, 'f> {
     reads: BTreeSet<FieldPath>,
     /// The part of `reads` that an instance must remember: not the entry filter's, nor `last` in other filters.
     kept: BTreeSet<FieldPath>,
+    /// Events that count from before their nodes on; the index is the slot.
+    heard: Vec<(EventFilter, Since)>,
+    /// Message nodes on which feedback is awaited.
+    followed: BTreeSet<NodeNo>,
 }
 
 impl<'c, 'f> Compiler<'c, 'f> {
@@ -240,6 +248,8 @@ impl<'c, 'f> Compiler<'c, 'f> {
             numbers,
             reads: BTreeSet::new(),
             kept: BTreeSet::new(),
+            heard: Vec::new(),
+            followed: BTreeSet::new(),
         }
     }
 
@@ -320,7 +330,7 @@ impl<'c, 'f> Compiler<'c, 'f> {
 
     /// Event types that `last` may be of at a node.
     fn received(&self) -> Vec<&'c SmolStr> {
-        let awaited = self.definition.awaited().map(|filter| &filter.event.value);
+        let awaited = self.definition.awaited().map(|awaited| &awaited.filter.event.value);
         [&self.definition.entry.event.value].into_iter().chain(awaited).collect()
     }
 
@@ -370,7 +380,8 @@ fn last_fields(definition: &JourneyDefinition, vocabulary: &Vocabulary) -> (Fiel
     let mut fields = Fields::new();
     let mut declared_by: BTreeMap<SmolStr, SmolStr> = BTreeMap::new();
     let mut conflicts: Vec<Conflict> = Vec::new();
-    let events = [&definition.entry].into_iter().chain(definition.awaited()).map(|filter| &filter.event.value);
+    let awaited = definition.awaited().map(|awaited| &awaited.filter);
+    let events = [&definition.entry].into_iter().chain(awaited).map(|filter| &filter.event.value);
     for event in events {
         for (name, value_type) in vocabulary.events.get(event).into_iter().flatten() {
             match fields.iter().find(|(known, _)| known == name) {

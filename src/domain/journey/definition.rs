@@ -137,26 +137,10 @@ pub type Assignment = (At<SmolStr>, At<SmolStr>);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeForm {
-    /// `wait: 1h`.
+    /// `wait: …`.
     Wait {
-        /// Milliseconds.
-        duration_ms: At<i64>,
-        /// Target.
-        then: At<SmolStr>,
-    },
-    /// `wait: { until: … }`.
-    WaitUntil {
-        /// Timestamp expression.
-        until: At<SmolStr>,
-        /// Target.
-        then: At<SmolStr>,
-    },
-    /// `wait: { time: … }`.
-    WaitLocal {
-        /// Time of day.
-        time: DayTime,
-        /// Days of the week.
-        days: Days,
+        /// How long.
+        wait: WaitDefinition,
         /// Target.
         then: At<SmolStr>,
     },
@@ -175,13 +159,18 @@ pub enum NodeForm {
     /// `event: …`.
     Event {
         /// What it waits for.
-        filter: FilterDefinition,
+        awaited: AwaitedDefinition,
         /// Milliseconds.
         within_ms: Option<At<i64>>,
         /// Target.
         then: At<SmolStr>,
         /// Target of the timeout.
         on_timeout: Option<At<SmolStr>>,
+    },
+    /// `first_of: [ … ]`.
+    FirstOf {
+        /// In order.
+        arms: Vec<ArmDefinition>,
     },
     /// `message: …`.
     Message {
@@ -211,6 +200,66 @@ pub enum NodeForm {
     /// Could not be read; a finding says why.
     #[serde(skip)]
     Broken,
+}
+
+/// How long a wait takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitDefinition {
+    /// `1h`: milliseconds.
+    For(At<i64>),
+    /// `{ until: … }`: timestamp expression.
+    Until(At<SmolStr>),
+    /// `{ time: …, days: … }`.
+    Local {
+        /// Time of day.
+        time: DayTime,
+        /// Days of the week.
+        days: Days,
+    },
+}
+
+/// An event that a node waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwaitedDefinition {
+    /// Which.
+    pub filter: FilterDefinition,
+    /// From when on it counts.
+    pub since: Since,
+    /// The node whose message it is feedback on.
+    pub of: Option<At<SmolStr>>,
+}
+
+/// From when on an event counts for the node that waits for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Since {
+    /// From the instance's entry on.
+    Entry,
+    /// From the instance's latest message on; from its entry on while it has sent none.
+    LastMessage,
+    /// From the instance's arrival at the node on.
+    #[default]
+    Here,
+}
+
+/// One of several things of which the first to happen counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArmDefinition {
+    /// What may happen.
+    pub what: RacerDefinition,
+    /// Target.
+    pub then: At<SmolStr>,
+}
+
+/// What may happen first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RacerDefinition {
+    /// An event comes.
+    Event(AwaitedDefinition),
+    /// Time passes.
+    Wait(WaitDefinition),
 }
 
 /// One branch of a condition.
@@ -275,7 +324,7 @@ impl JourneyDefinition {
     /// Types of all events it names: entry, awaited, exits; each once, in that order.
     pub fn event_types(&self) -> Vec<&At<SmolStr>> {
         let mut types: Vec<&At<SmolStr>> = Vec::new();
-        let awaited = self.awaited().map(|filter| &filter.event);
+        let awaited = self.awaited().map(|awaited| &awaited.filter.event);
         for event in [&self.entry.event].into_iter().chain(awaited).chain(self.exit.iter().map(|e| &e.event)) {
             if !types.contains(&event) {
                 types.push(event);
@@ -284,12 +333,9 @@ impl JourneyDefinition {
         types
     }
 
-    /// Filters of its event nodes.
-    pub fn awaited(&self) -> impl Iterator<Item = &FilterDefinition> {
-        self.nodes.iter().filter_map(|node| match &node.form {
-            NodeForm::Event { filter, .. } => Some(filter),
-            _ => None,
-        })
+    /// What its nodes wait for: events.
+    pub fn awaited(&self) -> impl Iterator<Item = &AwaitedDefinition> {
+        self.nodes.iter().flat_map(|node| node.form.awaited())
     }
 
     /// Journeys it jumps to, and what it gives them.
@@ -328,33 +374,64 @@ impl NodeForm {
     fn targets(&self) -> Vec<&At<SmolStr>> {
         match self {
             Self::Wait { then, .. }
-            | Self::WaitUntil { then, .. }
-            | Self::WaitLocal { then, .. }
             | Self::Message { then, .. }
             | Self::UpdateProfile { then, .. }
             | Self::Jump { then, .. } => vec![then],
             Self::Split { shares } => shares.iter().map(|share| &share.then).collect(),
             Self::Condition { branches, otherwise } => branches.iter().map(|b| &b.then).chain(otherwise).collect(),
             Self::Event { then, on_timeout, .. } => [then].into_iter().chain(on_timeout).collect(),
+            Self::FirstOf { arms } => arms.iter().map(|arm| &arm.then).collect(),
             Self::End | Self::Broken => Vec::new(),
         }
     }
 
     /// Whether an instance may stop here for a time or an event.
     pub fn pauses(&self) -> bool {
-        matches!(self, Self::Wait { .. } | Self::WaitUntil { .. } | Self::WaitLocal { .. } | Self::Event { .. })
+        matches!(self, Self::Wait { .. } | Self::Event { .. } | Self::FirstOf { .. })
+    }
+
+    /// Events that it waits for, in order.
+    pub fn awaited(&self) -> impl Iterator<Item = &AwaitedDefinition> {
+        let (alone, arms) = match self {
+            Self::Event { awaited, .. } => (Some(awaited), [].as_slice()),
+            Self::FirstOf { arms } => (None, arms.as_slice()),
+            _ => (None, [].as_slice()),
+        };
+        alone.into_iter().chain(arms.iter().filter_map(|arm| match &arm.what {
+            RacerDefinition::Event(awaited) => Some(awaited),
+            RacerDefinition::Wait(_) => None,
+        }))
+    }
+
+    /// Waits of it, in order.
+    pub fn waits(&self) -> impl Iterator<Item = &WaitDefinition> {
+        let (alone, arms) = match self {
+            Self::Wait { wait, .. } => (Some(wait), [].as_slice()),
+            Self::FirstOf { arms } => (None, arms.as_slice()),
+            _ => (None, [].as_slice()),
+        };
+        alone.into_iter().chain(arms.iter().filter_map(|arm| match &arm.what {
+            RacerDefinition::Wait(wait) => Some(wait),
+            RacerDefinition::Event(_) => None,
+        }))
+    }
+
+    /// Whether an instant to wait for has to be worked out, which may fail.
+    pub fn reckons(&self) -> bool {
+        self.waits().any(|wait| matches!(wait, WaitDefinition::Until(_)))
     }
 
     /// Whether anything can fail here for which there is another way on.
     pub fn may_fail(&self) -> bool {
-        matches!(
-            self,
-            Self::WaitUntil { .. }
-                | Self::Condition { .. }
-                | Self::Event { .. }
-                | Self::UpdateProfile { .. }
-                | Self::Jump { .. }
-                | Self::Broken
-        )
+        match self {
+            Self::Wait { .. } => self.reckons(),
+            Self::Condition { .. }
+            | Self::Event { .. }
+            | Self::FirstOf { .. }
+            | Self::UpdateProfile { .. }
+            | Self::Jump { .. }
+            | Self::Broken => true,
+            Self::Split { .. } | Self::Message { .. } | Self::End => false,
+        }
     }
 }

@@ -2,10 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::journey::definition::{JourneyDefinition, NodeForm};
+use crate::domain::journey::definition::{JourneyDefinition, NodeForm, RacerDefinition, WaitDefinition};
 
 /// The next time of a day on a day of the week is that far at most, clock changes aside.
 const WEEK_MS: i64 = 7 * 86_400_000;
+
+/// The longest that a wait takes, where that can be told; else 0.
+fn longest_ms(wait: &WaitDefinition) -> i64 {
+    match wait {
+        WaitDefinition::For(duration_ms) => duration_ms.value,
+        WaitDefinition::Until(_) => 0,
+        WaitDefinition::Local { .. } => WEEK_MS,
+    }
+}
 
 /// A way from one node to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +53,12 @@ impl Graph {
             let mut edges = Vec::new();
             for (index, target) in node.targets().into_iter().enumerate() {
                 let duration_ms = match &node.form {
-                    NodeForm::Wait { duration_ms, .. } => duration_ms.value,
-                    NodeForm::WaitLocal { .. } => WEEK_MS,
+                    NodeForm::Wait { wait, .. } => longest_ms(wait),
+                    // Waits race each other: the shortest ends all of them, if there is one.
+                    NodeForm::FirstOf { arms } => match arms.get(index).map(|arm| &arm.what) {
+                        Some(RacerDefinition::Wait(wait)) => longest_ms(wait),
+                        _ => node.form.waits().map(longest_ms).min().unwrap_or(0),
+                    },
                     NodeForm::Event { within_ms: Some(within_ms), on_timeout, .. } => {
                         // The event's own way may be taken at once, unless the timeout goes there too.
                         if index == 0 && on_timeout.is_some() { 0 } else { within_ms.value }
@@ -54,7 +67,7 @@ impl Graph {
                 };
                 // Where the instant to wait for can't be told, nothing is waited for.
                 let is_error = node.on_error.as_ref().is_some_and(|on_error| std::ptr::eq(on_error, target));
-                let at_once = !node.form.pauses() || (is_error && matches!(node.form, NodeForm::WaitUntil { .. }));
+                let at_once = !node.form.pauses() || (is_error && node.form.reckons());
                 edges.push(Edge { to: number(&target.value)?, duration_ms, at_once });
             }
             graph.edges.push(edges);
@@ -66,11 +79,10 @@ impl Graph {
         Some(graph)
     }
 
-    /// Whether each node can be reached from the start.
-    pub fn reachable(&self) -> Vec<bool> {
+    /// Nodes that `from` reaches by at least one way.
+    pub fn onwards(&self, from: usize) -> Vec<bool> {
         let mut reached = vec![false; self.edges.len()];
-        let mut open = vec![self.start];
-        reached[self.start] = true;
+        let mut open = vec![from];
         while let Some(node) = open.pop() {
             for edge in &self.edges[node] {
                 if !std::mem::replace(&mut reached[edge.to], true) {
@@ -78,6 +90,13 @@ impl Graph {
                 }
             }
         }
+        reached
+    }
+
+    /// Whether each node can be reached from the start.
+    pub fn reachable(&self) -> Vec<bool> {
+        let mut reached = self.onwards(self.start);
+        reached[self.start] = true;
         reached
     }
 

@@ -32,7 +32,7 @@ nodes:
 /// One node as text; targets may be one past the last node, so some do not exist.
 fn node(count: usize) -> impl Strategy<Value = String> {
     let target = 0..=count;
-    (0..14u8, target.clone(), target).prop_map(|(form, a, b)| match form {
+    (0..16u8, target.clone(), target).prop_map(|(form, a, b)| match form {
         0 => format!("{{ wait: 1h, then: n{a} }}"),
         1 => format!("{{ wait: {{ until: meta.time }}, then: n{a} }}"),
         2 | 3 => format!("{{ condition: [ {{ when: event.n > 1, then: n{a} }} ], otherwise: n{b} }}"),
@@ -45,6 +45,8 @@ fn node(count: usize) -> impl Strategy<Value = String> {
         11 => format!("{{ update_profile: {{ points: event.n + 1 }}, then: n{a} }}"),
         12 => format!("{{ jump: j, with: {{ n: event.n }}, then: n{a}, on_error: n{b} }}"),
         10 => format!("{{ wait: {{ until: event.at }}, then: n{a}, on_error: n{b} }}"),
+        13 => format!("{{ first_of: [ {{ event: go, since: entry, then: n{a} }}, {{ wait: 1h, then: n{b} }} ] }}"),
+        14 => format!("{{ first_of: [ {{ wait: {{ until: event.at }}, then: n{a} }}, {{ wait: 2h, then: n{b} }} ] }}"),
         _ => "{ end: true }".to_owned(),
     })
 }
@@ -69,14 +71,13 @@ pub(crate) fn journey() -> impl Strategy<Value = String> {
 fn targets(node: &Node) -> Vec<NodeNo> {
     let ways = match &node.kind {
         NodeKind::Wait { then, .. }
-        | NodeKind::WaitUntil { then, .. }
-        | NodeKind::WaitLocal { then, .. }
         | NodeKind::Message { then, .. }
         | NodeKind::UpdateProfile { then, .. }
         | NodeKind::Jump { then, .. } => vec![*then],
         NodeKind::Split { ways } => ways.iter().map(|(_, to)| *to).collect(),
         NodeKind::Condition { branches, otherwise } => branches.iter().map(|(_, to)| *to).chain(*otherwise).collect(),
         NodeKind::Event { then, on_timeout, .. } => [*then].into_iter().chain(*on_timeout).collect(),
+        NodeKind::FirstOf { arms } => arms.iter().map(|(_, to)| *to).collect(),
         NodeKind::End => Vec::new(),
     };
     ways.into_iter().chain(node.on_error).collect()
@@ -98,10 +99,8 @@ fn reached(program: &Program, from: NodeNo, passes: impl Fn(&NodeKind) -> bool) 
 fn keeps_promises(program: &Program) {
     assert!(program.nodes.len() <= limits::NODES_MAX + 10);
     let from_start = reached(program, program.start, |_| true);
-    let pauses = |kind: &NodeKind| {
-        use NodeKind::{Event, Wait, WaitLocal, WaitUntil};
-        matches!(kind, Wait { .. } | WaitUntil { .. } | WaitLocal { .. } | Event { .. })
-    };
+    let pauses =
+        |kind: &NodeKind| matches!(kind, NodeKind::Wait { .. } | NodeKind::Event { .. } | NodeKind::FirstOf { .. });
     let may_end = |kind: &NodeKind| matches!(kind, NodeKind::End | NodeKind::Condition { otherwise: None, .. });
     for (index, node) in program.nodes.iter().enumerate() {
         let no = NodeNo(index as u16);

@@ -10,7 +10,7 @@ use crate::domain::calendar::{DayTime, Days, Hours};
 use crate::domain::content::Template;
 use crate::domain::expression::{Expr, FieldPath};
 use crate::domain::ids::{JourneyId, MessageId, Millis, NodeNo, VersionId};
-use crate::domain::journey::definition::{Dates, LocalTime};
+use crate::domain::journey::definition::{Dates, LocalTime, Since};
 
 /// One version of one journey, ready to run.
 #[derive(Clone, Debug)]
@@ -51,6 +51,10 @@ pub struct Program {
     pub keeps_event: Vec<Vec<SmolStr>>,
     /// Fields of later events that are read as `last`.
     pub keeps_last: Vec<Vec<SmolStr>>,
+    /// Events that count although their node is reached only later, by their slots.
+    pub heard: Vec<(EventFilter, Since)>,
+    /// Message nodes on whose messages other nodes await feedback.
+    pub followed: Vec<NodeNo>,
 }
 
 /// An event type with an optional filter.
@@ -60,6 +64,42 @@ pub struct EventFilter {
     pub event: SmolStr,
     /// Must be true, if given. In `entry` the root `event` is the event itself; elsewhere `last` is.
     pub when: Option<Expr>,
+    /// The node whose latest message it must be feedback on.
+    pub of: Option<NodeNo>,
+}
+
+/// An event that a node waits for.
+#[derive(Clone, Debug)]
+pub struct Awaited {
+    /// Which.
+    pub filter: EventFilter,
+    /// Index into [`Program::heard`], if it counts from before the node on.
+    pub slot: Option<u16>,
+}
+
+/// How long a wait takes.
+#[derive(Clone, Debug)]
+pub enum Pause {
+    /// Milliseconds.
+    For(i64),
+    /// Until an instant; a past or null one passes at once.
+    Until(Expr),
+    /// Until the clock shows a time on one of some days.
+    Local {
+        /// Time of day.
+        time: DayTime,
+        /// Days of the week.
+        days: Days,
+    },
+}
+
+/// What may happen first at a node.
+#[derive(Clone, Debug)]
+pub enum Arm {
+    /// An event comes.
+    Event(Awaited),
+    /// Time passes.
+    Wait(Pause),
 }
 
 /// Re-entrance (spec §2.2), measured from the previous *entry*, and only after the previous instance ended.
@@ -88,26 +128,10 @@ pub struct Node {
 /// What a node does.
 #[derive(Clone, Debug)]
 pub enum NodeKind {
-    /// Waits for a duration (milliseconds).
+    /// Waits.
     Wait {
         /// How long.
-        duration_ms: i64,
-        /// Then.
-        then: NodeNo,
-    },
-    /// Waits until an instant; a past or null one passes at once.
-    WaitUntil {
-        /// The instant.
-        until: Expr,
-        /// Then.
-        then: NodeNo,
-    },
-    /// Waits until the clock shows a time on one of some days.
-    WaitLocal {
-        /// Time of day.
-        time: DayTime,
-        /// Days of the week.
-        days: Days,
+        pause: Pause,
         /// Then.
         then: NodeNo,
     },
@@ -126,13 +150,18 @@ pub enum NodeKind {
     /// Waits for an event.
     Event {
         /// Which.
-        filter: EventFilter,
+        awaited: Awaited,
         /// For how long (milliseconds); `None` listens on until the journey's timeout.
         within_ms: Option<i64>,
         /// Where the event leads, and the timeout too without `on_timeout`.
         then: NodeNo,
         /// Where the timeout leads.
         on_timeout: Option<NodeNo>,
+    },
+    /// Waits for the first of several events and instants; at the same instant the upper one wins (spec §3.0).
+    FirstOf {
+        /// In order.
+        arms: Vec<(Arm, NodeNo)>,
     },
     /// Sends a message and goes on.
     Message {

@@ -316,13 +316,33 @@ fn counts() {
 }
 
 #[test]
+fn races() {
+    let race = |arms: &str, expected: &[&str]| {
+        check_with("{ wait: 1h, then: send }", &format!("{{ first_of: [ {arms} ] }}"), expected);
+    };
+    race("{ event: purchase, then: done }, { wait: 1h, then: send }", &[]);
+    race("{ event: purchase, since: entry, then: done }, { wait: { days: [mon] }, then: send }", &[]);
+    race("{ wait: 1h, then: send }", &["6:22 bad_first_of"]);
+    race("{ wait: 1h, then: send }, { then: send }", &["6:50 bad_first_of"]);
+    race("{ wait: 1h, event: purchase, then: send }, { wait: 1h, then: send }", &["6:24 bad_first_of"]);
+    race("{ wait: 92d, then: send }, { event: purchase, then: done }", &["6:32 duration_out_of_range"]);
+    race("{ event: purchase, since: ever, then: done }, { wait: 1h, then: send }", &["6:50 unknown_value"]);
+    race("{ event: purchase, within: 1h, then: done }, { wait: 1h, then: send }", &["6:43 unknown_key"]);
+}
+
+#[test]
 fn references() {
     check_with("cart_add", "cart_ad", &["3:17 unknown_event"]);
     check_with("hello", "helo", &["7:20 unknown_message"]);
     check_with("start: pause", "start: pause\nexit: [ { event: nope } ]", &["5:18 unknown_event"]);
     check_with("wait: 1h", "event: nope", &["6:19 unknown_event"]);
-    check_with("wait: 1h", "event: message.opened, of: hello", &["6:19 not_available"]);
-    check_with("wait: 1h", "event: purchase, of: hello", &["6:29 not_available"]);
+    check_with("wait: 1h", "event: message.opened, of: hello", &["6:39 unknown_target"]);
+    check_with("wait: 1h", "event: message.opened, of: done", &["6:39 not_a_message"]);
+    check_with("wait: 1h", "event: message.opened, of: send", &["6:39 feedback_before_message"]);
+    check_with("wait: 1h", "event: message.opened", &["6:19 missing_key"]);
+    check_with("wait: 1h", "event: message.sent, of: send", &["6:19 reserved_event"]);
+    check_with("wait: 1h", "event: purchase, of: send", &["6:33 not_feedback"]);
+    check_with("start: pause", "start: pause\nexit: [ { event: message.opened } ]", &["5:18 feedback_outside"]);
     check_with("wait: 1h", "event: profile.update", &["6:19 reserved_event"]);
     check_with("wait: 1h", "event: purchase, on_timeout: done", &["6:41 missing_key"]);
     check_with("{ event: cart_add }", "{ audience: vips }", &["3:10 not_available"]);

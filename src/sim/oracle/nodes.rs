@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::domain::ids::stable_hash;
 use crate::sim::observe::ObservedMessage;
 use crate::sim::oracle::clock;
-use crate::sim::oracle::eval::{holds, instant_ms, stored};
+use crate::sim::oracle::eval::{holds, stored};
 use crate::sim::oracle::judge::{Judge, Place, at_path, merge};
 use crate::sim::oracle::person::{Delivery, Run, Timer};
 use crate::sim::oracle::resources::{Node, Test, Version, Versions};
@@ -23,7 +23,7 @@ const VISITS_MAX: u32 = 1_000;
 const RETRY_MS: i64 = 1_000;
 
 /// What a node does with an instance that comes to it.
-enum Doing {
+pub(super) enum Doing {
     /// Goes on to this node, by the path of this name.
     Go(String, String),
     /// Stays until this instant, or for an event if there is none.
@@ -34,6 +34,10 @@ enum Doing {
     Update(Map<String, Json>, String),
     /// Lets the profile into this journey, by an event with these properties, and goes on to this node.
     Jump(String, Map<String, Json>, String),
+    /// Goes on to a node by a path, because of an event that came before for this way of its node.
+    Recall(usize, Map<String, Json>, String, String),
+    /// Stays until the wait of this way ends, or for an event.
+    Race(Option<(i64, usize)>),
     /// Ends.
     End(&'static str),
 }
@@ -58,26 +62,15 @@ impl Judge<'_> {
             meta_type: event.kind.clone(),
             meta_time_ms: event.time_ms.unwrap_or(self.now_ms),
             visits: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            way: 0,
         });
         self.moved = 0;
         let index = self.person.runs.len() - 1;
         self.person.runs[index].due_ms = self.person.runs[index].timeout_at_ms();
         self.expect_of(index, "entered", None)?;
         self.arrive(index)
-    }
-
-    /// The instance's node may be waiting for this event.
-    pub(super) fn receive(&mut self, index: usize, event: &ScriptEvent) -> Result<(), String> {
-        let program = self.person.runs[index].program.clone();
-        let Node::Event { filter, then, .. } = &program.nodes[&self.person.runs[index].node] else { return Ok(()) };
-        match self.first_true(index, std::slice::from_ref(filter), event) {
-            Err(_) => self.go_wrong(index),
-            Ok(false) => Ok(()),
-            Ok(true) => {
-                self.person.runs[index].last = event.properties.clone();
-                self.go(index, then, "event_received")
-            }
-        }
     }
 
     /// The instance's next timer fires.
@@ -96,8 +89,10 @@ impl Judge<'_> {
                 }
                 Ok(())
             }
-            (_, Node::Wait { then, .. } | Node::Until { then, .. } | Node::Clock { then, .. }) => {
-                self.go(index, then, "wait_ended")
+            (_, Node::Wait { then, .. }) => self.go(index, then, "wait_ended"),
+            (_, Node::FirstOf { arms }) => {
+                let way = self.person.runs[index].way;
+                self.go(index, &arms[way].1, &format!("branch {way}"))
             }
             (_, Node::Event { then, on_timeout, .. }) => {
                 self.go(index, on_timeout.as_ref().unwrap_or(then), "timed_out")
@@ -107,14 +102,14 @@ impl Judge<'_> {
     }
 
     /// Leaves the node by `path` and walks on from `to`.
-    fn go(&mut self, index: usize, to: &str, path: &str) -> Result<(), String> {
+    pub(super) fn go(&mut self, index: usize, to: &str, path: &str) -> Result<(), String> {
         self.moved = 0;
         self.leave(index, to, path)?;
         self.arrive(index)
     }
 
     /// An expression of the node has failed.
-    fn go_wrong(&mut self, index: usize) -> Result<(), String> {
+    pub(super) fn go_wrong(&mut self, index: usize) -> Result<(), String> {
         let run = &self.person.runs[index];
         match run.program.on_error.get(&run.node).cloned() {
             Some(target) => self.go(index, &target, "error"),
@@ -170,6 +165,19 @@ impl Judge<'_> {
                     self.expect_of(index, "arrived", Some(timeout_at_ms))?;
                     self.leave(index, &to, &path)?;
                 }
+                Ok(Doing::Recall(way, properties, to, path)) => {
+                    let run = &mut self.person.runs[index];
+                    run.heard.remove(&(run.node.clone(), way));
+                    run.last = properties;
+                    self.expect_of(index, "arrived", Some(timeout_at_ms))?;
+                    self.leave(index, &to, &path)?;
+                }
+                Ok(Doing::Race(first)) => {
+                    self.set_timer(index, first.map(|(until_ms, _)| until_ms), Timer::Node);
+                    self.person.runs[index].way = first.map_or(0, |(_, way)| way);
+                    let due_ms = self.person.runs[index].due_ms;
+                    return self.expect_of(index, "arrived", Some(due_ms));
+                }
                 Ok(Doing::Send(message, then)) => {
                     self.expect_of(index, "arrived", Some(timeout_at_ms))?;
                     if !self.send(index, &message)? {
@@ -209,14 +217,16 @@ impl Judge<'_> {
 
     fn doing(&self, index: usize) -> Result<Doing, String> {
         let run = &self.person.runs[index];
-        let ended = || "wait_ended".to_owned();
         Ok(match &run.program.nodes[&run.node] {
-            Node::Wait { wait_ms, .. } => Doing::Stay(Some(self.now_ms + wait_ms)),
-            Node::Until { until, then } => match instant_ms(until, &self.scope(index))? {
-                Some(instant) if instant > self.now_ms => Doing::Stay(Some(instant)),
-                _ => Doing::Go(then.clone(), ended()),
+            Node::Wait { wait, then } => match self.wait_ends_ms(index, wait)? {
+                Some(instant_ms) if instant_ms > self.now_ms => Doing::Stay(Some(instant_ms)),
+                _ => Doing::Go(then.clone(), "wait_ended".to_owned()),
             },
-            Node::Event { within_ms, .. } => Doing::Stay(within_ms.map(|within_ms| self.now_ms + within_ms)),
+            Node::FirstOf { arms } => self.race(index, arms)?,
+            Node::Event { within_ms, .. } => match self.heard(index, 0) {
+                Some(doing) => doing,
+                None => Doing::Stay(within_ms.map(|within_ms| self.now_ms + within_ms)),
+            },
             Node::Message { message, then } => Doing::Send(message.clone(), then.clone()),
             Node::Update { fields, then } => {
                 let mut patch = Map::new();
@@ -234,9 +244,6 @@ impl Judge<'_> {
                 Doing::Jump(journey.clone(), properties, then.clone())
             }
             Node::End => Doing::End("completed"),
-            Node::Clock { time_ms, days, .. } => {
-                Doing::Stay(Some(clock::next_ms(self.now_ms, *time_ms, days, &self.zone(index))))
-            }
             Node::Split { shares } => {
                 let parts = [self.observed.profile.as_bytes(), run.journey.as_bytes(), run.node.as_bytes()];
                 let drawn = ((stable_hash(&parts) as u64 as u128 * 10_000) >> 64) as u32;
@@ -305,7 +312,7 @@ impl Judge<'_> {
     }
 
     /// The zone whose clock the instance goes by.
-    fn zone(&self, index: usize) -> String {
+    pub(super) fn zone(&self, index: usize) -> String {
         let program = &self.person.runs[index].program;
         match self.person.document.get("timezone") {
             Some(Json::String(name)) if program.is_local_to_profile && clock::is_zone(name) => name.clone(),
@@ -346,6 +353,8 @@ impl Judge<'_> {
         }
         let reads = self.frozen(index, &message.reads);
         self.expect_of(index, &wanted, None)?;
+        let delivery = self.delivery(index, name);
+        self.note_message(index, delivery);
         let run = &self.person.runs[index];
         self.requested.push(ObservedMessage {
             journey: run.journey.clone(),
@@ -372,6 +381,16 @@ impl Judge<'_> {
             in_doubt: false,
         });
         Ok(true)
+    }
+
+    /// The id of the message that is requested next, if it is not taken back at once.
+    fn delivery(&self, index: usize, name: &str) -> Option<String> {
+        let run = &self.person.runs[index];
+        let is_same = |message: &&ObservedMessage| {
+            message.entry == run.entry && message.node == run.node && message.message == name
+        };
+        let before = self.requested.iter().filter(is_same).count();
+        self.observed.messages.iter().filter(is_same).nth(before).map(|message| message.delivery.clone())
     }
 
     /// What templates read, by path.

@@ -45,6 +45,12 @@ pub(super) struct Run {
     pub(super) meta_type: String,
     pub(super) meta_time_ms: i64,
     pub(super) visits: BTreeMap<String, u32>,
+    /// Events that came before their nodes were reached, by node and way.
+    pub(super) heard: BTreeMap<(String, usize), Map<String, Json>>,
+    /// The latest delivery of each message node.
+    pub(super) sent: BTreeMap<String, String>,
+    /// Which way of a race its timer is.
+    pub(super) way: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

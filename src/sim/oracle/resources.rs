@@ -87,17 +87,7 @@ pub(super) struct Filter {
 #[derive(Debug, PartialEq)]
 pub(super) enum Node {
     Wait {
-        wait_ms: i64,
-        then: String,
-    },
-    Until {
-        until: Cel,
-        then: String,
-    },
-    /// Until the clock shows this time, in milliseconds of the day, on one of these days (Monday is 0).
-    Clock {
-        time_ms: i64,
-        days: Vec<i64>,
+        wait: Wait,
         then: String,
     },
     Condition {
@@ -108,8 +98,12 @@ pub(super) enum Node {
     Split {
         shares: Vec<(u32, String)>,
     },
+    /// Events and waits, of which the first counts.
+    FirstOf {
+        arms: Vec<(Arm, String)>,
+    },
     Event {
-        filter: Filter,
+        awaited: Awaited,
         within_ms: Option<i64>,
         then: String,
         on_timeout: Option<String>,
@@ -130,6 +124,54 @@ pub(super) enum Node {
         then: String,
     },
     End,
+}
+
+/// How long a wait takes.
+#[derive(Debug, PartialEq)]
+pub(super) enum Wait {
+    For(i64),
+    Until(Cel),
+    /// Until the clock shows this time, in milliseconds of the day, on one of these days (Monday is 0).
+    Clock {
+        time_ms: i64,
+        days: Vec<i64>,
+    },
+}
+
+/// An event that a node waits for.
+#[derive(Debug, PartialEq)]
+pub(super) struct Awaited {
+    pub(super) filter: Filter,
+    /// `entry`, `last_message` or `here`.
+    pub(super) since: String,
+    /// The node whose message it is about.
+    pub(super) of: Option<String>,
+}
+
+/// What may happen first.
+#[derive(Debug, PartialEq)]
+pub(super) enum Arm {
+    Event(Awaited),
+    Wait(Wait),
+}
+
+impl Node {
+    /// Events that it waits for, each with its number among its ways.
+    pub(super) fn awaited(&self) -> Vec<(usize, &Awaited)> {
+        match self {
+            Self::Event { awaited, .. } => vec![(0, awaited)],
+            Self::FirstOf { arms } => {
+                let events = arms.iter().enumerate().map(|(number, (arm, _))| (number, arm));
+                events
+                    .filter_map(|(number, arm)| match arm {
+                        Arm::Event(awaited) => Some((number, awaited)),
+                        Arm::Wait(_) => None,
+                    })
+                    .collect()
+            }
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// What a branch of a condition asks for.
@@ -295,10 +337,7 @@ impl Versions {
 
 impl Journey {
     fn names(&self, kind: &str) -> bool {
-        let awaited = self.nodes.values().filter_map(|node| match node {
-            Node::Event { filter, .. } => Some(filter),
-            _ => None,
-        });
+        let awaited = self.nodes.values().flat_map(Node::awaited).map(|(_, awaited)| &awaited.filter);
         std::iter::once(&self.entry).chain(&self.exits).chain(awaited).any(|filter| filter.event == kind)
     }
 }
@@ -378,23 +417,42 @@ fn node(tree: &Tree) -> Result<Node, String> {
             };
             Node::Split { shares: tree.items("split").iter().map(share).collect::<Result<_, String>>()? }
         }
+        _ if tree.get("first_of").is_some() => {
+            let arm = |tree: &Tree| {
+                let arm = match tree.get("wait") {
+                    Some(wait_tree) => Arm::Wait(wait(wait_tree)?),
+                    None => Arm::Event(awaited(tree)?),
+                };
+                Ok((arm, tree.must("then")?.to_owned()))
+            };
+            Node::FirstOf { arms: tree.items("first_of").iter().map(arm).collect::<Result<_, String>>()? }
+        }
         _ if tree.get("event").is_some() => Node::Event {
-            filter: filter(tree)?,
+            awaited: awaited(tree)?,
             within_ms: tree.word("within").map(duration_ms).transpose()?,
             then: then()?,
             on_timeout: tree.word("on_timeout").map(str::to_owned),
         },
         _ => match tree.get("wait") {
-            Some(Tree::Word(wait)) => Node::Wait { wait_ms: duration_ms(wait)?, then: then()? },
-            Some(clock) if clock.get("until").is_none() => Node::Clock {
-                time_ms: clock.word("time").map_or(Ok(0), clock::time_ms)?,
-                days: clock::days(clock)?,
-                then: then()?,
-            },
-            Some(until) => Node::Until { until: parse(until.must("until")?)?, then: then()? },
+            Some(tree) => Node::Wait { wait: wait(tree)?, then: then()? },
             None => return Err(format!("a node that does nothing: {tree:?}")),
         },
     })
+}
+
+fn wait(tree: &Tree) -> Result<Wait, String> {
+    Ok(match tree {
+        Tree::Word(wait) => Wait::For(duration_ms(wait)?),
+        clock if clock.get("until").is_none() => {
+            Wait::Clock { time_ms: clock.word("time").map_or(Ok(0), clock::time_ms)?, days: clock::days(clock)? }
+        }
+        until => Wait::Until(parse(until.must("until")?)?),
+    })
+}
+
+fn awaited(tree: &Tree) -> Result<Awaited, String> {
+    let since = tree.word("since").unwrap_or("here").to_owned();
+    Ok(Awaited { filter: filter(tree)?, since, of: tree.word("of").map(str::to_owned) })
 }
 
 fn values(entries: &[(String, Tree)]) -> Result<Vec<(String, Cel)>, String> {

@@ -6,7 +6,7 @@ use crate::domain::ids::Millis;
 use crate::domain::limits;
 use crate::sim::dice::Dice;
 use crate::sim::workload::journeys::ZONES;
-use crate::sim::workload::{EVENT_KINDS, Workload};
+use crate::sim::workload::{EVENT_KINDS, FEEDBACK_KINDS, Workload};
 
 /// An event of the script.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -71,6 +71,15 @@ impl Workload {
         let properties = properties(dice, now_ms);
         let mut event = self.script(kind, 0, Some(now_ms), properties);
         event.profile = profile.to_owned();
+        event
+    }
+
+    /// What the receiver of a message does with it, at `now_ms`.
+    pub fn feedback(&mut self, dice: &mut Dice, now_ms: i64, (profile, delivery): (String, String)) -> ScriptEvent {
+        let mut properties = properties(dice, now_ms);
+        properties.insert("delivery".to_owned(), Value::from(delivery));
+        let mut event = self.script(*dice.pick::<&str>(&FEEDBACK_KINDS), 0, Some(now_ms), properties);
+        event.profile = profile;
         event
     }
 

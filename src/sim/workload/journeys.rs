@@ -3,7 +3,7 @@
 
 use crate::domain::ids::Millis;
 use crate::sim::dice::Dice;
-use crate::sim::workload::{EVENT_KINDS, MESSAGES, Roots, condition, expressions};
+use crate::sim::workload::{EVENT_KINDS, FEEDBACK_KINDS, MESSAGES, Roots, condition, expressions};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
@@ -45,6 +45,8 @@ pub(super) struct Journey {
 struct Filter {
     event: &'static str,
     when: Option<String>,
+    /// The node whose message it is about.
+    of: Option<usize>,
 }
 
 /// A node; targets are numbers of nodes.
@@ -58,8 +60,12 @@ enum Node {
     Condition(Vec<(String, usize)>, Option<usize>),
     /// Percentages, as text.
     Split(Vec<(&'static str, usize)>),
+    /// Each an event or a wait, as text, and whether it is an event.
+    FirstOf(Vec<(String, bool, usize)>),
     Event {
         filter: Filter,
+        /// `, since: …`, or nothing.
+        since: &'static str,
         within_ms: Option<i64>,
         then: usize,
         on_timeout: Option<usize>,
@@ -74,11 +80,21 @@ enum Node {
 
 impl Node {
     fn pauses(&self) -> bool {
-        matches!(self, Self::Wait(..) | Self::Until(..) | Self::Clock(..) | Self::Event { .. })
+        matches!(self, Self::Wait(..) | Self::Until(..) | Self::Clock(..) | Self::FirstOf(..) | Self::Event { .. })
     }
 
     fn may_fail(&self) -> bool {
-        matches!(self, Self::Until(..) | Self::Condition(..) | Self::Event { .. } | Self::Update(..) | Self::Jump(..))
+        let always = matches!(self, Self::Condition(..) | Self::Event { .. } | Self::FirstOf(..));
+        always || matches!(self, Self::Until(..) | Self::Update(..) | Self::Jump(..))
+    }
+
+    /// Whether an instant has to be worked out here, which may fail.
+    fn reckons(&self) -> bool {
+        match self {
+            Self::Until(..) => true,
+            Self::FirstOf(arms) => arms.iter().any(|(arm, ..)| arm.contains("until")),
+            _ => false,
+        }
     }
 
     fn targets(&self) -> Vec<usize> {
@@ -89,6 +105,7 @@ impl Node {
             | Self::Message(_, to)
             | Self::Update(_, to)
             | Self::Jump(_, _, to) => vec![*to],
+            Self::FirstOf(arms) => arms.iter().map(|(_, _, to)| *to).collect(),
             Self::Split(shares) => shares.iter().map(|(_, to)| *to).collect(),
             Self::Condition(branches, otherwise) => branches.iter().map(|(_, to)| *to).chain(*otherwise).collect(),
             Self::Event { then, on_timeout, .. } => [*then].into_iter().chain(*on_timeout).collect(),
@@ -132,12 +149,13 @@ impl Filter {
     fn draw(dice: &mut Dice, roots: Roots, filtered_percent: u64) -> Self {
         let event = *dice.pick(&EVENT_KINDS);
         let when = dice.chance(filtered_percent).then(|| condition(dice, roots, 2));
-        Self { event, when }
+        Self { event, when, of: None }
     }
 
     fn text(&self) -> String {
         let when = self.when.as_ref().map(|when| format!(", when: \"{when}\"")).unwrap_or_default();
-        format!("event: {}{when}", self.event)
+        let of = self.of.map(|of| format!(", of: n{of}")).unwrap_or_default();
+        format!("event: {}{when}{of}", self.event)
     }
 }
 
@@ -246,10 +264,14 @@ fn node_text(node: &Node) -> String {
                 shares.iter().map(|(percent, to)| format!("{{ percent: {percent}, then: n{to} }}")).collect();
             format!("split: [ {} ]", shares.join(", "))
         }
-        Node::Event { filter, within_ms, then, on_timeout } => {
+        Node::FirstOf(arms) => {
+            let arms: Vec<String> = arms.iter().map(|(arm, _, to)| format!("{{ {arm}, then: n{to} }}")).collect();
+            format!("first_of: [ {} ]", arms.join(", "))
+        }
+        Node::Event { filter, since, within_ms, then, on_timeout } => {
             let within = within_ms.map(|ms| format!(", within: {}", iso_text(ms))).unwrap_or_default();
             let late = on_timeout.map(|to| format!(", on_timeout: n{to}")).unwrap_or_default();
-            format!("{}{within}, then: n{then}{late}", filter.text())
+            format!("{}{since}{within}, then: n{then}{late}", filter.text())
         }
         Node::Message(message, to) => format!("message: {message}, then: n{to}"),
         Node::Update(fields, to) => format!("update_profile: {{ {fields} }}, then: n{to}"),
@@ -262,8 +284,9 @@ fn node_text(node: &Node) -> String {
 fn draw_nodes(dice: &mut Dice, timeout_ms: i64, others: &[String]) -> Vec<Node> {
     let count = dice.between(0, 9) as usize;
     let mut nodes: Vec<Node> = Vec::new();
-    for number in 0..count {
-        nodes.push(draw_node(dice, number, count, timeout_ms.min(WAIT_MS_MAX), others));
+    for _ in 0..count {
+        let node = draw_node(dice, &nodes, count, timeout_ms.min(WAIT_MS_MAX), others);
+        nodes.push(node);
     }
     nodes.push(Node::End);
     for number in 0..count {
@@ -285,11 +308,12 @@ fn draw_nodes(dice: &mut Dice, timeout_ms: i64, others: &[String]) -> Vec<Node> 
     nodes
 }
 
-fn draw_node(dice: &mut Dice, number: usize, count: usize, wait_ms_max: i64, others: &[String]) -> Node {
-    let next = number + 1;
+fn draw_node(dice: &mut Dice, before: &[Node], count: usize, wait_ms_max: i64, others: &[String]) -> Node {
+    let next = before.len() + 1;
     let anywhere =
         |dice: &mut Dice| if dice.chance(25) { dice.index(count) } else { next + dice.index(count + 1 - next) };
-    match dice.below(14) {
+    match dice.below(17) {
+        14 | 15 => draw_race(dice, before, wait_ms_max, |dice, place| if place == 0 { next } else { anywhere(dice) }),
         12 => Node::Update(expressions::values(dice, &expressions::PROFILE_FIELDS), next),
         13 => Node::Jump(dice.pick(others).clone(), expressions::values(dice, &expressions::EVENT_FIELDS), next),
         0..2 => Node::Wait(drawn_duration(dice, wait_ms_max).0, next),
@@ -312,18 +336,57 @@ fn draw_node(dice: &mut Dice, number: usize, count: usize, wait_ms_max: i64, oth
             Node::Condition(branches, otherwise)
         }
         6..8 => {
-            let filter = Filter::draw(dice, Roots::Inside, 40);
+            let filter = awaited(dice, before);
+            let since = since(dice);
             let within_ms = dice.chance(75).then(|| drawn_duration(dice, wait_ms_max).0);
             let other = (within_ms.is_some() && dice.chance(70)).then(|| anywhere(dice));
             match other {
                 Some(other) if dice.chance(50) => {
-                    Node::Event { filter, within_ms, then: other, on_timeout: Some(next) }
+                    Node::Event { filter, since, within_ms, then: other, on_timeout: Some(next) }
                 }
-                on_timeout => Node::Event { filter, within_ms, then: next, on_timeout },
+                on_timeout => Node::Event { filter, since, within_ms, then: next, on_timeout },
             }
         }
         _ => Node::Message(dice.pick(&MESSAGES).0, next),
     }
+}
+
+/// From when on an event counts: mostly as usual.
+fn since(dice: &mut Dice) -> &'static str {
+    *dice.pick::<&str>(&["", "", "", ", since: here", ", since: entry", ", since: last_message"])
+}
+
+/// An event to await: feedback, where there is a message before.
+fn awaited(dice: &mut Dice, before: &[Node]) -> Filter {
+    let senders: Vec<usize> =
+        before.iter().enumerate().filter(|(_, node)| matches!(node, Node::Message(..))).map(|(n, _)| n).collect();
+    let mut filter = Filter::draw(dice, Roots::Inside, 40);
+    if !senders.is_empty() && dice.chance(60) {
+        // Feedback has properties of its own.
+        filter.event = *dice.pick(&FEEDBACK_KINDS);
+        filter.when = dice.chance(20).then(|| condition(dice, Roots::Entry, 1));
+        filter.of = Some(*dice.pick(&senders));
+    }
+    filter
+}
+
+/// Two to four events and waits.
+fn draw_race(dice: &mut Dice, before: &[Node], wait_ms_max: i64, target: impl Fn(&mut Dice, usize) -> usize) -> Node {
+    let mut arms: Vec<(String, bool, usize)> = (0..dice.between(2, 4) as usize)
+        .map(|place| {
+            let arm = match dice.below(6) {
+                0..3 => format!("{}{}", awaited(dice, before).text(), since(dice)),
+                3 => format!("wait: {{ {} }}", clock_text(dice)),
+                4 => format!("wait: {{ until: \"{}\" }}", expressions::until(dice)),
+                _ => format!("wait: {}", duration_text(drawn_duration(dice, wait_ms_max).0)),
+            };
+            let is_event = arm.starts_with("event");
+            (arm, is_event, target(dice, place))
+        })
+        .collect();
+    let first = dice.index(arms.len());
+    arms.swap(0, first);
+    Node::FirstOf(arms)
 }
 
 /// What a branch asks for: mostly an expression.
@@ -387,7 +450,7 @@ fn goes_round_at_once(nodes: &[Node], on_error: &[Option<usize>], from: usize) -
     while let Some(number) = open.pop() {
         // Where the instant to wait for can't be told, nothing is waited for.
         let on_error = on_error.get(number).copied().flatten();
-        let on_error = on_error.filter(|_| !nodes[number].pauses() || matches!(nodes[number], Node::Until(..)));
+        let on_error = on_error.filter(|_| !nodes[number].pauses() || nodes[number].reckons());
         let targets = if nodes[number].pauses() { Vec::new() } else { nodes[number].targets() };
         for to in targets.into_iter().chain(on_error) {
             if to == from {

@@ -13,6 +13,7 @@ mod exits;
 mod laws;
 mod messages;
 mod nodes;
+mod races;
 mod random;
 mod reference;
 mod time;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use smol_str::SmolStr;
 
 use super::Merged;
+use crate::domain::event::{FEEDBACK_PROPERTIES, is_feedback};
+use crate::domain::expression::Type;
 use crate::domain::ids::MessageId;
 use crate::domain::journey::compile::{Entrance, Vocabulary};
 use crate::domain::journey::definition::{JourneyDefinition, MessageDefinition};
@@ -19,6 +21,11 @@ impl Merged<'_> {
             ..Vocabulary::default()
         };
         for event in definition.event_types() {
+            if is_feedback(&event.value) {
+                let fields = FEEDBACK_PROPERTIES.iter().map(|name| (SmolStr::new_static(name), Type::String));
+                vocabulary.events.insert(event.value.clone(), fields.collect());
+                continue;
+            }
             let declared = self.events.get(&event.value);
             if declared.is_none_or(|declared| declared.broken) {
                 vocabulary.blurred_events.insert(event.value.clone());

@@ -7,9 +7,12 @@ use smol_str::SmolStr;
 use super::{Compiler, Entrance, node_no};
 use crate::domain::expression::{Expr, FieldPath, Root, Schemas, Type};
 use crate::domain::ids::NodeNo;
-use crate::domain::journey::definition::{FilterDefinition, NodeDefinition, NodeForm, TestDefinition};
+use crate::domain::journey::definition::{
+    AwaitedDefinition, FilterDefinition, NodeDefinition, NodeForm, RacerDefinition, Since, TestDefinition,
+    WaitDefinition,
+};
 use crate::domain::journey::findings::At;
-use crate::domain::journey::program::{EventFilter, Message, NodeKind, Test};
+use crate::domain::journey::program::{Arm, Awaited, EventFilter, Message, NodeKind, Pause, Test};
 use crate::domain::suggest::did_you_mean;
 
 impl<'c> Compiler<'c, '_> {
@@ -25,7 +28,7 @@ impl<'c> Compiler<'c, '_> {
                 Some(expr)
             }
         };
-        Some(EventFilter { event: entry.event.value.clone(), when })
+        Some(EventFilter { event: entry.event.value.clone(), when, of: None })
     }
 
     /// A filter inside a journey: `last` is the event that comes in.
@@ -43,21 +46,39 @@ impl<'c> Compiler<'c, '_> {
                 Some(expr)
             }
         };
-        Some(EventFilter { event: filter.event.value.clone(), when })
+        Some(EventFilter { event: filter.event.value.clone(), when, of: None })
+    }
+
+    fn awaited(&mut self, awaited: &AwaitedDefinition, whence: &str) -> Option<Awaited> {
+        let mut filter = self.filter(&awaited.filter, whence)?;
+        if let Some(of) = &awaited.of {
+            filter.of = Some(self.target(of)?);
+            self.followed.extend(filter.of);
+        }
+        let slot = match awaited.since {
+            Since::Here => None,
+            since => {
+                self.heard.push((filter.clone(), since));
+                Some(u16::try_from(self.heard.len() - 1).ok()?)
+            }
+        };
+        Some(Awaited { filter, slot })
+    }
+
+    fn pause(&mut self, wait: &WaitDefinition, whence: &str) -> Option<Pause> {
+        Some(match wait {
+            WaitDefinition::For(duration_ms) => Pause::For(duration_ms.value),
+            WaitDefinition::Until(until) => Pause::Until(self.inside(until, &Type::Timestamp, whence)?),
+            WaitDefinition::Local { time, days } => Pause::Local { time: *time, days: *days },
+        })
     }
 
     pub(super) fn node(&mut self, node: &NodeDefinition, messages: &[Option<Arc<Message>>]) -> Option<NodeKind> {
         let whence = format!("node `{}`", node.name.value);
         match &node.form {
-            NodeForm::Wait { duration_ms, then } => {
-                Some(NodeKind::Wait { duration_ms: duration_ms.value, then: self.target(then)? })
-            }
-            NodeForm::WaitUntil { until, then } => {
-                let until = self.inside(until, &Type::Timestamp, &whence);
-                Some(NodeKind::WaitUntil { until: until?, then: self.target(then)? })
-            }
-            NodeForm::WaitLocal { time, days, then } => {
-                Some(NodeKind::WaitLocal { time: *time, days: *days, then: self.target(then)? })
+            NodeForm::Wait { wait, then } => {
+                let pause = self.pause(wait, &whence);
+                Some(NodeKind::Wait { pause: pause?, then: self.target(then)? })
             }
             NodeForm::Split { shares } => {
                 let mut sum = 0;
@@ -78,14 +99,27 @@ impl<'c> Compiler<'c, '_> {
                 };
                 Some(NodeKind::Condition { branches: compiled.into_iter().collect::<Option<_>>()?, otherwise })
             }
-            NodeForm::Event { filter, within_ms, then, on_timeout } => {
-                let filter = self.filter(filter, &whence);
+            NodeForm::FirstOf { arms } => {
+                let compiled: Vec<_> = arms
+                    .iter()
+                    .map(|arm| {
+                        let what = match &arm.what {
+                            RacerDefinition::Event(awaited) => Arm::Event(self.awaited(awaited, &whence)?),
+                            RacerDefinition::Wait(wait) => Arm::Wait(self.pause(wait, &whence)?),
+                        };
+                        Some((what, self.target(&arm.then)?))
+                    })
+                    .collect();
+                Some(NodeKind::FirstOf { arms: compiled.into_iter().collect::<Option<_>>()? })
+            }
+            NodeForm::Event { awaited, within_ms, then, on_timeout } => {
+                let awaited = self.awaited(awaited, &whence);
                 let on_timeout = match on_timeout {
                     Some(target) => Some(self.target(target)?),
                     None => None,
                 };
                 let within_ms = within_ms.as_ref().map(|at| at.value);
-                Some(NodeKind::Event { filter: filter?, within_ms, then: self.target(then)?, on_timeout })
+                Some(NodeKind::Event { awaited: awaited?, within_ms, then: self.target(then)?, on_timeout })
             }
             NodeForm::Message { message, then } => {
                 let is_named = |found: &Option<Arc<Message>>| found.as_ref().is_some_and(|m| m.name == message.value);

@@ -3,6 +3,7 @@
 mod journey;
 pub mod literal;
 mod message;
+mod nodes;
 mod reader;
 mod resources;
 mod schema;

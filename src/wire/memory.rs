@@ -1,0 +1,81 @@
+//! What an instance remembers behind its entry event: the latest event and what few journeys ask for. The same bytes stand
+//! in components and in profiles asleep.
+//!
+//! ```text
+//! memory = flags u8: 1 a last map follows, 2 extras follow · last map · n varint · n × extra
+//! extra  = 1 · arm varint | 2 · slot varint · heard map | 3 · node varint · send ordinal varint
+//! ```
+
+use crate::domain::ids::NodeNo;
+use crate::domain::profile::{Context, Extra};
+use crate::domain::value::Map;
+use crate::wire::cursor::{Cursor, WireError, put_varint};
+use crate::wire::value::{put_map, read_map};
+
+const LAST: u8 = 1;
+const EXTRAS: u8 = 2;
+
+const ARM: u8 = 1;
+const HEARD: u8 = 2;
+const SENT: u8 = 3;
+
+/// Appends the memory of `context`.
+pub(super) fn put_memory(out: &mut Vec<u8>, context: &Context) {
+    let last = if context.last.is_some() { LAST } else { 0 };
+    let extras = if context.extra.is_some() { EXTRAS } else { 0 };
+    out.push(last | extras);
+    if let Some(last) = &context.last {
+        put_map(out, last);
+    }
+    if let Some(extra) = &context.extra {
+        put_extra(out, extra);
+    }
+}
+
+fn put_extra(out: &mut Vec<u8>, extra: &Extra) {
+    put_varint(out, (usize::from(extra.arm.is_some()) + extra.heard.len() + extra.sent.len()) as u64);
+    if let Some(arm) = extra.arm {
+        out.push(ARM);
+        put_varint(out, u64::from(arm));
+    }
+    for (slot, map) in &extra.heard {
+        out.push(HEARD);
+        put_varint(out, u64::from(*slot));
+        put_map(out, map);
+    }
+    for (node, ordinal) in &extra.sent {
+        out.push(SENT);
+        put_varint(out, u64::from(node.0));
+        put_varint(out, u64::from(*ordinal));
+    }
+}
+
+/// Latest event and extras.
+pub(super) fn read_memory(cursor: &mut Cursor<'_>) -> Result<(Option<Map>, Option<Box<Extra>>), WireError> {
+    let flags = cursor.u8("memory")?;
+    if flags & !(LAST | EXTRAS) != 0 {
+        return Err(WireError::invalid("memory", flags));
+    }
+    let last = if flags & LAST == 0 { None } else { Some(read_map(cursor)?) };
+    let extra = if flags & EXTRAS == 0 { None } else { Some(Box::new(read_extra(cursor)?)) };
+    Ok((last, extra))
+}
+
+fn read_extra(cursor: &mut Cursor<'_>) -> Result<Extra, WireError> {
+    let mut extra = Extra::default();
+    for _ in 0..cursor.varint("extras")? {
+        match cursor.u8("extra")? {
+            ARM => extra.arm = Some(varint_u16(cursor, "arm")?),
+            HEARD => extra.heard.push((varint_u16(cursor, "slot")?, read_map(cursor)?)),
+            SENT => extra.sent.push((NodeNo(varint_u16(cursor, "node")?), varint_u16(cursor, "ordinal")?)),
+            other => return Err(WireError::invalid("extra", other)),
+        }
+    }
+    Ok(extra)
+}
+
+/// A varint of at most 16 bits.
+pub(super) fn varint_u16(cursor: &mut Cursor<'_>, what: &'static str) -> Result<u16, WireError> {
+    let n = cursor.varint(what)?;
+    u16::try_from(n).map_err(|_| WireError::invalid(what, n))
+}
