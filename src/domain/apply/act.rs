@@ -33,6 +33,12 @@ impl<'w> Walk<'_, 'w> {
         }
     }
 
+    /// A jump is refused. Steps of the other journey do not count for this one.
+    fn discard_elsewhere(&mut self, target: &Program, reason: DiscardReason, error: Option<&EvalError>) {
+        self.discard(target.version, reason, error);
+        self.moving_since += 1;
+    }
+
     /// Lets the profile into another journey, whose first steps happen at once, and goes on. A profile that is inside
     /// already stays there, and one that its filter does not want stays out; both are no failure (spec §3.5, §16.13).
     pub(super) fn jump(&mut self, position: usize, program: &Program, node: &Node) -> Flow {
@@ -56,7 +62,7 @@ impl<'w> Walk<'_, 'w> {
             Ok(refused) => refused,
             Err(None) => return Flow::Go(*then, Path::Then),
             Err(Some(error)) => {
-                self.discard(target.version, DiscardReason::EntryFilterError, Some(&error));
+                self.discard_elsewhere(target, DiscardReason::EntryFilterError, Some(&error));
                 return self.fail_at(position, node, Failure::Jump, failed("has a filter that failed").as_ref());
             }
         };
@@ -69,7 +75,7 @@ impl<'w> Walk<'_, 'w> {
                 Flow::Go(*then, Path::Then)
             }
             Some(reason) => {
-                self.discard(target.version, reason, None);
+                self.discard_elsewhere(target, reason, None);
                 match reason {
                     DiscardReason::AlreadyInJourney => Flow::Go(*then, Path::Then),
                     _ => self.fail_at(position, node, Failure::Jump, failed("refused the profile").as_ref()),
