@@ -20,7 +20,7 @@ fn catalog() -> Catalog {
 }
 
 fn event<'a>(kind: &'a str, properties: &'a Map) -> EventInput<'a> {
-    EventInput { id: "e1", kind, time: NOW, properties }
+    EventInput { id: "e1", kind, time: NOW, properties, also: &[] }
 }
 
 fn decisions(criterion: &mut Criterion) {

@@ -29,6 +29,7 @@ fn schemas() -> Schemas {
             ("tier", Type::String),
             ("consents", Type::Object(fields(&[("email", Type::Boolean)]))),
         ])),
+        journey: None,
     }
 }
 
@@ -62,6 +63,7 @@ fn scope<'a>(event: &'a Map, last: &'a Map, profile: &'a Map) -> Scope<'a> {
         meta_type: "cart_add",
         meta_time: Millis(0),
         now: Millis(1_700_000_000_000),
+        about: sojourn::domain::expression::About::default(),
     }
 }
 

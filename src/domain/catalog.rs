@@ -6,6 +6,7 @@
 mod attributes;
 mod publish;
 mod record;
+mod rules;
 mod trials;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,7 @@ use crate::domain::surface::Surface;
 pub use crate::domain::journey::findings::SourceFile;
 pub use crate::domain::journey::source::Kind;
 pub use publish::{ApplyReport, Change, ResourceChange};
+pub use rules::Rule;
 pub use trials::Rehearsal;
 
 /// Status of a version (spec §4.3).
@@ -84,7 +86,9 @@ pub struct Catalog {
     pub messages: Vec<Arc<MessageDefinition>>,
     /// Surfaces, by name.
     pub surfaces: BTreeMap<SmolStr, Arc<Surface>>,
-    /// Event types that some version not stopped names in its entry, exits or nodes.
+    /// Event types that are recognised by rules, by the type they are sent as.
+    pub rules: BTreeMap<SmolStr, Vec<Rule>>,
+    /// Event types that some version not stopped names in its entry, exits or nodes, and those they are recognised among.
     pub listening: BTreeSet<SmolStr>,
 }
 
@@ -257,6 +261,11 @@ impl Catalog {
             self.listening.extend(definition.event_types().into_iter().map(|event| event.value.clone()));
             if version.status == VersionStatus::Live {
                 live.push(version);
+            }
+        }
+        for (name, event) in &self.events {
+            if let Some(rule) = event.rule.as_ref().filter(|_| self.listening.contains(name)) {
+                self.listening.insert(rule.of.value.clone());
             }
         }
         live.sort_by_key(|version| version.program.journey);

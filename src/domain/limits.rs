@@ -47,6 +47,11 @@ pub const REENTRY_MS_MAX: i64 = 90 * 86_400_000;
 pub const INSTANCE_BYTES_MAX: usize = 1 << 20;
 /// Instances that one profile may hold at once: as many as AJO allows live journeys.
 pub const INSTANCES_PER_PROFILE_MAX: usize = 200;
+/// Instances of one journey under different supplemental ids that one profile may hold at once (spec §1.7).
+pub const SUPPLEMENTAL_INSTANCES_MAX: usize = 10;
+/// Supplemental ids per journey whose entries a profile remembers while re-entrance hangs on them: the oldest goes first. A
+/// profile's header is written whole, so that this bounds it.
+pub const SUPPLEMENTAL_IDS_KEPT_MAX: usize = 1_000;
 /// Bytes of one profile document: a profile is read whole when its actor wakes.
 pub const DOCUMENT_BYTES_MAX: usize = 1 << 20;
 /// A record above this is split with a commit part, so that no reader needs a larger buffer (design §4.2).

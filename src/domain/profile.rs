@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use crate::domain::ids::{JourneyId, Millis, NodeNo, ProfileKey, VersionId};
+use crate::domain::step::Failure;
 use crate::domain::value::Map;
 
 /// One profile, awake.
@@ -21,13 +22,24 @@ pub struct Profile {
     /// Its running instances, in the order they entered.
     pub instances: SmallVec<[Instance; 2]>,
     /// Latest entry into each journey, for re-entrance.
-    pub last_entries: Vec<(JourneyId, Millis)>,
+    pub last_entries: Vec<LastEntry>,
     /// Entries so far, over all journeys: the next instance's ordinal is one more.
     pub entries: u32,
     /// The chain of decisions (design §9); 0 before the first.
     pub chain: u64,
     /// What changed since it woke.
     pub changes: Changes,
+}
+
+/// The latest entry into a journey.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastEntry {
+    /// The journey.
+    pub journey: JourneyId,
+    /// The supplemental id it was under; each counts for itself (spec §1.7).
+    pub supplemental_id: Option<SmolStr>,
+    /// When.
+    pub at: Millis,
 }
 
 /// One running instance.
@@ -93,6 +105,19 @@ pub struct Extra {
     pub heard: Vec<(u16, Map)>,
     /// The latest message of each followed node: its send ordinal.
     pub sent: Vec<(NodeNo, u16)>,
+    /// The supplemental id it runs under.
+    pub supplemental_id: Option<SmolStr>,
+    /// The node it came from, where something reads it.
+    pub previous_node: Option<NodeNo>,
+    /// Where and how it failed last and went on, where something reads it.
+    pub error: Option<(NodeNo, Failure)>,
+}
+
+impl Instance {
+    /// The supplemental id it runs under.
+    pub fn supplemental_id(&self) -> Option<&str> {
+        self.context.extra.as_ref()?.supplemental_id.as_deref()
+    }
 }
 
 impl Context {
@@ -173,13 +198,14 @@ impl Profile {
         self.instances.iter().map(|i| i.due).min().unwrap_or(Millis::NEVER)
     }
 
-    /// Where `journey` runs for this profile.
-    pub fn running(&self, journey: JourneyId) -> Option<&Instance> {
-        self.instances.iter().find(|i| i.journey == journey)
+    /// Where `journey` runs for this profile under a supplemental id, or without one.
+    pub fn running(&self, journey: JourneyId, supplemental_id: Option<&str>) -> Option<&Instance> {
+        self.instances.iter().find(|i| i.journey == journey && i.supplemental_id() == supplemental_id)
     }
 
-    /// The latest entry into `journey`.
-    pub fn last_entry(&self, journey: JourneyId) -> Option<Millis> {
-        self.last_entries.iter().find(|(j, _)| *j == journey).map(|(_, at)| *at)
+    /// The latest entry into `journey` under a supplemental id, or without one.
+    pub fn last_entry(&self, journey: JourneyId, supplemental_id: Option<&str>) -> Option<Millis> {
+        let is_same = |e: &&LastEntry| e.journey == journey && e.supplemental_id.as_deref() == supplemental_id;
+        self.last_entries.iter().find(is_same).map(|entry| entry.at)
     }
 }

@@ -102,6 +102,20 @@ pub enum Failure {
     DocumentTooLarge,
 }
 
+impl Failure {
+    /// The word for it, as everywhere.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Expression => "expression",
+            Self::VisitLimit => "visit_limit",
+            Self::StepLimit => "step_limit",
+            Self::InstanceTooLarge => "instance_too_large",
+            Self::Jump => "jump",
+            Self::DocumentTooLarge => "document_too_large",
+        }
+    }
+}
+
 /// Why a profile did not enter (spec §13.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -116,6 +130,8 @@ pub enum DiscardReason {
     TooManyInstances,
     /// Before the journey's start date, or after its end date.
     OutsideDates,
+    /// The event names no supplemental id, and the journey is entered under one.
+    NoSupplementalId,
 }
 
 /// What became of a message.
@@ -233,6 +249,7 @@ codes!(DiscardReason {
     EntryFilterError = 2,
     TooManyInstances = 3,
     OutsideDates = 4,
+    NoSupplementalId = 5,
 });
 codes!(MessageOutcome {
     Requested = 0,
@@ -278,6 +295,7 @@ mod tests {
             (StepKind::Discarded(DiscardReason::EntryFilterError), (7, 2)),
             (StepKind::Discarded(DiscardReason::TooManyInstances), (7, 3)),
             (StepKind::Discarded(DiscardReason::OutsideDates), (7, 4)),
+            (StepKind::Discarded(DiscardReason::NoSupplementalId), (7, 5)),
             (message(MessageOutcome::Requested), (8, 513)),
             (message(MessageOutcome::Excluded), (9, 513)),
             (message(MessageOutcome::Sent), (10, 513)),
@@ -294,7 +312,7 @@ mod tests {
 
     #[test]
     fn other_codes_are_none() {
-        for (code, detail) in [(0, 0), (3, 6), (5, 5), (6, 6), (7, 5), (15, 0), (255, 0)] {
+        for (code, detail) in [(0, 0), (3, 6), (5, 5), (6, 6), (7, 6), (15, 0), (255, 0)] {
             assert_eq!(StepKind::from_code(code, detail), None, "{code} {detail}");
         }
     }
@@ -307,6 +325,7 @@ mod tests {
         }
         for (place, failure) in Failure::ALL.iter().enumerate() {
             assert_eq!(usize::from(failure.code()), place);
+            assert_eq!(serde_json::to_value(failure).expect("is text"), failure.word());
         }
         for (place, reason) in DiscardReason::ALL.iter().enumerate() {
             assert_eq!(usize::from(reason.code()), place);

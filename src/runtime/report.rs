@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::domain::catalog::{Catalog, VersionStatus};
 use crate::domain::ids::JourneyId;
 use crate::domain::journey::program::Program;
-use crate::domain::step::{DiscardReason, ExitReason, Failure, MessageOutcome, Path, Step, StepKind};
+use crate::domain::step::{DiscardReason, ExitReason, MessageOutcome, Path, Step, StepKind};
 use crate::runtime::partition::counts::{Counts, MessageCounts, NodeCounts, VersionCounts};
 use crate::runtime::projection::HistoryEntry;
 use crate::runtime::view::{
@@ -204,7 +204,7 @@ fn step_words(step: &Step, program: &Program) -> (&'static str, String, Option<S
         StepKind::Arrived => ("arrived", format!("due {}", step.due.to_iso()), None),
         StepKind::Left(path) => ("left", path_words(path), None),
         StepKind::Exited(reason) => ("exited", exit_word(reason).to_owned(), None),
-        StepKind::Failed(failure) => ("failed", failure_word(failure).to_owned(), None),
+        StepKind::Failed(failure) => ("failed", failure.word().to_owned(), None),
         StepKind::Discarded(reason) => ("discarded", discard_word(reason).to_owned(), None),
         StepKind::Message { message, outcome } => {
             let name = program.messages.get(usize::from(message)).map(|m| m.name.to_string());
@@ -244,17 +244,7 @@ pub fn discard_word(reason: DiscardReason) -> &'static str {
         DiscardReason::EntryFilterError => "entry_filter_error",
         DiscardReason::TooManyInstances => "too_many_instances",
         DiscardReason::OutsideDates => "outside_dates",
-    }
-}
-
-fn failure_word(failure: Failure) -> &'static str {
-    match failure {
-        Failure::Expression => "expression",
-        Failure::VisitLimit => "visit_limit",
-        Failure::StepLimit => "step_limit",
-        Failure::InstanceTooLarge => "instance_too_large",
-        Failure::Jump => "jump",
-        Failure::DocumentTooLarge => "document_too_large",
+        DiscardReason::NoSupplementalId => "no_supplemental_id",
     }
 }
 

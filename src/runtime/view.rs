@@ -104,7 +104,7 @@ pub struct ProfileView {
     pub document: serde_json::Value,
     /// Running instances.
     pub instances: Vec<InstanceView>,
-    /// Latest entry into each journey, by name, ISO-8601.
+    /// Latest entry into each journey, by name (`NAME/ID` under a supplemental id), ISO-8601.
     pub last_entries: BTreeMap<String, String>,
     /// Newest first.
     pub timeline: Vec<TimelineItem>,
@@ -121,6 +121,9 @@ pub struct InstanceView {
     pub version: u32,
     /// Where it waits.
     pub node: String,
+    /// The supplemental id it runs under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supplemental_id: Option<String>,
     /// ISO-8601.
     pub entered_at: String,
     /// When its next timer fires, ISO-8601.

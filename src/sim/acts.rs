@@ -78,12 +78,14 @@ impl Simulation {
         let Some(book) = self.history.books.values().nth(place) else { return };
         let catalog = self.history.catalog();
         let opening = book.shadow.table.profiles().take(20).map_while(Result::ok).find_map(|profile| {
-            profile.last_entries.iter().find_map(|(journey, at)| {
+            profile.last_entries.iter().find_map(|entry| {
                 catalog.entries.iter().find_map(|(kind, versions)| {
-                    let program =
-                        versions.iter().map(|id| catalog.program(*id)).find(|program| program.journey == *journey)?;
+                    let program = versions
+                        .iter()
+                        .map(|id| catalog.program(*id))
+                        .find(|program| program.journey == entry.journey)?;
                     let Reentry::After(period_ms) = program.reentry else { return None };
-                    let left = at.plus(period_ms).0.saturating_sub(now.0);
+                    let left = entry.at.plus(period_ms).0.saturating_sub(now.0);
                     (1..400_000_000).contains(&left).then(|| (profile.identity.to_string(), kind.to_string(), left))
                 })
             })

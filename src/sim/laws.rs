@@ -220,7 +220,7 @@ fn check_times(before: &Option<Profile>, steps: &[Step], now: Millis, history: &
     Ok(())
 }
 
-/// The profile after the record: one instance per journey, nothing due left behind, nobody moved to another version.
+/// The profile after the record: one instance per journey and supplemental id, nothing due left behind, nobody moved to another version.
 fn check_profile(
     history: &History,
     record: &Record<'_>,
@@ -229,7 +229,10 @@ fn check_profile(
 ) -> Result<(), Violation> {
     let (who, now) = (&after.identity, record.head.engine_time);
     for (index, instance) in after.instances.iter().enumerate() {
-        if after.instances[..index].iter().any(|other| other.journey == instance.journey) {
+        if after.instances[..index]
+            .iter()
+            .any(|other| other.journey == instance.journey && other.supplemental_id() == instance.supplemental_id())
+        {
             return Err(Violation::new(format!("{who} is twice in journey {:?}", instance.journey)));
         }
         if instance.due <= now {

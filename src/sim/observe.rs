@@ -207,6 +207,7 @@ fn reason<'a>(kind: StepKind, message_name: impl Fn(u16) -> &'a str) -> String {
         StepKind::Discarded(DiscardReason::EntryFilterError) => "entry_filter_error",
         StepKind::Discarded(DiscardReason::TooManyInstances) => "too_many_instances",
         StepKind::Discarded(DiscardReason::OutsideDates) => "outside_dates",
+        StepKind::Discarded(DiscardReason::NoSupplementalId) => "no_supplemental_id",
         StepKind::Message { message, outcome } => {
             let word = match outcome {
                 MessageOutcome::Requested => "requested",
@@ -243,7 +244,13 @@ fn message(row: &OutboxRow, catalog: &Catalog) -> ObservedMessage {
 }
 
 fn input(input: &RenderInput) -> Json {
-    let roots = [("event", &input.event), ("last", &input.last), ("profile", &input.profile), ("meta", &input.meta)];
+    let roots = [
+        ("event", &input.event),
+        ("last", &input.last),
+        ("profile", &input.profile),
+        ("meta", &input.meta),
+        ("journey", &input.journey),
+    ];
     let object: Map<String, Json> =
         roots.into_iter().map(|(name, map)| (name.to_owned(), Value::Map(map.clone()).to_json())).collect();
     Json::Object(object)

@@ -21,6 +21,9 @@ pub const EVENT_KINDS: [&str; 4] = ["go", "buy", "view", "leave"];
 /// Feedback that nodes may await.
 pub const FEEDBACK_KINDS: [&str; 2] = ["message.opened", "message.clicked"];
 
+/// Types that rules recognise: name, and what they are recognised among.
+const RULED: [(&str, &str); 2] = [("big", "go"), ("gift", "buy")];
+
 /// A drawn set of resources, and the source of events and changes that go with it.
 #[derive(Clone, Debug)]
 pub struct Workload {
@@ -41,6 +44,8 @@ pub struct Workload {
     events_drawn: u64,
     /// Events that may come again under their ids.
     sent: Vec<ScriptEvent>,
+    /// What rules ask for, by their place in [`RULED`].
+    rules: [String; RULED.len()],
 }
 
 /// An order about a journey that needs no resources.
@@ -100,8 +105,7 @@ schema: {}
 "#;
 
 /// Properties of every event that journeys name. One schema for all, so that `last` may be any of them.
-const SCHEMA: &str =
-    "{ n: integer, total: number, tag: string, flag: boolean, at: timestamp, cart: { id: string, size: integer } }";
+const SCHEMA: &str = "{ n: integer, total: number, tag: string, flag: boolean, at: timestamp, cart: { id: string, size: integer }, items: [{ id: string }] }";
 
 impl Workload {
     /// Draws journeys, their messages and the profiles that will walk them.
@@ -118,6 +122,7 @@ impl Workload {
             first_names: Vec::new(),
             events_drawn: 0,
             sent: Vec::new(),
+            rules: RULED.map(|_| condition(dice, Roots::Entry, 1)),
         };
         let names: Vec<String> = (0..dice.between(1, 5)).map(|_| workload.next_name(dice)).collect();
         workload.first_names.clone_from(&names);
@@ -132,7 +137,7 @@ impl Workload {
     pub fn next_publish(&mut self, dice: &mut Dice) -> Option<String> {
         match dice.below(10) {
             0 => return None,
-            1 => {}
+            1 => self.rules = RULED.map(|_| condition(dice, Roots::Entry, 1)),
             2 => {
                 // Rewording a message makes new versions of the live journeys that send it, in the files or not.
                 let index = dice.index(MESSAGES.len());
@@ -212,6 +217,9 @@ impl Workload {
         let mut text = PRELUDE.to_owned();
         for kind in EVENT_KINDS {
             text.push_str(&format!("---\nkind: event\nname: {kind}\nschema: {SCHEMA}\n"));
+        }
+        for ((name, of), when) in RULED.iter().zip(&self.rules) {
+            text.push_str(&format!("---\nkind: event\nname: {name}\nof: {of}\nwhen: \"{when}\"\n"));
         }
         for index in 0..MESSAGES.len() {
             text.push_str(&self.message_text(index));

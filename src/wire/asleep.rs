@@ -2,7 +2,7 @@
 //! memory, so nothing is said twice and small numbers are short. The journal holds [components](crate::wire::component).
 //!
 //! ```text
-//! chain u64 · n varint · n × place · identity text · entries varint · n varint · n × (journey varint, entry) ·
+//! chain u64 · n varint · n × place · identity text · entries varint · n varint · n × (entered, entry) ·
 //! a context for each place, in order · n varint · n × (field name text, value MessagePack)
 //!
 //! place   = ordinal varint · version varint · journey varint · node varint · generation varint ·
@@ -12,6 +12,7 @@
 //! context = event id text · event type text · event time − entered-at zigzag · n varint ·
 //!           n × (node varint, visits varint) · event map · memory
 //! time    = milliseconds since 2020, zigzag
+//! entered = as in [`component`](crate::wire::component)
 //! memory  = as in [`memory`](crate::wire::memory)
 //! zigzag  = varint of a signed number: 0, −1, 1, −2, …
 //! ```
@@ -20,8 +21,8 @@ use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use crate::domain::ids::{JourneyId, Millis, NodeNo, VersionId};
-use crate::domain::profile::{Context, DueKind, Instance, Profile};
-use crate::wire::component::vacant_instance;
+use crate::domain::profile::{Context, DueKind, Instance, LastEntry, Profile};
+use crate::wire::component::{put_entered, read_entered, vacant_instance};
 use crate::wire::cursor::{Cursor, WireError, put_text, put_varint};
 use crate::wire::memory::{put_memory, read_memory, varint_u16};
 use crate::wire::value::{put_map, put_value, read_map, read_value};
@@ -80,13 +81,14 @@ pub fn put_rest(out: &mut Vec<u8>, profile: &Profile) {
     put_text(out, &profile.identity);
     put_varint(out, u64::from(profile.entries));
     put_varint(out, profile.last_entries.len() as u64);
-    for (journey, at) in &profile.last_entries {
-        put_varint(out, u64::from(journey.0));
-        if profile.instances.iter().find(|i| i.journey == *journey).is_some_and(|i| i.entered_at == *at) {
+    for entry in &profile.last_entries {
+        put_entered(out, entry);
+        let running = profile.instances.iter().find(|i| i.journey == entry.journey);
+        if entry.supplemental_id.is_none() && running.is_some_and(|i| i.entered_at == entry.at) {
             out.push(0);
         } else {
             out.push(1);
-            put_time(out, *at);
+            put_time(out, entry.at);
         }
     }
     for instance in &profile.instances {
@@ -165,7 +167,7 @@ pub fn wake(profile: &mut Profile, bytes: &[u8]) -> Result<(), WireError> {
     profile.identity = SmolStr::new(cursor.text("identity")?);
     profile.entries = cursor.varint_u32("entries")?;
     for _ in 0..cursor.varint("last entries")? {
-        let journey = JourneyId(cursor.varint_u32("journey")?);
+        let (journey, supplemental_id) = read_entered(&mut cursor)?;
         let at = match cursor.u8("entry")? {
             0 => {
                 let running = profile.instances.iter().find(|i| i.journey == journey);
@@ -174,7 +176,7 @@ pub fn wake(profile: &mut Profile, bytes: &[u8]) -> Result<(), WireError> {
             1 => read_time(&mut cursor, "entered at")?,
             other => return Err(WireError::invalid("entry", other)),
         };
-        profile.last_entries.push((journey, at));
+        profile.last_entries.push(LastEntry { journey, supplemental_id, at });
     }
     for instance in &mut profile.instances {
         instance.context = read_context(&mut cursor, instance.entered_at)?;
@@ -257,6 +259,7 @@ mod tests {
     use super::*;
     use crate::domain::ids::ProfileKey;
     use crate::domain::profile::Extra;
+    use crate::domain::step::Failure;
     use crate::domain::value::{Map, Value};
     use crate::wire::component::blank_profile;
 
@@ -275,8 +278,14 @@ mod tests {
     fn extras() -> impl Strategy<Value = Option<Box<Extra>>> {
         let heard = proptest::collection::vec((any::<u16>(), maps()), 0..3);
         let sent = proptest::collection::vec((any::<u16>().prop_map(NodeNo), any::<u16>()), 0..3);
-        let extra = (proptest::option::of(any::<u16>()), heard, sent);
-        proptest::option::of(extra.prop_map(|(arm, heard, sent)| Box::new(Extra { arm, heard, sent })))
+        let failure = (any::<u16>().prop_map(NodeNo), proptest::sample::select(&Failure::ALL[..]));
+        let id = proptest::option::of("[a-z0-9]{0,9}".prop_map(SmolStr::from));
+        let node = proptest::option::of(any::<u16>().prop_map(NodeNo));
+        let extra = (proptest::option::of(any::<u16>()), heard, sent, id, node, proptest::option::of(failure))
+            .prop_map(|(arm, heard, sent, supplemental_id, previous_node, error)| {
+                Box::new(Extra { arm, heard, sent, supplemental_id, previous_node, error })
+            });
+        proptest::option::of(extra)
     }
 
     fn contexts() -> impl Strategy<Value = Context> {
@@ -297,7 +306,8 @@ mod tests {
 
     fn profiles() -> impl Strategy<Value = Profile> {
         let place = (any::<[u32; 3]>(), any::<[u16; 2]>(), any::<bool>(), instants(), instants(), contexts());
-        let entries = proptest::collection::vec((0_u32..4, instants()), 0..3);
+        let id = proptest::option::of("[a-z]{0,5}".prop_map(SmolStr::from));
+        let entries = proptest::collection::vec((0_u32..4, id, instants()), 0..3);
         let whole = (any::<u64>(), any::<u32>(), "[a-z:0-9]{0,40}", maps());
         (whole, proptest::collection::vec(place, 0..4), entries).prop_map(|(whole, places, entries)| {
             let (chain, count, identity, document) = whole;
@@ -320,9 +330,10 @@ mod tests {
                 });
             }
             // Half of the entries are those of running instances.
-            for (journey, at) in entries {
+            for (journey, supplemental_id, at) in entries {
                 let running = profile.instances.iter().find(|i| i.journey.0 == journey).map(|i| i.entered_at);
-                profile.last_entries.push((JourneyId(journey), running.unwrap_or(at)));
+                let at = running.unwrap_or(at);
+                profile.last_entries.push(LastEntry { journey: JourneyId(journey), supplemental_id, at });
             }
             profile
         })
@@ -361,7 +372,7 @@ mod tests {
         instance.context.event_id = "shop-0-1234567".into();
         instance.context.event_type = "cart_add".into();
         instance.context.event_time = now.plus(-20);
-        profile.last_entries.push((instance.journey, now));
+        profile.last_entries.push(LastEntry { journey: instance.journey, supplemental_id: None, at: now });
         profile.instances.push(instance);
         let mut bytes = Vec::new();
         put_places(&mut bytes, &profile);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! component = tag u8 · body length varint · body
-//!   1 header    identity text · entries varint · n varint · n × (journey varint, entered-at i64)
+//!   1 header    identity text · entries varint · n varint · n × last entry
 //!   2 position  ordinal varint · version varint · journey varint · node u16 · generation u32 · sends varint ·
 //!               entered-at i64 · due i64 · due kind u8
 //!   3 gone      ordinal varint                       the instance ended: its position and context go
@@ -12,6 +12,7 @@
 //!   6 no field  name text                            deleted
 //!   7 chain     chain u64                            the chain of decisions so far
 //! ```
+//! `last entry` = journey × 2 + 1 varint · supplemental id text · entered-at i64, or without one journey × 2 · entered-at i64;
 //! `memory` is that of [`memory`](crate::wire::memory).
 //! INVARIANT: installing a component twice leaves what installing it once leaves.
 
@@ -19,7 +20,7 @@ use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use crate::domain::ids::{JourneyId, Millis, NodeNo, ProfileKey, VersionId};
-use crate::domain::profile::{Changes, Context, DueKind, Instance, Profile};
+use crate::domain::profile::{Changes, Context, DueKind, Instance, LastEntry, Profile};
 use crate::domain::value::Value;
 use crate::wire::cursor::{Cursor, WireError, put_bytes, put_text, put_varint};
 use crate::wire::memory::{put_memory, read_memory};
@@ -117,9 +118,9 @@ fn put_header(out: &mut Vec<u8>, profile: &Profile) {
         put_text(body, &profile.identity);
         put_varint(body, u64::from(profile.entries));
         put_varint(body, profile.last_entries.len() as u64);
-        for (journey, at) in &profile.last_entries {
-            put_varint(body, u64::from(journey.0));
-            body.extend_from_slice(&at.0.to_le_bytes());
+        for entry in &profile.last_entries {
+            put_entered(body, entry);
+            body.extend_from_slice(&entry.at.0.to_le_bytes());
         }
     });
 }
@@ -196,10 +197,27 @@ fn install_header(profile: &mut Profile, body: &mut Cursor<'_>) -> Result<(), Wi
     profile.entries = body.varint_u32("entries")?;
     profile.last_entries.clear();
     for _ in 0..body.varint("last entries")? {
-        let journey = JourneyId(body.varint_u32("journey")?);
-        profile.last_entries.push((journey, Millis(body.i64("entered at")?)));
+        let (journey, supplemental_id) = read_entered(body)?;
+        profile.last_entries.push(LastEntry { journey, supplemental_id, at: Millis(body.i64("entered at")?) });
     }
     Ok(())
+}
+
+/// Appends what was entered.
+pub(super) fn put_entered(out: &mut Vec<u8>, entry: &LastEntry) {
+    let marked = u64::from(entry.supplemental_id.is_some());
+    put_varint(out, u64::from(entry.journey.0) << 1 | marked);
+    if let Some(id) = &entry.supplemental_id {
+        put_text(out, id);
+    }
+}
+
+/// What was entered: the journey, and under which supplemental id.
+pub(super) fn read_entered(cursor: &mut Cursor<'_>) -> Result<(JourneyId, Option<SmolStr>), WireError> {
+    let marked = cursor.varint("journey")?;
+    let journey = u32::try_from(marked >> 1).map_err(|_| WireError::invalid("journey", marked))?;
+    let id = if marked & 1 == 0 { None } else { Some(SmolStr::new(cursor.text("supplemental id")?)) };
+    Ok((JourneyId(journey), id))
 }
 
 fn install_position(profile: &mut Profile, body: &mut Cursor<'_>) -> Result<(), WireError> {

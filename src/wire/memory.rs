@@ -3,13 +3,17 @@
 //!
 //! ```text
 //! memory = flags u8: 1 a last map follows, 2 extras follow · last map · n varint · n × extra
-//! extra  = 1 · arm varint | 2 · slot varint · heard map | 3 · node varint · send ordinal varint
+//! extra  = 1 · arm varint | 2 · slot varint · heard map | 3 · node varint · send ordinal varint |
+//!          4 · supplemental id text | 5 · previous node varint | 6 · node varint · failure varint
 //! ```
+
+use smol_str::SmolStr;
 
 use crate::domain::ids::NodeNo;
 use crate::domain::profile::{Context, Extra};
+use crate::domain::step::Failure;
 use crate::domain::value::Map;
-use crate::wire::cursor::{Cursor, WireError, put_varint};
+use crate::wire::cursor::{Cursor, WireError, put_text, put_varint};
 use crate::wire::value::{put_map, read_map};
 
 const LAST: u8 = 1;
@@ -18,6 +22,9 @@ const EXTRAS: u8 = 2;
 const ARM: u8 = 1;
 const HEARD: u8 = 2;
 const SENT: u8 = 3;
+const SUPPLEMENTAL_ID: u8 = 4;
+const PREVIOUS_NODE: u8 = 5;
+const ERROR: u8 = 6;
 
 /// Appends the memory of `context`.
 pub(super) fn put_memory(out: &mut Vec<u8>, context: &Context) {
@@ -33,7 +40,10 @@ pub(super) fn put_memory(out: &mut Vec<u8>, context: &Context) {
 }
 
 fn put_extra(out: &mut Vec<u8>, extra: &Extra) {
-    put_varint(out, (usize::from(extra.arm.is_some()) + extra.heard.len() + extra.sent.len()) as u64);
+    let single =
+        [extra.arm.is_some(), extra.supplemental_id.is_some(), extra.previous_node.is_some(), extra.error.is_some()];
+    let count = single.into_iter().filter(|is_there| *is_there).count() + extra.heard.len() + extra.sent.len();
+    put_varint(out, count as u64);
     if let Some(arm) = extra.arm {
         out.push(ARM);
         put_varint(out, u64::from(arm));
@@ -47,6 +57,19 @@ fn put_extra(out: &mut Vec<u8>, extra: &Extra) {
         out.push(SENT);
         put_varint(out, u64::from(node.0));
         put_varint(out, u64::from(*ordinal));
+    }
+    if let Some(id) = &extra.supplemental_id {
+        out.push(SUPPLEMENTAL_ID);
+        put_text(out, id);
+    }
+    if let Some(node) = extra.previous_node {
+        out.push(PREVIOUS_NODE);
+        put_varint(out, u64::from(node.0));
+    }
+    if let Some((node, failure)) = extra.error {
+        out.push(ERROR);
+        put_varint(out, u64::from(node.0));
+        put_varint(out, u64::from(failure.code()));
     }
 }
 
@@ -68,6 +91,14 @@ fn read_extra(cursor: &mut Cursor<'_>) -> Result<Extra, WireError> {
             ARM => extra.arm = Some(varint_u16(cursor, "arm")?),
             HEARD => extra.heard.push((varint_u16(cursor, "slot")?, read_map(cursor)?)),
             SENT => extra.sent.push((NodeNo(varint_u16(cursor, "node")?), varint_u16(cursor, "ordinal")?)),
+            SUPPLEMENTAL_ID => extra.supplemental_id = Some(SmolStr::new(cursor.text("supplemental id")?)),
+            PREVIOUS_NODE => extra.previous_node = Some(NodeNo(varint_u16(cursor, "node")?)),
+            ERROR => {
+                let node = NodeNo(varint_u16(cursor, "node")?);
+                let code = varint_u16(cursor, "failure")?;
+                let failure = Failure::from_code(code).ok_or_else(|| WireError::invalid("failure", code))?;
+                extra.error = Some((node, failure));
+            }
             other => return Err(WireError::invalid("extra", other)),
         }
     }

@@ -88,7 +88,7 @@ pub fn put_row(out: &mut Vec<u8>, row: &OutboxRow) {
     put_text(out, &row.recipient);
     out.extend_from_slice(&row.decided_at.0.to_le_bytes());
     put_state(out, row.state, row.first_attempt_at);
-    for map in [&row.input.profile, &row.input.event, &row.input.last, &row.input.meta] {
+    for map in [&row.input.profile, &row.input.event, &row.input.last, &row.input.meta, &row.input.journey] {
         put_map(out, map);
     }
 }
@@ -116,6 +116,7 @@ pub fn read_row(cursor: &mut Cursor<'_>) -> Result<OutboxRow, WireError> {
         event: read_map(cursor)?,
         last: read_map(cursor)?,
         meta: read_map(cursor)?,
+        journey: read_map(cursor)?,
     };
     Ok(OutboxRow {
         id,

@@ -25,7 +25,12 @@ fn schemas() -> Schemas {
         ("sizes", Type::List(Box::new(Type::Integer))),
         ("at", Type::Timestamp),
     ]);
-    Schemas { event: Some(event), last: None, profile: Some(fields(&[("tier", Type::String), ("vip", Type::Boolean)])) }
+    Schemas {
+        event: Some(event),
+        last: None,
+        profile: Some(fields(&[("tier", Type::String), ("vip", Type::Boolean)])),
+        journey: None,
+    }
 }
 
 fn event() -> Map {
@@ -48,6 +53,7 @@ pub fn scope<'a>(event: &'a Map, none: &'a Map) -> Scope<'a> {
         meta_type: "go",
         meta_time: Millis(0),
         now: Millis(1_700_000_000_000),
+        about: sojourn::domain::expression::About::default(),
     }
 }
 

@@ -57,30 +57,48 @@ impl<'w> Walk<'_, 'w> {
             return self.fail_at(position, node, Failure::Jump, failed("takes no such entries").as_ref());
         };
         let id = format!("jump:{}:{}:{}", program.name, self.profile.instances[position].ordinal, node.name);
-        let event = EventInput { id: &id, kind: event, time: self.now, properties: &properties };
-        let refused = match self.admits(target, event) {
-            Ok(refused) => refused,
-            Err(None) => return Flow::Go(*then, Path::Then),
-            Err(Some(error)) => {
+        let event = EventInput { id: &id, kind: event, time: self.now, properties: &properties, also: &[] };
+        let ids = match self.ids_wanted(target, event) {
+            Ok(Some(ids)) => ids,
+            Ok(None) => return Flow::Go(*then, Path::Then),
+            Err(error) => {
                 self.discard_elsewhere(target, DiscardReason::EntryFilterError, Some(&error));
                 return self.fail_at(position, node, Failure::Jump, failed("has a filter that failed").as_ref());
             }
         };
-        match refused {
-            None => {
-                // Steps that the other journey takes do not count for this one.
-                let (begun, before) = (self.moving_since, self.out.steps.len());
-                self.enter(target, event);
-                self.moving_since = begun + (self.out.steps.len() - before);
-                Flow::Go(*then, Path::Then)
-            }
-            Some(reason) => {
-                self.discard_elsewhere(target, reason, None);
-                match reason {
-                    DiscardReason::AlreadyInJourney => Flow::Go(*then, Path::Then),
-                    _ => self.fail_at(position, node, Failure::Jump, failed("refused the profile").as_ref()),
+        if ids.is_empty() {
+            self.discard_elsewhere(target, DiscardReason::NoSupplementalId, None);
+            return self.fail_at(position, node, Failure::Jump, failed("needs a supplemental id").as_ref());
+        }
+        let mut refused = false;
+        for id in ids {
+            match self.refusal(target, id.as_deref()) {
+                None => {
+                    // Steps that the other journey takes do not count for this one.
+                    let (begun, before) = (self.moving_since, self.out.steps.len());
+                    self.enter(target, event, id);
+                    self.moving_since = begun + (self.out.steps.len() - before);
+                }
+                Some(reason) => {
+                    self.discard_elsewhere(target, reason, None);
+                    refused |= reason != DiscardReason::AlreadyInJourney;
                 }
             }
         }
+        match refused {
+            false => Flow::Go(*then, Path::Then),
+            true => self.fail_at(position, node, Failure::Jump, failed("refused the profile").as_ref()),
+        }
+    }
+
+    /// Under which ids a journey would take the profile, one without being none of them; `None` if its filter is false.
+    fn ids_wanted(&self, target: &Program, event: EventInput<'_>) -> Result<Option<Vec<Option<SmolStr>>>, EvalError> {
+        if !self.wants(target, event)? {
+            return Ok(None);
+        }
+        Ok(Some(match &target.supplemental_id {
+            None => vec![None],
+            Some(ids) => self.supplemental_ids(ids, event)?.into_iter().map(Some).collect(),
+        }))
     }
 }

@@ -6,69 +6,124 @@ use smol_str::SmolStr;
 use crate::domain::apply::memory::{fits, kept};
 use crate::domain::apply::walk::Walk;
 use crate::domain::apply::world::EventInput;
-use crate::domain::expression::{EvalError, Scope};
+use crate::domain::expression::{About, EvalError, Expr, Scope};
 use crate::domain::ids::{Millis, VersionId};
 use crate::domain::journey::program::{Program, Reentry};
 use crate::domain::limits;
-use crate::domain::profile::{Context, DueKind, Instance};
+use crate::domain::profile::{Context, DueKind, Extra, Instance, LastEntry};
 use crate::domain::step::{DiscardReason, Failure, Step, StepKind};
+use crate::domain::value::Value;
 use crate::planted::{Bug, is_planted};
 
 impl Walk<'_, '_> {
     pub(super) fn offer_to_entries(&mut self, event: EventInput<'_>) {
+        for kind in [event.kind].into_iter().chain(event.also.iter().map(|kind| kind.as_str())) {
+            self.offer_to_entries_of(EventInput { kind, ..event });
+        }
+    }
+
+    fn offer_to_entries_of(&mut self, event: EventInput<'_>) {
         for &version in self.world.catalog.entered_by(event.kind) {
             let program = self.program(version);
-            match self.admits(program, event) {
-                Ok(None) => self.enter(program, event),
-                Ok(Some(reason)) => self.discard(version, reason, None),
-                Err(Some(error)) => self.discard(version, DiscardReason::EntryFilterError, Some(&error)),
-                Err(None) => {}
+            match self.wants(program, event) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(error) => {
+                    self.discard(version, DiscardReason::EntryFilterError, Some(&error));
+                    continue;
+                }
+            }
+            match &program.supplemental_id {
+                None => self.enter_or_discard(program, event, None),
+                Some(ids) => match self.supplemental_ids(ids, event) {
+                    Ok(ids) if ids.is_empty() => self.discard(version, DiscardReason::NoSupplementalId, None),
+                    Ok(ids) => ids.into_iter().for_each(|id| self.enter_or_discard(program, event, Some(id))),
+                    Err(error) => self.discard(version, DiscardReason::EntryFilterError, Some(&error)),
+                },
             }
         }
     }
 
-    /// `Ok(None)` = may enter; `Err(None)` = the filter is false, which is no discard.
-    pub(super) fn admits(
-        &self,
-        program: &Program,
-        event: EventInput<'_>,
-    ) -> Result<Option<DiscardReason>, Option<EvalError>> {
-        if let Some(when) = &program.entry.when {
-            let scope = Scope {
-                event: event.properties,
-                last: event.properties,
-                profile: &self.profile.document,
-                meta_id: event.id,
-                meta_type: event.kind,
-                meta_time: event.time,
-                now: self.now,
-            };
-            if !when.eval_bool(&scope).map_err(Some)? {
-                return Err(None);
+    fn enter_or_discard(&mut self, program: &Program, event: EventInput<'_>, supplemental_id: Option<SmolStr>) {
+        match self.refusal(program, supplemental_id.as_deref()) {
+            None => self.enter(program, event, supplemental_id),
+            Some(reason) => self.discard(program.version, reason, None),
+        }
+    }
+
+    pub(super) fn entry_scope<'s>(&'s self, event: EventInput<'s>) -> Scope<'s> {
+        Scope {
+            event: event.properties,
+            last: event.properties,
+            profile: &self.profile.document,
+            meta_id: event.id,
+            meta_type: event.kind,
+            meta_time: event.time,
+            now: self.now,
+            about: About::default(),
+        }
+    }
+
+    /// Whether the entry filter takes the event; a false one is no discard.
+    pub(super) fn wants(&self, program: &Program, event: EventInput<'_>) -> Result<bool, EvalError> {
+        match &program.entry.when {
+            None => Ok(true),
+            Some(when) => when.eval_bool(&self.entry_scope(event)),
+        }
+    }
+
+    /// The supplemental ids an event lets a profile in under, each once: texts, or one text (spec §1.7).
+    pub(super) fn supplemental_ids(&self, ids: &Expr, event: EventInput<'_>) -> Result<Vec<SmolStr>, EvalError> {
+        let values = match ids.eval(&self.entry_scope(event))? {
+            Value::List(values) => values,
+            value => vec![value],
+        };
+        let mut found: Vec<SmolStr> = Vec::new();
+        for value in &values {
+            if let Value::Str(id) = value
+                && !id.is_empty()
+                && !found.iter().any(|known| known == id.as_str())
+            {
+                if id.len() > limits::IDENTITY_BYTES_MAX {
+                    let message =
+                        format!("a supplemental id of {} bytes passes {}", id.len(), limits::IDENTITY_BYTES_MAX);
+                    return Err(EvalError::Other(message));
+                }
+                found.push(SmolStr::new(id));
             }
         }
+        Ok(found)
+    }
+
+    /// Why a profile may not enter; `None` if it may.
+    pub(super) fn refusal(&self, program: &Program, supplemental_id: Option<&str>) -> Option<DiscardReason> {
         let has_begun = program.starts_at.is_none_or(|starts_at| starts_at <= self.now);
         if !has_begun || program.ends_at.is_some_and(|ends_at| ends_at <= self.now) {
-            return Ok(Some(DiscardReason::OutsideDates));
+            return Some(DiscardReason::OutsideDates);
         }
-        if self.profile.running(program.journey).is_some() {
-            return Ok(Some(DiscardReason::AlreadyInJourney));
+        if self.profile.running(program.journey, supplemental_id).is_some() {
+            return Some(DiscardReason::AlreadyInJourney);
         }
-        if let Some(previous) = self.profile.last_entry(program.journey) {
-            let allowed = match program.reentry {
-                Reentry::Never => false,
-                Reentry::After(period_ms) => {
-                    self.now >= previous.plus(period_ms + i64::from(is_planted(Bug::ReentryOffByOne)))
-                }
-            };
-            if !allowed {
-                return Ok(Some(DiscardReason::ReentranceNotAllowed));
+        if let Some(previous) = self.profile.last_entry(program.journey, supplemental_id)
+            && !self.may_enter_again(program, previous)
+        {
+            return Some(DiscardReason::ReentranceNotAllowed);
+        }
+        let here = self.profile.instances.iter().filter(|i| i.journey == program.journey).count();
+        let is_crowded = supplemental_id.is_some() && here >= limits::SUPPLEMENTAL_INSTANCES_MAX;
+        if is_crowded || self.profile.instances.len() >= limits::INSTANCES_PER_PROFILE_MAX {
+            return Some(DiscardReason::TooManyInstances);
+        }
+        None
+    }
+
+    fn may_enter_again(&self, program: &Program, previous: Millis) -> bool {
+        match program.reentry {
+            Reentry::Never => false,
+            Reentry::After(period_ms) => {
+                self.now >= previous.plus(period_ms + i64::from(is_planted(Bug::ReentryOffByOne)))
             }
         }
-        if self.profile.instances.len() >= limits::INSTANCES_PER_PROFILE_MAX {
-            return Ok(Some(DiscardReason::TooManyInstances));
-        }
-        Ok(None)
     }
 
     pub(super) fn discard(&mut self, version: VersionId, reason: DiscardReason, error: Option<&EvalError>) {
@@ -79,12 +134,33 @@ impl Walk<'_, '_> {
         self.out.steps.push(Step { version, node: Step::NO_NODE, ordinal: 0, kind, due: Millis::NEVER });
     }
 
-    pub(super) fn enter(&mut self, program: &Program, event: EventInput<'_>) {
+    /// Notes an entry, for re-entrance. Of supplemental ids those are kept that something may hang on.
+    fn note_entry(&mut self, program: &Program, supplemental_id: Option<&SmolStr>) {
+        let journey = program.journey;
+        let mut entries = std::mem::take(&mut self.profile.last_entries);
+        entries.retain(|entry| entry.journey != journey || entry.supplemental_id.as_ref() != supplemental_id);
+        if supplemental_id.is_some() {
+            let counts = |entry: &LastEntry| {
+                let id = entry.supplemental_id.as_deref();
+                self.profile.running(journey, id).is_some() || !self.may_enter_again(program, entry.at)
+            };
+            entries.retain(|entry| entry.journey != journey || counts(entry));
+            let of_journey = entries.iter().filter(|entry| entry.journey == journey).count();
+            if of_journey >= limits::SUPPLEMENTAL_IDS_KEPT_MAX
+                && let Some(oldest) = entries.iter().position(|entry| entry.journey == journey)
+            {
+                entries.remove(oldest);
+            }
+        }
+        entries.push(LastEntry { journey, supplemental_id: supplemental_id.cloned(), at: self.now });
+        self.profile.last_entries = entries;
+    }
+
+    pub(super) fn enter(&mut self, program: &Program, event: EventInput<'_>, supplemental_id: Option<SmolStr>) {
+        self.note_entry(program, supplemental_id.as_ref());
         let profile = &mut *self.profile;
         profile.entries += 1;
         let ordinal = profile.entries;
-        profile.last_entries.retain(|(journey, _)| *journey != program.journey);
-        profile.last_entries.push((program.journey, self.now));
         let context = Context {
             event: kept(event.properties, &program.keeps_event),
             last: (!program.keeps_last.is_empty()).then(|| kept(event.properties, &program.keeps_last)),
@@ -92,7 +168,7 @@ impl Walk<'_, '_> {
             event_type: SmolStr::new(event.kind),
             event_time: event.time,
             visits: SmallVec::new(),
-            extra: None,
+            extra: supplemental_id.map(|id| Box::new(Extra { supplemental_id: Some(id), ..Extra::default() })),
         };
         profile.instances.push(Instance {
             version: program.version,

@@ -16,6 +16,11 @@ pub fn apply_event(profile: &mut Profile, event: EventInput<'_>, now: Millis, wo
         apply_timers(profile, now, world, out);
     }
     let mut walk = Walk::new(profile, now, world, out);
+    let also = match world.catalog.rules.is_empty() {
+        true => Vec::new(),
+        false => world.catalog.recognised(event.kind, &walk.entry_scope(event)),
+    };
+    let event = EventInput { also: &also, ..event };
     walk.offer_to_instances(event);
     walk.offer_to_entries(event);
     walk.seal();

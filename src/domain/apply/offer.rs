@@ -65,7 +65,7 @@ impl Walk<'_, '_> {
         filters: &[EventFilter],
         event: EventInput<'_>,
     ) -> Result<bool, EvalError> {
-        for filter in filters.iter().filter(|f| f.event == event.kind) {
+        for filter in filters.iter().filter(|f| event.is(&f.event)) {
             if filter.of.is_some_and(|of| !self.is_about(position, of, event.properties)) {
                 continue;
             }

@@ -120,6 +120,13 @@ impl Walk<'_, '_> {
                 Root::Last => (&mut input.last, last),
                 Root::Profile => (&mut input.profile, &self.profile.document),
                 Root::Meta => continue,
+                Root::Journey => {
+                    let about = self.about(position);
+                    for (name, value) in about.values(&read.path) {
+                        input.journey.insert(name, value);
+                    }
+                    continue;
+                }
             };
             copy_path(target, source, &read.path);
         }

@@ -5,17 +5,18 @@
 use std::borrow::Cow;
 
 use jiff::tz::TimeZone;
+use smol_str::SmolStr;
 
 use crate::domain::apply::chain::chain;
 use crate::domain::apply::world::{Firing, Outcome, World};
 use crate::domain::calendar::zone;
 use crate::domain::effect::Effect;
-use crate::domain::expression::{EvalError, Scope};
+use crate::domain::expression::{About, EvalError, Scope};
 use crate::domain::ids::{InstanceId, Millis, NodeNo, VersionId, stable_hash};
 use crate::domain::journey::definition::{Dates, LocalTime, SHARES};
 use crate::domain::journey::program::{Node, NodeKind, Program, Test};
 use crate::domain::limits;
-use crate::domain::profile::{DueKind, Extra, Instance, Profile};
+use crate::domain::profile::{DueKind, Extra, Instance, LastEntry, Profile};
 use crate::domain::step::{ExitReason, Failure, Path, Step, StepKind};
 use crate::domain::value::{Map, Value};
 use crate::planted::{Bug, is_planted};
@@ -103,10 +104,18 @@ impl<'a, 'w> Walk<'a, 'w> {
             Flow::Go(target, path) => {
                 self.begin_to_move();
                 self.step(position, StepKind::Left(path));
-                self.profile.instances[position].node = target;
+                self.move_to(position, target);
                 self.arrive(position);
             }
             Flow::Stay | Flow::Gone => {}
+        }
+    }
+
+    fn move_to(&mut self, position: usize, target: NodeNo) {
+        let instance = &mut self.profile.instances[position];
+        let from = std::mem::replace(&mut instance.node, target);
+        if self.world.catalog.program(instance.version).notes.previous_node {
+            self.change_extra(position, |extra| extra.previous_node = Some(from));
         }
     }
 
@@ -133,7 +142,7 @@ impl<'a, 'w> Walk<'a, 'w> {
             match self.handle_node(position, program) {
                 Flow::Go(target, path) => {
                     self.step(position, StepKind::Left(path));
-                    self.profile.instances[position].node = target;
+                    self.move_to(position, target);
                 }
                 Flow::Stay | Flow::Gone => return,
             }
@@ -294,6 +303,26 @@ impl<'a, 'w> Walk<'a, 'w> {
             meta_type: &context.event_type,
             meta_time: context.event_time,
             now: self.now,
+            about: self.about(position),
+        }
+    }
+
+    /// What expressions may know of an instance.
+    pub(super) fn about(&self, position: usize) -> About<'_> {
+        let instance = &self.profile.instances[position];
+        let program = self.world.catalog.program(instance.version);
+        let name = |no: NodeNo| program.node(no).name.as_str();
+        let extra = instance.context.extra.as_deref();
+        About {
+            journey: &program.name,
+            version: program.number,
+            identity: &self.profile.identity,
+            instance: (self.world.sandbox, instance.journey, instance.ordinal),
+            supplemental_id: instance.supplemental_id(),
+            entered_at: instance.entered_at,
+            node: name(instance.node),
+            previous_node: extra.and_then(|extra| extra.previous_node).map(name),
+            error: extra.and_then(|extra| extra.error).map(|(node, failure)| (failure.word(), name(node))),
         }
     }
 
@@ -317,6 +346,11 @@ impl<'a, 'w> Walk<'a, 'w> {
         if let Some(error) = error {
             self.out.notes.push((self.out.steps.len(), error.to_string()));
         }
+        let instance = &self.profile.instances[position];
+        if self.program(instance.version).notes.errors {
+            let error = Some((instance.node, failure));
+            self.change_extra(position, |extra| extra.error = error);
+        }
         Flow::Go(target, Path::Failed)
     }
 
@@ -335,8 +369,11 @@ impl<'a, 'w> Walk<'a, 'w> {
         }
         let gone = self.remove(position);
         if is_planted(Bug::ReentryFromExit) {
-            self.profile.last_entries.retain(|(journey, _)| *journey != gone.journey);
-            self.profile.last_entries.push((gone.journey, self.now));
+            let supplemental_id = gone.supplemental_id().map(SmolStr::new);
+            self.profile
+                .last_entries
+                .retain(|entry| entry.journey != gone.journey || entry.supplemental_id != supplemental_id);
+            self.profile.last_entries.push(LastEntry { journey: gone.journey, supplemental_id, at: self.now });
             self.profile.changes.header = true;
         }
         // What an instance decided before it ran its course still leaves. One that is taken out early takes back what no

@@ -1,5 +1,7 @@
 //! What a decision is given beside the profile, and what it gives back. Decides nothing.
 
+use smol_str::SmolStr;
+
 use crate::domain::catalog::Catalog;
 use crate::domain::effect::Effect;
 use crate::domain::ids::{Millis, PartitionId, SandboxId};
@@ -42,6 +44,15 @@ pub struct EventInput<'a> {
     pub time: Millis,
     /// Properties.
     pub properties: &'a Map,
+    /// Types that rules recognise it as, too.
+    pub also: &'a [&'a SmolStr],
+}
+
+impl EventInput<'_> {
+    /// Whether it is of type `kind`.
+    pub fn is(&self, kind: &str) -> bool {
+        self.kind == kind || self.also.iter().any(|also| *also == kind)
+    }
 }
 
 /// What one or more decisions for one profile caused. The caller owns and clears it.

@@ -99,6 +99,7 @@ impl Catalog {
         mut findings: Findings<'_>,
     ) -> Result<(Self, ApplyReport), Vec<Finding>> {
         let merged = Merged::new(self, resources, &mut findings);
+        merged.check_rules(&mut findings);
         merged.check_messages(&mut findings);
         let candidates = merged.check_journeys(&mut findings);
         merged.check_unused(&mut findings);
@@ -289,7 +290,12 @@ impl<'a> Merged<'a> {
                 fields.push((name.clone(), value_type.clone()));
             }
         }
-        Schemas { event: Some(fields.clone()), last: Some(fields), profile: Some(self.profile.clone()) }
+        Schemas {
+            event: Some(fields.clone()),
+            last: Some(fields),
+            profile: Some(self.profile.clone()),
+            journey: Schemas::of_instance(),
+        }
     }
 
     fn publish(

@@ -117,6 +117,7 @@ impl Catalog {
                 source: version.source,
             });
         }
+        catalog.compile_rules().map_err(|name| damaged(&format!("the rule of event `{name}` can't be compiled")))?;
         catalog.index();
         Ok(catalog)
     }

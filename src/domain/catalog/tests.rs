@@ -279,9 +279,14 @@ channel: webhook
 surface: hook
 body: '{}'
 ---
+kind: event
+name: big_cart
+of: cart_add
+when: event.total > 99.0
+---
 kind: journey
 name: everything
-entry: { event: cart_add, when: event.total > 5.0 }
+entry: { event: big_cart, when: event.total > 5.0, supplemental_id: event.currency }
 reentry: { after: 1d }
 exit: [ { event: cart_add, when: last.gift }, { when: event.gift } ]
 timeout: 14d

@@ -324,7 +324,7 @@ impl Checker<'_> {
             let suggestion = match (owner, nearest(name, words())) {
                 (Some(root), _) => format!("did you mean `{}.{name}`?", root.word()),
                 (None, Some(word)) => format!("did you mean `{word}`?"),
-                (None, None) => "names start with `profile`, `event`, `last` or `meta`".to_owned(),
+                (None, None) => "names start with `profile`, `event`, `last`, `meta` or `journey`".to_owned(),
             };
             self.report(start(span), "unknown_field", format!("unknown name `{name}`"), Some(suggestion));
             return Seen::new(Shape::Any, 1);

@@ -27,6 +27,8 @@ pub struct RenderInput {
     pub last: Map,
     /// `id`, `type`, `time` of the entry event.
     pub meta: Map,
+    /// Needed facts of the instance.
+    pub journey: Map,
 }
 
 /// Why a template could not be rendered.
@@ -96,8 +98,13 @@ impl Template {
     /// Renders it.
     pub fn render(&self, input: &RenderInput) -> Result<String, RenderError> {
         let template = self.environment.get_template(NAME).map_err(|error| RenderError::Other(error.to_string()))?;
-        let roots =
-            [("profile", &input.profile), ("event", &input.event), ("last", &input.last), ("meta", &input.meta)];
+        let roots = [
+            ("profile", &input.profile),
+            ("event", &input.event),
+            ("last", &input.last),
+            ("meta", &input.meta),
+            ("journey", &input.journey),
+        ];
         let context: BTreeMap<&str, Shown> = roots.into_iter().map(|(name, map)| (name, shown_map(map))).collect();
         let mut out = Capped { bytes: Vec::with_capacity(self.source.len()), full: false };
         let rendered = template.render_captured_to(Shown::from(context), &mut out).map(drop);

@@ -31,6 +31,7 @@ fn schemas() -> Schemas {
             ("nick", Type::String),
             ("address", Type::Object(fields(&[("city", Type::String)]))),
         ])),
+        journey: Schemas::of_instance(),
     }
 }
 
@@ -50,6 +51,7 @@ fn input() -> RenderInput {
             "items":[{"sku":"x","price":59.9},{"sku":"y","price":2}]}"#),
         last: Map::new(),
         meta,
+        journey: map(r#"{"name":"j"}"#),
     }
 }
 

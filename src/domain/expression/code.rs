@@ -114,7 +114,8 @@ impl Place {
                 let map = match root {
                     Root::Event => env.scope.event,
                     Root::Last => env.scope.last,
-                    Root::Profile | Root::Meta => env.scope.profile,
+                    // What the last two hold is no map: the compiler reads it elsewhere.
+                    Root::Profile | Root::Meta | Root::Journey => env.scope.profile,
                 };
                 let Some((first, rest)) = self.path.split_first() else { return Ok(None) };
                 (map.get(first), rest)

@@ -10,6 +10,7 @@ use cel::common::ast::{
 };
 use smol_str::SmolStr;
 
+use super::about::Fact;
 use super::code::{
     Base, Code, Kind, Literal, Owned as _, Place, RunValue, Typed, run, run_list, run_map, run_text, run_value,
 };
@@ -230,7 +231,7 @@ impl Compiler<'_> {
                 return format!("did you mean `{}.{name}`?", root.word());
             }
         }
-        "names start with `event`, `last`, `profile` or `meta`; texts stand in quotes".to_owned()
+        "names start with `event`, `last`, `profile`, `meta` or `journey`; texts stand in quotes".to_owned()
     }
 
     /// The variable `name`: how many comprehensions out it is, and its type.
@@ -301,6 +302,22 @@ impl Compiler<'_> {
                 "id" => Code::Text(run_text(|env| Ok(Some(Cow::Borrowed(env.scope.meta_id))))),
                 "type" => Code::Text(run_text(|env| Ok(Some(Cow::Borrowed(env.scope.meta_type))))),
                 _ => Code::Time(run(|env| Ok(Some(Instant(env.scope.meta_time.0))))),
+            };
+            return Typed::code_of(ty, code);
+        }
+        if root == Root::Journey
+            && let Some(fact) = Fact::of(&field)
+        {
+            if test {
+                return Typed::code_of(
+                    Type::Boolean,
+                    Code::Bool(run(move |env| Ok(Some(env.scope.about.text(fact).is_some())))),
+                );
+            }
+            let code = match fact {
+                Fact::Version => Code::Int(run(|env| Ok(Some(i64::from(env.scope.about.version))))),
+                Fact::EnteredAt => Code::Time(run(|env| Ok(Some(Instant(env.scope.about.entered_at.0))))),
+                _ => Code::Text(run_text(move |env| Ok(env.scope.about.text(fact)))),
             };
             return Typed::code_of(ty, code);
         }

@@ -2,7 +2,7 @@
 //! over paths that were split beforehand. Nothing here reads a clock, and nothing walks a syntax tree at run time.
 //!
 //! Roots: `event` (entry event), `last` (latest event this instance received), `profile`, `meta` (`id`, `type`, `time`
-//! of the entry event); `now` is the engine time. `docs/expressions.md` is the reference; a test runs its examples.
+//! of the entry event), `journey` (facts of the running instance); `now` is the engine time. `docs/expressions.md` is the reference; a test runs its examples.
 //!
 //! # Null
 //!
@@ -28,6 +28,7 @@
 //! worst is computed and bounded at publish, with an assumed length of lists; and every run has a budget of steps that
 //! comprehensions, copies and scans draw on, so nested loops over longer lists end in an error.
 
+mod about;
 mod aggregates;
 mod code;
 mod comparison;
@@ -54,6 +55,7 @@ mod types;
 #[cfg(test)]
 mod tests;
 
+pub use about::About;
 pub use expr::Expr;
 pub use scope::{EvalError, Scope};
 pub use types::{FieldPath, Fields, Root, Schemas, SourceError, Type};

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 
+use crate::domain::expression::about::About;
 use crate::domain::ids::Millis;
 use crate::domain::value::{Map, Value};
 
@@ -23,6 +24,8 @@ pub struct Scope<'a> {
     pub meta_time: Millis,
     /// Engine time.
     pub now: Millis,
+    /// The running instance.
+    pub about: About<'a>,
 }
 
 /// An error while an expression runs (null is none).

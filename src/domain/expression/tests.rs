@@ -36,7 +36,12 @@ fn schemas() -> Schemas {
         ("consents", Type::Object(fields(&[("email", Type::Boolean), ("sms", Type::Boolean)]))),
         ("since", Type::Timestamp),
     ]);
-    Schemas { event: Some(event), last: Some(fields(&[("opened", Type::Boolean)])), profile: Some(profile) }
+    Schemas {
+        event: Some(event),
+        last: Some(fields(&[("opened", Type::Boolean)])),
+        profile: Some(profile),
+        journey: None,
+    }
 }
 
 fn map(json: &str) -> Map {
@@ -65,6 +70,7 @@ fn run_in(source: &str, expected: &Type, event: &Map) -> Result<Value, EvalError
         meta_type: "cart_add",
         meta_time: Millis(1_000),
         now: Millis(86_400_000),
+        about: crate::domain::expression::About::default(),
     };
     expr.eval(&scope)
 }
@@ -382,7 +388,7 @@ fn every_error_is_reported_once() {
 
 #[test]
 fn a_root_may_be_out_of_reach() {
-    let schemas = Schemas { event: Some(Vec::new()), last: None, profile: None };
+    let schemas = Schemas { event: Some(Vec::new()), last: None, profile: None, journey: None };
     let errors = Expr::compile("last.opened || profile.x", &schemas, &Type::Boolean).expect_err("no last");
     assert_eq!(
         errors.iter().map(|e| (e.code, e.offset)).collect::<Vec<_>>(),

@@ -4,6 +4,8 @@ use std::fmt;
 
 use smol_str::SmolStr;
 
+use crate::domain::expression::about::Fact;
+
 /// The type of a field or of a whole expression. Published schemas are stored with it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -40,6 +42,8 @@ pub struct Schemas {
     pub last: Option<Fields>,
     /// Fields of `profile`.
     pub profile: Option<Fields>,
+    /// Fields of `journey`: [`Schemas::of_instance`] inside of one.
+    pub journey: Option<Fields>,
 }
 
 /// An error in the source of an expression. `offset` is in bytes from its start.
@@ -58,7 +62,7 @@ pub struct SourceError {
 /// A path an expression or template reads, e.g. root `event`, path `["cart","total"]`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FieldPath {
-    /// `event`, `last`, `profile` or `meta`.
+    /// Where it begins.
     pub root: Root,
     /// Names below it; empty = the root as a whole.
     pub path: Vec<SmolStr>,
@@ -75,11 +79,13 @@ pub enum Root {
     Profile,
     /// Entry event's id, type, time.
     Meta,
+    /// Facts of the running instance.
+    Journey,
 }
 
 impl Root {
     /// Every root, in the order messages list them.
-    pub(in crate::domain) const ALL: [Self; 4] = [Self::Event, Self::Last, Self::Profile, Self::Meta];
+    pub(in crate::domain) const ALL: [Self; 5] = [Self::Event, Self::Last, Self::Profile, Self::Meta, Self::Journey];
 
     /// The word that names it in expressions and templates.
     pub(in crate::domain) fn word(self) -> &'static str {
@@ -88,6 +94,7 @@ impl Root {
             Self::Last => "last",
             Self::Profile => "profile",
             Self::Meta => "meta",
+            Self::Journey => "journey",
         }
     }
 
@@ -98,12 +105,18 @@ impl Root {
 }
 
 impl Schemas {
+    /// What `journey` has inside of a running instance.
+    pub fn of_instance() -> Option<Fields> {
+        Some(Fact::fields())
+    }
+
     /// The fields of `root`, unless it can't be used here.
     pub(in crate::domain) fn fields(&self, root: Root) -> Option<Fields> {
         match root {
             Root::Event => self.event.clone(),
             Root::Last => self.last.clone(),
             Root::Profile => self.profile.clone(),
+            Root::Journey => self.journey.clone(),
             Root::Meta => Some(vec![
                 (SmolStr::new_static("id"), Type::String),
                 (SmolStr::new_static("type"), Type::String),

@@ -19,7 +19,7 @@ use crate::domain::ids::{JourneyId, MessageId, NodeNo, VersionId};
 use crate::domain::journey::definition::{Format, JourneyDefinition, MessageDefinition, Since};
 use crate::domain::journey::findings::{At, Findings};
 use crate::domain::journey::graph::Graph;
-use crate::domain::journey::program::{EventFilter, Message, Node, Program};
+use crate::domain::journey::program::{EventFilter, Message, Node, Notes, Program};
 
 /// What is declared of the events and attributes that a journey names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +79,7 @@ pub fn compile(
     let before = findings.count();
     let mut compiler = Compiler::new(definition, vocabulary, findings);
     let entry = compiler.entry();
+    let supplemental_id = definition.supplemental_id.as_ref().map(|id| compiler.supplemental_id(id));
     let exit: Vec<_> = definition.exit.iter().map(|exit| compiler.filter(exit, "exit criterion")).collect();
     let exit_when: Vec<_> =
         definition.exit_when.iter().map(|when| compiler.inside(when, &Type::Boolean, "exit criterion")).collect();
@@ -97,6 +98,10 @@ pub fn compile(
     let kept = std::mem::take(&mut compiler.kept);
     let heard = std::mem::take(&mut compiler.heard);
     let followed = std::mem::take(&mut compiler.followed);
+    let reads_fact =
+        |name: &str| kept.iter().any(|read| read.root == Root::Journey && read.path.iter().any(|n| n == name));
+    let notes =
+        Notes { previous_node: reads_fact("previous_node"), errors: reads_fact("error") || reads_fact("error_node") };
     if definition.broken || findings.any_error_since(before) {
         return None;
     }
@@ -114,6 +119,10 @@ pub fn compile(
         starts_at: definition.starts_at,
         ends_at: definition.ends_at.as_ref().map(|at| at.value),
         entry: entry?,
+        supplemental_id: match supplemental_id {
+            Some(id) => Some(id?),
+            None => None,
+        },
         reentry: definition.reentry.value,
         exit: exit.into_iter().collect::<Option<_>>()?,
         exit_when: exit_when.into_iter().collect::<Option<_>>()?,
@@ -124,6 +133,7 @@ pub fn compile(
         keeps_event,
         keeps_last,
         heard,
+        notes,
         followed: followed.into_iter().collect(),
     };
     Some(Compiled { program, reads })
@@ -199,7 +209,8 @@ fn escape(format: Format) -> Escape {
     }
 }
 
-fn note(source: &At<impl AsRef<str>>, errors: &[SourceError], whence: &str, findings: &mut Findings<'_>) {
+/// Notes what is wrong with an expression.
+pub fn note(source: &At<impl AsRef<str>>, errors: &[SourceError], whence: &str, findings: &mut Findings<'_>) {
     if errors.is_empty() {
         findings.error(source.place, "expression", format!("{whence}: can't be compiled"));
     }
@@ -243,7 +254,7 @@ impl<'c, 'f> Compiler<'c, 'f> {
             definition,
             vocabulary,
             findings,
-            inside: Schemas { event: entry, last: Some(last), profile },
+            inside: Schemas { event: entry, last: Some(last), profile, journey: Schemas::of_instance() },
             conflicts,
             numbers,
             reads: BTreeSet::new(),

@@ -17,11 +17,22 @@ use crate::domain::journey::program::{Channel, Reentry};
 pub struct EventDefinition {
     /// Type of the event.
     pub name: At<SmolStr>,
-    /// What is declared of its properties.
+    /// What is declared of its properties; of a rule's events nothing.
     pub schema: Fields,
+    /// It is recognised by a rule, and not sent as such.
+    pub rule: Option<RuleDefinition>,
     /// Part of the schema could not be read.
     #[serde(skip)]
     pub broken: bool,
+}
+
+/// Which events count as events of another type, too (spec §1.2, "rule-based").
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleDefinition {
+    /// The type they are sent as.
+    pub of: At<SmolStr>,
+    /// What must hold of them.
+    pub when: At<SmolStr>,
 }
 
 /// `kind: attribute`.
@@ -83,6 +94,8 @@ pub struct JourneyDefinition {
     pub ends_at: Option<At<Millis>>,
     /// What lets profiles in.
     pub entry: FilterDefinition,
+    /// The supplemental ids they come in under: an expression.
+    pub supplemental_id: Option<At<SmolStr>>,
     /// When they may come again.
     pub reentry: At<Reentry>,
     /// What ends an instance anywhere.

@@ -33,6 +33,8 @@ pub struct Program {
     pub ends_at: Option<Millis>,
     /// What lets a profile in.
     pub entry: EventFilter,
+    /// The supplemental ids a profile enters under: a text, or texts.
+    pub supplemental_id: Option<Expr>,
     /// When a profile may enter again.
     pub reentry: Reentry,
     /// Any of these ends an instance at any node.
@@ -53,8 +55,19 @@ pub struct Program {
     pub keeps_last: Vec<Vec<SmolStr>>,
     /// Events that count although their node is reached only later, by their slots.
     pub heard: Vec<(EventFilter, Since)>,
+    /// What an instance notes on its way because something reads it.
+    pub notes: Notes,
     /// Message nodes on whose messages other nodes await feedback.
     pub followed: Vec<NodeNo>,
+}
+
+/// What an instance notes on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// The node it came from.
+    pub previous_node: bool,
+    /// How and where it failed last.
+    pub errors: bool,
 }
 
 /// An event type with an optional filter.

@@ -316,6 +316,18 @@ fn counts() {
 }
 
 #[test]
+fn rules_of_events() {
+    let rule = |rule: &str, expected: &[&str]| check(&format!("kind: event\nname: big\n{rule}"), expected);
+    rule("of: cart_add\nwhen: event.total > 5.0\n", &[]);
+    rule("of: cart_ad\nwhen: event.total > 5.0\n", &["3:5 unknown_event"]);
+    rule("of: big\nwhen: event.total > 5.0\n", &["3:5 rule_of_rule"]);
+    rule("of: cart_add\n", &["1:1 missing_key"]);
+    rule("of: cart_add\nwhen: event.totl > 5.0\n", &["4:13 unknown_field"]);
+    rule("of: cart_add\nwhen: last.total > 5.0\n", &["4:7 root_not_available"]);
+    rule("of: cart_add\nwhen: event.total > 5.0\nschema: {}\n", &["5:9 rule_with_schema"]);
+}
+
+#[test]
 fn races() {
     let race = |arms: &str, expected: &[&str]| {
         check_with("{ wait: 1h, then: send }", &format!("{{ first_of: [ {arms} ] }}"), expected);

@@ -208,7 +208,11 @@ impl Engine {
             last_entries: profile
                 .last_entries
                 .iter()
-                .map(|(journey, at)| (catalog.journey_name(*journey).to_string(), at.to_iso()))
+                .map(|entry| {
+                    let name = catalog.journey_name(entry.journey);
+                    let id = entry.supplemental_id.as_ref().map(|id| format!("/{id}")).unwrap_or_default();
+                    (format!("{name}{id}"), entry.at.to_iso())
+                })
                 .collect(),
             timeline: timeline(&entries, &catalog),
         })
@@ -423,6 +427,7 @@ fn instance_view(profile: &Profile, instance: &crate::domain::profile::Instance,
         journey: program.name.to_string(),
         version: program.number,
         node: program.node(instance.node).name.to_string(),
+        supplemental_id: instance.supplemental_id().map(str::to_owned),
         entered_at: instance.entered_at.to_iso(),
         due: instance.due.to_iso(),
     }

@@ -138,6 +138,7 @@ impl Partition {
                 kind: &event.kind,
                 time: event.time.unwrap_or(about.now),
                 properties: &properties,
+                also: &[],
             };
             apply::apply_event(&mut awake.profile, input, about.now, world, &mut draught.outcome);
         }

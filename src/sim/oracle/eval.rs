@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::domain::ids::Millis;
 use crate::sim::oracle::cel::Cel;
+use crate::sim::oracle::person::Run;
 use crate::sim::oracle::resources::duration_ms;
 
 /// What an expression reads.
@@ -19,6 +20,8 @@ pub(super) struct Scope<'a> {
     pub(super) meta_type: &'a str,
     pub(super) meta_time_ms: i64,
     pub(super) now_ms: i64,
+    /// Profile and running instance, inside of one.
+    pub(super) about: Option<(&'a str, &'a Run)>,
     /// Declared types by path.
     pub(super) types: &'a BTreeMap<String, String>,
 }
@@ -70,6 +73,7 @@ fn eval(cel: &Cel, scope: &Scope<'_>) -> Result<Value, String> {
         Cel::Number(n) => Value::Number(*n),
         Cel::Text(text) => Value::Text(text.clone()),
         Cel::Path(path) => read(path, scope)?,
+        Cel::Has(path) if path[0] == "journey" => Value::Boolean(fact(path, scope)? != Value::Null),
         Cel::Has(path) => Value::Boolean(find(path, scope)?.is_some()),
         Cel::List(items) => Value::List(items.iter().map(|item| eval(item, scope)).collect::<Result<_, _>>()?),
         Cel::Call(name, argument) => call(name, eval(argument, scope)?)?,
@@ -101,7 +105,9 @@ fn binary(sign: &str, left: &Cel, right: &Cel, scope: &Scope<'_>) -> Result<Valu
     if matches!(sign, "==" | "!=") && (*left == Cel::Null || *right == Cel::Null) {
         let absent = match if *left == Cel::Null { right } else { left } {
             // A stored value is there, of whatever type it is.
-            Cel::Path(path) if path.len() > 1 && path[0] != "meta" => find(path, scope)?.is_none_or(Json::is_null),
+            Cel::Path(path) if path.len() > 1 && path[0] != "meta" && path[0] != "journey" => {
+                find(path, scope)?.is_none_or(Json::is_null)
+            }
             operand => eval(operand, scope)? == Value::Null,
         };
         return Ok(Value::Boolean(absent == (sign == "==")));
@@ -217,6 +223,7 @@ fn read(path: &[String], scope: &Scope<'_>) -> Result<Value, String> {
         "meta.id" => return Ok(Value::Text(scope.meta_id.to_owned())),
         "meta.type" => return Ok(Value::Text(scope.meta_type.to_owned())),
         "meta.time" => return Ok(Value::Instant(scope.meta_time_ms)),
+        _ if path[0] == "journey" => return fact(path, scope),
         _ => {}
     }
     let declared = path.join(".").replacen("last.", "event.", 1);
@@ -226,6 +233,28 @@ fn read(path: &[String], scope: &Scope<'_>) -> Result<Value, String> {
         Some(value) => value,
     };
     typed(value, declared).ok_or_else(|| format!("{} is {value}, and no {declared}", path.join(".")))
+}
+
+/// A fact of the running instance.
+fn fact(path: &[String], scope: &Scope<'_>) -> Result<Value, String> {
+    let (profile, run) = scope.about.ok_or("no instance runs here")?;
+    let text = |text: Option<&str>| text.map_or(Value::Null, |text| Value::Text(text.to_owned()));
+    let (namespace, key) = profile.split_once(':').unwrap_or(("", profile));
+    let error = run.error.as_ref();
+    Ok(match path[1].as_str() {
+        "name" => text(Some(&run.journey)),
+        "version" => Value::Integer(i64::from(run.version)),
+        "profile" => text(Some(profile)),
+        "namespace" => text(Some(namespace)),
+        "key" => text(Some(key)),
+        "supplemental_id" => text(run.supplemental_id.as_deref()),
+        "entered_at" => Value::Instant(run.entered_at_ms),
+        "node" => text(Some(&run.node)),
+        "previous_node" => text(run.previous_node.as_deref()),
+        "error" => text(error.map(|(error, _)| error.as_str())),
+        "error_node" => text(error.map(|(_, node)| node.as_str())),
+        other => return Err(format!("nothing is known of journey.{other}")),
+    })
 }
 
 fn typed(value: &Json, declared: &str) -> Option<Value> {

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value as Json};
 
 use crate::sim::observe::{Cause, Observed, ObservedMessage, ObservedStep, instant_text};
-use crate::sim::oracle::eval::{Scope, holds};
+use crate::sim::oracle::eval::{Scope, holds, stored};
 use crate::sim::oracle::person::{Delivery, Person, Run, Timer};
-use crate::sim::oracle::resources::{Filter, Journey, Published, Status};
+use crate::sim::oracle::resources::{Filter, Journey, Published, Status, SupplementalId};
 use crate::sim::oracle::{Clock, Parking};
 use crate::sim::workload::ScriptEvent;
 
@@ -58,6 +58,8 @@ pub(super) struct Judge<'a> {
     pub(super) requested: Vec<ObservedMessage>,
     /// Entries that an exit criterion or a stop ended in this decision.
     taken_out: Vec<u32>,
+    /// Types that the event is of.
+    kinds: Vec<String>,
 }
 
 impl<'a> Judge<'a> {
@@ -79,6 +81,7 @@ impl<'a> Judge<'a> {
             moved: 0,
             requested: Vec::new(),
             taken_out: Vec::new(),
+            kinds: Vec::new(),
         }
     }
 
@@ -128,8 +131,17 @@ impl<'a> Judge<'a> {
             merge(&mut self.person.document, &event.properties);
             return Ok(());
         }
+        self.kinds = vec![event.kind.clone()];
+        for (name, (of, when)) in &self.published.rules {
+            if *of == event.kind && holds(when, &self.entry_scope(event)).unwrap_or(false) {
+                self.kinds.push(name.clone());
+            }
+        }
         self.offer(event)?;
-        self.enter_all(event)
+        for kind in self.kinds.clone() {
+            self.enter_all(&ScriptEvent { kind, ..event.clone() })?;
+        }
+        Ok(())
     }
 
     /// Ends what is stopped, then fires every timer due by now: the earliest first, equal ones in the order of entry.
@@ -181,7 +193,7 @@ impl<'a> Judge<'a> {
     pub(super) fn first_true(&self, index: usize, filters: &[Filter], event: &ScriptEvent) -> Result<bool, String> {
         let mut scope = self.scope(index);
         scope.last = &event.properties;
-        for filter in filters.iter().filter(|filter| filter.event == event.kind) {
+        for filter in filters.iter().filter(|filter| self.kinds.contains(&filter.event)) {
             if filter.when.as_ref().map_or(Ok(true), |when| holds(when, &scope))? {
                 return Ok(true);
             }
@@ -195,22 +207,70 @@ impl<'a> Judge<'a> {
             let Some(version) = journey.live().filter(|version| version.journey.entry.event == event.kind) else {
                 continue;
             };
-            let refused = match self.entry_holds(&version.journey.entry, event) {
-                Err(_) => Some("entry_filter_error"),
-                Ok(false) => continue,
-                Ok(true) => self.refusal(&journey.name, &version.journey),
-            };
             let (name, number) = (journey.name.as_str(), version.number);
-            match refused {
-                Some(reason) => self.expect(name, number, "", 0, reason, None)?,
-                None => self.enter(name, version, event)?,
+            let ids = match self.entry_ids(&version.journey, event) {
+                Ok(ids) => ids,
+                Err(_) => {
+                    self.expect(name, number, "", 0, "entry_filter_error", None)?;
+                    continue;
+                }
+            };
+            if ids.as_ref().is_some_and(Vec::is_empty) {
+                self.expect(name, number, "", 0, "no_supplemental_id", None)?;
+            }
+            for id in ids.into_iter().flatten() {
+                match self.refusal(&journey.name, &version.journey, &id) {
+                    Some(reason) => self.expect(name, number, "", 0, reason, None)?,
+                    None => self.enter(name, version, event, id)?,
+                }
             }
         }
         Ok(())
     }
 
+    /// What a profile would enter under; none if the filter is false.
+    pub(super) fn entry_ids(
+        &self,
+        program: &Journey,
+        event: &ScriptEvent,
+    ) -> Result<Option<Vec<Option<String>>>, String> {
+        if !self.entry_holds(&program.entry, event)? {
+            return Ok(None);
+        }
+        let texts = match &program.supplemental_id {
+            None => return Ok(Some(vec![None])),
+            Some(SupplementalId::One(id)) => vec![stored(id, &self.entry_scope(event))?],
+            Some(SupplementalId::Items) => match event.properties.get("items") {
+                None | Some(Json::Null) => Vec::new(),
+                Some(Json::Array(items)) => {
+                    let id = |item: &Json| match item {
+                        Json::Null => Ok(Json::Null),
+                        Json::Object(item) => Ok(item.get("id").cloned().unwrap_or(Json::Null)),
+                        other => Err(format!("{other} is no item")),
+                    };
+                    items.iter().map(id).collect::<Result<_, _>>()?
+                }
+                Some(other) => return Err(format!("{other} is no list")),
+            },
+        };
+        let mut ids: Vec<Option<String>> = Vec::new();
+        for text in texts {
+            match text {
+                Json::Null => {}
+                Json::String(id) if id.is_empty() || ids.contains(&Some(id.clone())) => {}
+                Json::String(id) => ids.push(Some(id)),
+                other => return Err(format!("{other} is no id")),
+            }
+        }
+        Ok(Some(ids))
+    }
+
     pub(super) fn entry_holds(&self, entry: &Filter, event: &ScriptEvent) -> Result<bool, String> {
-        let scope = Scope {
+        entry.when.as_ref().map_or(Ok(true), |when| holds(when, &self.entry_scope(event)))
+    }
+
+    fn entry_scope<'s>(&'s self, event: &'s ScriptEvent) -> Scope<'s> {
+        Scope {
             event: &event.properties,
             last: &event.properties,
             profile: &self.person.document,
@@ -219,26 +279,29 @@ impl<'a> Judge<'a> {
             meta_time_ms: event.time_ms.unwrap_or(self.now_ms),
             now_ms: self.now_ms,
             types: &self.published.types,
-        };
-        entry.when.as_ref().map_or(Ok(true), |when| holds(when, &scope))
+            about: None,
+        }
     }
 
-    pub(super) fn refusal(&self, journey: &str, program: &Journey) -> Option<&'static str> {
-        /// Journeys a profile may be in at once (`docs/journeys.md`).
+    pub(super) fn refusal(&self, journey: &str, program: &Journey, id: &Option<String>) -> Option<&'static str> {
+        /// Journeys a profile may be in at once, and supplemental ids of one (`docs/journeys.md`).
         const RUNS_MAX: usize = 200;
+        const IDS_MAX: usize = 10;
         let begun = program.starts_at_ms.is_none_or(|starts_at_ms| starts_at_ms <= self.now_ms);
         if !begun || program.ends_at_ms.is_some_and(|ends_at_ms| ends_at_ms <= self.now_ms) {
             return Some("outside_dates");
         }
-        if self.person.runs.iter().any(|run| run.journey == journey) {
+        let here = self.person.runs.iter().filter(|run| run.journey == journey);
+        if here.clone().any(|run| run.supplemental_id == *id) {
             return Some("already_in_journey");
         }
-        if let Some(before_ms) = self.person.entered_at_ms.get(journey)
+        if let Some(before_ms) = self.person.entered_at_ms.get(&(journey.to_owned(), id.clone()))
             && program.reentry_ms.is_none_or(|after_ms| self.now_ms - before_ms < after_ms)
         {
             return Some("reentrance_not_allowed");
         }
-        (self.person.runs.len() >= RUNS_MAX).then_some("too_many_instances")
+        let is_crowded = id.is_some() && here.count() >= IDS_MAX;
+        (is_crowded || self.person.runs.len() >= RUNS_MAX).then_some("too_many_instances")
     }
 
     /// What an instance's expressions read now.
@@ -253,6 +316,7 @@ impl<'a> Judge<'a> {
             meta_time_ms: run.meta_time_ms,
             now_ms: self.now_ms,
             types: &self.published.types,
+            about: Some((&self.observed.profile, run)),
         }
     }
 

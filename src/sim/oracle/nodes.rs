@@ -44,9 +44,15 @@ pub(super) enum Doing {
 
 impl Judge<'_> {
     /// Lets the profile in.
-    pub(super) fn enter(&mut self, name: &str, version: &Version, event: &ScriptEvent) -> Result<(), String> {
+    pub(super) fn enter(
+        &mut self,
+        name: &str,
+        version: &Version,
+        event: &ScriptEvent,
+        supplemental_id: Option<String>,
+    ) -> Result<(), String> {
         self.person.entries += 1;
-        self.person.entered_at_ms.insert(name.to_owned(), self.now_ms);
+        self.person.entered_at_ms.insert((name.to_owned(), supplemental_id.clone()), self.now_ms);
         self.person.runs.push(Run {
             journey: name.to_owned(),
             version: version.number,
@@ -65,6 +71,9 @@ impl Judge<'_> {
             heard: BTreeMap::new(),
             sent: BTreeMap::new(),
             way: 0,
+            supplemental_id,
+            previous_node: None,
+            error: None,
         });
         self.moved = 0;
         let index = self.person.runs.len() - 1;
@@ -112,14 +121,23 @@ impl Judge<'_> {
     pub(super) fn go_wrong(&mut self, index: usize) -> Result<(), String> {
         let run = &self.person.runs[index];
         match run.program.on_error.get(&run.node).cloned() {
-            Some(target) => self.go(index, &target, "error"),
+            Some(target) => {
+                self.note_error(index, "expression");
+                self.go(index, &target, "error")
+            }
             None => self.end(index, "failed expression"),
         }
     }
 
+    fn note_error(&mut self, index: usize, error: &str) {
+        let run = &mut self.person.runs[index];
+        run.error = Some((error.to_owned(), run.node.clone()));
+    }
+
     fn leave(&mut self, index: usize, to: &str, path: &str) -> Result<(), String> {
         self.expect_of(index, path, None)?;
-        self.person.runs[index].node = to.to_owned();
+        let run = &mut self.person.runs[index];
+        run.previous_node = Some(std::mem::replace(&mut run.node, to.to_owned()));
         Ok(())
     }
 
@@ -148,7 +166,10 @@ impl Judge<'_> {
                     self.expect_of(index, "arrived", Some(timeout_at_ms))?;
                     let run = &self.person.runs[index];
                     match run.program.on_error.get(&run.node).cloned() {
-                        Some(target) => self.leave(index, &target, "error")?,
+                        Some(target) => {
+                            self.note_error(index, "expression");
+                            self.leave(index, &target, "error")?;
+                        }
                         None => return self.end(index, "failed expression"),
                     }
                 }
@@ -197,7 +218,10 @@ impl Judge<'_> {
                     } else {
                         let run = &self.person.runs[index];
                         match run.program.on_error.get(&run.node).cloned() {
-                            Some(target) => self.leave(index, &target, "error")?,
+                            Some(target) => {
+                                self.note_error(index, "jump");
+                                self.leave(index, &target, "error")?;
+                            }
                             None => return self.end(index, "failed jump"),
                         }
                     }
@@ -283,19 +307,33 @@ impl Judge<'_> {
         };
         let live = published.journeys.iter().find(|journey| journey.name == name).and_then(Versions::live);
         let Some(target) = live.filter(|target| target.journey.entry.event == event.kind) else { return Ok(false) };
-        let refused = match self.entry_holds(&target.journey.entry, &event) {
-            Err(_) => Some("entry_filter_error"),
-            Ok(false) => return Ok(true),
-            Ok(true) => self.refusal(name, &target.journey),
+        let ids = match self.entry_ids(&target.journey, &event) {
+            Ok(None) => return Ok(true),
+            Ok(Some(ids)) => ids,
+            Err(_) => {
+                self.expect(name, target.number, "", 0, "entry_filter_error", None)?;
+                return Ok(false);
+            }
         };
-        if let Some(reason) = refused {
-            self.expect(name, target.number, "", 0, reason, None)?;
-            return Ok(reason == "already_in_journey");
+        if ids.is_empty() {
+            self.expect(name, target.number, "", 0, "no_supplemental_id", None)?;
+            return Ok(false);
         }
-        let moved = self.moved;
-        self.enter(name, target, &event)?;
-        self.moved = moved;
-        Ok(true)
+        let mut went_well = true;
+        for id in ids {
+            match self.refusal(name, &target.journey, &id) {
+                Some(reason) => {
+                    self.expect(name, target.number, "", 0, reason, None)?;
+                    went_well &= reason == "already_in_journey";
+                }
+                None => {
+                    let moved = self.moved;
+                    self.enter(name, target, &event, id)?;
+                    self.moved = moved;
+                }
+            }
+        }
+        Ok(went_well)
     }
 
     fn holds(&self, index: usize, test: &Test) -> Result<bool, String> {

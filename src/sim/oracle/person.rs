@@ -15,8 +15,8 @@ pub(super) struct Person {
     pub(super) document: Map<String, Json>,
     /// Running instances, in the order they entered.
     pub(super) runs: Vec<Run>,
-    /// Latest entry by journey.
-    pub(super) entered_at_ms: BTreeMap<String, i64>,
+    /// Latest entry by journey and supplemental id.
+    pub(super) entered_at_ms: BTreeMap<(String, Option<String>), i64>,
     /// Entries so far, over all journeys.
     pub(super) entries: u32,
     /// Messages requested and not answered for.
@@ -51,6 +51,10 @@ pub(super) struct Run {
     pub(super) sent: BTreeMap<String, String>,
     /// Which way of a race its timer is.
     pub(super) way: usize,
+    pub(super) supplemental_id: Option<String>,
+    pub(super) previous_node: Option<String>,
+    /// How and where it failed last and went on.
+    pub(super) error: Option<(String, String)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,8 +108,8 @@ impl fmt::Display for Run {
 impl fmt::Display for Person {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} entries, document {}", self.entries, Json::Object(self.document.clone()))?;
-        for (journey, at_ms) in &self.entered_at_ms {
-            writeln!(f, "    entered {journey} last at {}", instant_text(*at_ms))?;
+        for ((journey, id), at_ms) in &self.entered_at_ms {
+            writeln!(f, "    entered {journey} {id:?} last at {}", instant_text(*at_ms))?;
         }
         for run in &self.runs {
             writeln!(f, "    inside: {run}")?;

@@ -16,6 +16,8 @@ const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 pub(super) struct Published {
     /// Types of event properties and of profile fields, by dotted path behind the root: `event.cart.size`.
     pub(super) types: BTreeMap<String, String>,
+    /// Event types that are recognised: among which others, and by what.
+    pub(super) rules: BTreeMap<String, (String, Arc<Cel>)>,
     /// Messages and how often each was reworded.
     messages: BTreeMap<String, (u32, Arc<Message>)>,
     /// In the order of their first publishing.
@@ -61,6 +63,7 @@ pub(super) struct Message {
 #[derive(Debug, PartialEq)]
 pub(super) struct Journey {
     pub(super) entry: Filter,
+    pub(super) supplemental_id: Option<SupplementalId>,
     pub(super) exits: Vec<Filter>,
     /// What ends an instance where it would send.
     pub(super) exits_when: Vec<Cel>,
@@ -76,6 +79,14 @@ pub(super) struct Journey {
     pub(super) nodes: BTreeMap<String, Node>,
     /// Where an error at a node leads.
     pub(super) on_error: BTreeMap<String, String>,
+}
+
+/// What a profile enters under.
+#[derive(Debug, PartialEq)]
+pub(super) enum SupplementalId {
+    One(Cel),
+    /// The `id` of each of the event's `items`.
+    Items,
 }
 
 #[derive(Debug, PartialEq)]
@@ -199,7 +210,13 @@ impl Published {
         for document in documents(text)? {
             let name = document.must("name")?.to_owned();
             match document.must("kind")? {
-                "event" => next.declare(&format!("event.{name}"), document.get("schema")),
+                "event" => {
+                    next.declare(&format!("event.{name}"), document.get("schema"));
+                    next.rules.remove(&name);
+                    if let Some(of) = document.word("of") {
+                        next.rules.insert(name, (of.to_owned(), Arc::new(parse(document.must("when")?)?)));
+                    }
+                }
                 "attribute" => next.declare(&format!("profile.{name}"), document.get("type")),
                 "message" => next.reword(name, message(&document)?),
                 "journey" => drop(journeys.insert(name, Arc::new(journey(&document)?))),
@@ -324,8 +341,11 @@ impl Published {
 
     /// Whether a version that is not stopped names events of type `kind` anywhere.
     pub(super) fn listens(&self, kind: &str) -> bool {
+        let recognised = self.rules.iter().filter(|(_, (of, _))| of == kind).map(|(name, _)| name.as_str());
+        let kinds: Vec<&str> = recognised.chain([kind]).collect();
         let all = self.journeys.iter().flat_map(|journey| &journey.versions);
-        all.filter(|version| version.status != Status::Stopped).any(|version| version.journey.names(kind))
+        let running = all.filter(|version| version.status != Status::Stopped);
+        running.into_iter().any(|version| kinds.iter().any(|kind| version.journey.names(kind)))
     }
 }
 
@@ -367,10 +387,16 @@ fn journey(document: &Tree) -> Result<Journey, String> {
         nodes.insert(name.clone(), node(tree)?);
         on_error.extend(tree.word("on_error").map(|target| (name.clone(), target.to_owned())));
     }
+    let supplemental_id = match document.get("entry").and_then(|entry| entry.word("supplemental_id")) {
+        Some("event.items.map(i, i.id)") => Some(SupplementalId::Items),
+        Some(one) => Some(SupplementalId::One(parse(one)?)),
+        None => None,
+    };
     let exits = document.items("exit").iter();
     let instant = |key| document.word(key).map(|text| clock::begins_ms(text, "UTC")).transpose();
     Ok(Journey {
         entry: filter(document.get("entry").ok_or("a journey without an entry")?)?,
+        supplemental_id,
         exits: exits.clone().filter(|exit| exit.get("event").is_some()).map(filter).collect::<Result<_, _>>()?,
         exits_when: exits
             .filter(|exit| exit.get("event").is_none())

@@ -150,6 +150,14 @@ fn properties(dice: &mut Dice, now_ms: i64) -> Map<String, Value> {
     let size = integer(dice);
     set(dice, &mut cart, "size", size);
     set(dice, &mut map, "cart", Value::Object(cart));
+    let items: Vec<Value> = (0..dice.below(4))
+        .map(|_| match dice.below(12) {
+            0 => Value::Null,
+            1 => json!({ "id": "" }),
+            _ => json!({ "id": *dice.pick::<&str>(&["k1", "k2", "k3", "gold"]) }),
+        })
+        .collect();
+    set(dice, &mut map, "items", Value::Array(items));
     if dice.chance(10) {
         map.insert("undeclared".to_owned(), json!({ "deep": [1, null, { "x": "y" }] }));
     }

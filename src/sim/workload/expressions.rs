@@ -26,7 +26,8 @@ pub(super) fn condition(dice: &mut Dice, roots: Roots, depth: u32) -> String {
     }
     let sign = *dice.pick(&["<", "<=", ">", ">=", "==", "!="]);
     let equality = *dice.pick(&["==", "!="]);
-    match dice.below(16) {
+    match dice.below(19) {
+        16 | 17 if roots == Roots::Inside => fact(dice),
         0..4 => format!("{} {sign} {}", integer(dice, roots, 1), integer(dice, roots, 0)),
         4..6 => format!("{} {sign} {}", number(dice, roots), number(dice, roots)),
         6 => format!("{} {sign} {}", integer(dice, roots, 0), number(dice, roots)),
@@ -39,6 +40,20 @@ pub(super) fn condition(dice: &mut Dice, roots: Roots, depth: u32) -> String {
         13 => format!("{} {sign} {}", instant(dice, roots), instant(dice, roots)),
         14 => format!("now - meta.time {sign} duration('{}')", drawn_duration(dice, i64::MAX).1),
         _ => format!("meta.type {equality} '{}'", dice.pick(&["go", "buy", "view"])),
+    }
+}
+
+/// Something about the running instance.
+fn fact(dice: &mut Dice) -> String {
+    match dice.below(8) {
+        0 => format!("journey.previous_node == 'n{}'", dice.below(5)),
+        1 => "has(journey.error)".to_owned(),
+        2 => format!("journey.error_node != 'n{}'", dice.below(5)),
+        3 => format!("journey.error == '{}'", dice.pick(&["expression", "jump"])),
+        4 => format!("journey.supplemental_id == '{}'", dice.pick(&["a", "k1", "gold"])),
+        5 => format!("now - journey.entered_at < duration('{}')", drawn_duration(dice, i64::MAX).1),
+        6 => "journey.version > 1 || journey.node == 'n2'".to_owned(),
+        _ => "journey.supplemental_id == last.tag && journey.namespace == 'crm'".to_owned(),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::domain::ids::Millis;
 use crate::sim::dice::Dice;
-use crate::sim::workload::{EVENT_KINDS, FEEDBACK_KINDS, MESSAGES, Roots, condition, expressions};
+use crate::sim::workload::{EVENT_KINDS, FEEDBACK_KINDS, MESSAGES, RULED, Roots, condition, expressions};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
@@ -28,6 +28,7 @@ pub(super) struct Journey {
     /// `None` = not written; `Some(None)` = never.
     pub(super) reentry_ms: Option<Option<i64>>,
     entry: Filter,
+    supplemental_id: Option<&'static str>,
     exits: Vec<Filter>,
     exit_when: Option<String>,
     timeout_ms: Option<i64>,
@@ -147,7 +148,7 @@ fn iso_text(duration_ms: i64) -> String {
 
 impl Filter {
     fn draw(dice: &mut Dice, roots: Roots, filtered_percent: u64) -> Self {
-        let event = *dice.pick(&EVENT_KINDS);
+        let event = if dice.chance(12) { dice.pick(&RULED).0 } else { *dice.pick(&EVENT_KINDS) };
         let when = dice.chance(filtered_percent).then(|| condition(dice, roots, 2));
         Self { event, when, of: None }
     }
@@ -179,6 +180,8 @@ impl Journey {
         if dice.chance(50) {
             entry.event = "go";
         }
+        let supplemental_id =
+            dice.chance(25).then(|| *dice.pick::<&str>(&["event.tag", "event.cart.id", "event.items.map(i, i.id)"]));
         let exits = (0..*dice.pick(&[0, 0, 1, 1, 2])).map(|_| Filter::draw(dice, Roots::Inside, 65)).collect();
         let timezone = dice.chance(50).then(|| *dice.pick(&ZONES));
         let is_local_to_profile = dice.chance(40);
@@ -191,6 +194,7 @@ impl Journey {
             name,
             reentry_ms,
             entry,
+            supplemental_id,
             exits,
             exit_when,
             timeout_ms,
@@ -216,7 +220,8 @@ impl Journey {
 
     /// It as a document.
     pub(super) fn text(&self) -> String {
-        let mut text = format!("kind: journey\nname: {}\nentry: {{ {} }}\n", self.name, self.entry.text());
+        let id = self.supplemental_id.map(|id| format!(", supplemental_id: \"{id}\"")).unwrap_or_default();
+        let mut text = format!("kind: journey\nname: {}\nentry: {{ {}{id} }}\n", self.name, self.entry.text());
         match self.reentry_ms {
             None => {}
             Some(None) => text.push_str("reentry: never\n"),

@@ -178,7 +178,7 @@ fn a_taken_back_delivery_is_the_instance_s_own() {
         firing: Firing::Engine,
         room: &|_| true,
     };
-    let event = EventInput { id: "e", kind: "quit", time: START, properties: &Map::new() };
+    let event = EventInput { id: "e", kind: "quit", time: START, properties: &Map::new(), also: &[] };
     apply::apply_event(&mut rig.profile, event, START, world, &mut out);
     assert_eq!(out.effects, [Effect::CancelUnattempted(instances[0])]);
 }

@@ -4,7 +4,7 @@ use crate::domain::apply::Outcome;
 use crate::domain::catalog::Catalog;
 use crate::domain::ids::Millis;
 use crate::domain::limits;
-use crate::domain::profile::{DueKind, Profile};
+use crate::domain::profile::{DueKind, Instance, Profile};
 use crate::domain::step::{Step, StepKind};
 use crate::runtime::partition::counts::Counts;
 use crate::wire::component::{blank_profile, install, put_changes, put_profile};
@@ -45,9 +45,10 @@ fn positions_are_sound(profile: &Profile, catalog: &Catalog, now: Millis) {
         assert!(instance.due_kind == DueKind::Node || instance.due == timeout_at, "the other timer is the journey's");
         assert!(instance.entered_at <= now && instance.ordinal <= profile.entries);
         let later = &profile.instances[index + 1..];
-        assert!(later.iter().all(|i| i.journey != instance.journey), "one instance per journey");
+        let same = |i: &Instance| i.journey == instance.journey && i.supplemental_id() == instance.supplemental_id();
+        assert!(!later.iter().any(same), "one instance per journey and supplemental id");
         assert!(later.iter().all(|i| i.ordinal > instance.ordinal), "in the order of entry");
-        assert_eq!(profile.last_entry(instance.journey), Some(instance.entered_at));
+        assert_eq!(profile.last_entry(instance.journey, instance.supplemental_id()), Some(instance.entered_at));
     }
 }
 

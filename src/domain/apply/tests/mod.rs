@@ -16,6 +16,8 @@ mod nodes;
 mod races;
 mod random;
 mod reference;
+mod rules;
+mod supplemental;
 mod time;
 mod versions;
 
@@ -204,7 +206,7 @@ impl Rig {
 
     fn event(&mut self, now: Millis, kind: &str, properties: &Map) {
         let id = format!("e@{}", told(now));
-        let event = EventInput { id: &id, kind, time: now, properties };
+        let event = EventInput { id: &id, kind, time: now, properties, also: &[] };
         self.input(now, |profile, world, out| apply::apply_event(profile, event, now, world, out));
     }
 

@@ -349,7 +349,7 @@ fn reported(rig: &Rig, name: &str) -> BTreeMap<String, u64> {
 /// Where an instance is, and when its next timer is due in minutes.
 fn stands(rig: &Rig, name: &str) -> Option<(String, i64)> {
     let journey = rig.catalog.journey_id(name).expect("is published");
-    let instance = rig.profile.running(journey)?;
+    let instance = rig.profile.running(journey, None)?;
     let node = rig.catalog.program(instance.version).node(instance.node);
     assert!(!matches!(node.kind, NodeKind::Condition { .. } | NodeKind::End));
     Some((node.name.to_string(), (instance.due.0 - START.0) / 60_000))

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use smol_str::SmolStr;
 
 use super::Merged;
+use crate::domain::catalog::rules::Rule;
 use crate::domain::event::{FEEDBACK_PROPERTIES, is_feedback};
-use crate::domain::expression::Type;
+use crate::domain::expression::{Fields, Type};
 use crate::domain::ids::MessageId;
-use crate::domain::journey::compile::{Entrance, Vocabulary};
-use crate::domain::journey::definition::{JourneyDefinition, MessageDefinition};
+use crate::domain::journey::compile::{self, Entrance, Vocabulary};
+use crate::domain::journey::definition::{EventDefinition, JourneyDefinition, MessageDefinition};
 use crate::domain::journey::findings::{At, Findings};
 use crate::domain::suggest::did_you_mean;
 
@@ -31,7 +32,7 @@ impl Merged<'_> {
                 vocabulary.blurred_events.insert(event.value.clone());
             }
             if let Some(declared) = declared {
-                vocabulary.events.insert(event.value.clone(), declared.schema.clone());
+                vocabulary.events.insert(event.value.clone(), self.fields_of(declared).clone());
             } else if !self.files.partial && !event.value.is_empty() {
                 let known = self.events.keys().map(|name| name.as_str());
                 let suggestion = did_you_mean(&event.value, known)
@@ -44,6 +45,39 @@ impl Merged<'_> {
             self.add_entrance(definition, journey, &mut vocabulary, findings);
         }
         vocabulary
+    }
+
+    /// Fields of an event: of one that a rule recognises those of the events that it is recognised among.
+    fn fields_of<'s>(&'s self, declared: &'s EventDefinition) -> &'s Fields {
+        let base = declared.rule.as_ref().and_then(|rule| self.events.get(&rule.of.value));
+        &base.copied().unwrap_or(declared).schema
+    }
+
+    /// Rules of events: whether what they are about exists, and whether they compile with it.
+    pub(super) fn check_rules(&self, findings: &mut Findings<'_>) {
+        for (name, event) in &self.events {
+            let Some(rule) = event.rule.as_ref().filter(|_| !event.broken) else { continue };
+            let Some(base) = self.events.get(&rule.of.value) else {
+                if !self.files.partial {
+                    let suggestion = did_you_mean(&rule.of.value, self.events.keys().map(|name| name.as_str()))
+                        .unwrap_or_else(|| "name a declared event".to_owned());
+                    let message = format!("event `{name}` is recognised among the unknown event `{}`", rule.of.value);
+                    findings.error_with(rule.of.place, "unknown_event", message, suggestion);
+                }
+                continue;
+            };
+            if base.rule.is_some() {
+                let message =
+                    format!("event `{name}` is recognised among `{}`, which is itself recognised", rule.of.value);
+                let suggestion = "name the event that is sent, and write both rules into one".to_owned();
+                findings.error_with(rule.of.place, "rule_of_rule", message, suggestion);
+            } else if !base.broken
+                && !self.profile_blurred
+                && let Err(errors) = Rule::compile(name, rule, base, &self.profile)
+            {
+                compile::note(&rule.when, &errors, &format!("event `{name}`"), findings);
+            }
+        }
     }
 
     /// What lets profiles into the journey that `definition` jumps to.
@@ -74,7 +108,7 @@ impl Merged<'_> {
         }
         let event = target.entry.event.value.clone();
         if let Some(declared) = self.events.get(&event).filter(|declared| !declared.broken) {
-            let entrance = Entrance { event, fields: declared.schema.clone() };
+            let entrance = Entrance { event, fields: self.fields_of(declared).clone() };
             vocabulary.entrances.insert(journey.value.clone(), entrance);
         }
     }

@@ -21,7 +21,7 @@ impl<'c> Compiler<'c, '_> {
         let when = match &entry.when {
             None => None,
             Some(when) => {
-                let schemas = Schemas { last: None, ..self.inside.clone() };
+                let schemas = Schemas { last: None, journey: None, ..self.inside.clone() };
                 let blurred = self.blurred_roots(&[]);
                 let expr = self.expression(when, &schemas, &blurred, &Type::Boolean, "entry")?;
                 self.reads.extend(expr.reads().iter().cloned());
@@ -29,6 +29,20 @@ impl<'c> Compiler<'c, '_> {
             }
         };
         Some(EventFilter { event: entry.event.value.clone(), when, of: None })
+    }
+
+    /// The ids a profile enters under: a text or texts.
+    pub(super) fn supplemental_id(&mut self, id: &At<SmolStr>) -> Option<Expr> {
+        let schemas = Schemas { last: None, journey: None, ..self.inside.clone() };
+        let texts = Type::List(Box::new(Type::String));
+        let expected = match Expr::compile(&id.value, &schemas, &texts) {
+            Ok(_) => texts,
+            Err(_) => Type::String,
+        };
+        let blurred = self.blurred_roots(&[]);
+        let expr = self.expression(id, &schemas, &blurred, &expected, "supplemental id")?;
+        self.reads.extend(expr.reads().iter().cloned());
+        Some(expr)
     }
 
     /// A filter inside a journey: `last` is the event that comes in.

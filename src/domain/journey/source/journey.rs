@@ -29,7 +29,8 @@ pub fn read(journey_name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Fi
     let local_time = map.optional("local_time").and_then(|tree| choice(tree, "`local_time`", &LOCAL_TIMES, findings));
     let starts_at = map.optional("start_date").and_then(|tree| read_instant(tree, "`start_date`", findings));
     let ends_at = map.optional("end_date").and_then(|tree| read_instant(tree, "`end_date`", findings));
-    let entry = map.required("entry", findings).and_then(|tree| read_entry(tree, findings));
+    let (entry, supplemental_id) =
+        map.required("entry", findings).and_then(|tree| read_entry(tree, findings)).unwrap_or_default();
     let reentry = match map.optional("reentry") {
         Some(tree) => read_reentry(tree, findings),
         None => Some(At::new(REENTRY, journey_name.place)),
@@ -49,7 +50,8 @@ pub fn read(journey_name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Fi
         local_time: local_time.unwrap_or(LocalTime::Journey),
         starts_at: starts_at.map(|at| at.value),
         ends_at,
-        entry: entry.unwrap_or_default(),
+        entry,
+        supplemental_id,
         reentry: reentry.unwrap_or_else(|| At::new(REENTRY, Place::default())),
         exit,
         exit_when,
@@ -93,16 +95,21 @@ pub(super) fn read_moment(tree: &Tree, what: &str, findings: &mut Findings<'_>) 
     sane.map(|moment| At::new(moment, tree.place))
 }
 
-fn read_entry(tree: &Tree, findings: &mut Findings<'_>) -> Option<FilterDefinition> {
+fn read_entry(tree: &Tree, findings: &mut Findings<'_>) -> Option<(FilterDefinition, Option<At<SmolStr>>)> {
     let mut map = MapReader::open(tree, "`entry`", findings)?;
     for later in ["audience", "read_audience", "qualification", "business_event", "schedule"] {
         if map.not_available(later, ENTRY_HELP, findings) {
             return None;
         }
     }
+    let supplemental_id = map.optional("supplemental_id").map(|tree| full_text(tree, "`supplemental_id`", findings));
     let filter = read_filter(&mut map, Listening::Outside, findings);
     map.finish(findings);
-    filter
+    let supplemental_id = match supplemental_id {
+        Some(id) => Some(id?),
+        None => None,
+    };
+    Some((filter?, supplemental_id))
 }
 
 /// Those by an event, and those by what the profile is.

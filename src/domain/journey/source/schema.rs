@@ -4,9 +4,9 @@ use smol_str::SmolStr;
 
 use crate::domain::event::{PROFILE_UPDATE, RESERVED_PREFIXES};
 use crate::domain::expression::{Fields, Type};
-use crate::domain::journey::definition::{AttributeDefinition, EventDefinition};
+use crate::domain::journey::definition::{AttributeDefinition, EventDefinition, RuleDefinition};
 use crate::domain::journey::findings::{At, Findings};
-use crate::domain::journey::source::reader::{MapReader, entries, event_name, listed};
+use crate::domain::journey::source::reader::{MapReader, entries, event_name, full_text, listed};
 use crate::domain::journey::source::tree::{Shape, Tree};
 use crate::domain::suggest::did_you_mean;
 
@@ -31,12 +31,22 @@ pub fn read_event(name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Find
         findings.error_with(name.place, "reserved_event", message, suggestion.to_owned());
         broken = true;
     }
-    let schema = match map.required("schema", findings) {
-        Some(tree) => read_fields(tree, &format!("schema of {}", map.what), findings),
-        None => None,
+    let is_ruled = map.has("of") || map.has("when");
+    let (schema, rule) = if is_ruled {
+        let of = map.required("of", findings).and_then(|tree| full_text(tree, "`of`", findings));
+        let when = map.required("when", findings).and_then(|tree| full_text(tree, "`when`", findings));
+        if let Some(tree) = map.optional("schema") {
+            let message = format!("{} has the schema of the events that it is recognised among", map.what);
+            findings.error_with(tree.place, "rule_with_schema", message, "remove `schema`".to_owned());
+        }
+        (Some(Fields::new()), of.zip(when).map(|(of, when)| RuleDefinition { of, when }))
+    } else {
+        let schema = map.required("schema", findings);
+        (schema.and_then(|tree| read_fields(tree, &format!("schema of {}", map.what), findings)), None)
     };
     map.finish(findings);
-    EventDefinition { name, broken: broken || schema.is_none(), schema: schema.unwrap_or_default() }
+    broken |= schema.is_none() || (is_ruled && rule.is_none());
+    EventDefinition { name, broken, schema: schema.unwrap_or_default(), rule }
 }
 
 /// Reads a field of the profile document.

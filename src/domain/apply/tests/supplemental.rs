@@ -1,0 +1,127 @@
+//! Supplemental ids: one profile in one journey several times, and what expressions know of the instance.
+
+use super::*;
+
+const LINES: &str = "entry: { event: go, supplemental_id: event.s }";
+
+/// Each id is a run of its own; the same id is inside already, and none is no entry.
+#[test]
+fn each_supplemental_id_runs_for_itself() {
+    check(
+        &journey(LINES, &["a: { wait: 1h, then: done }"]),
+        "0 go {\"s\": \"x\"}\n1m go {\"s\": \"y\"}\n2m go {\"s\": \"x\"}\n3m go\n4m go {\"s\": \"\"}\n1h tick\n1h1m tick",
+        "0 j#1: enter a~1h
+         1m j#2: enter a~1h1m
+         2m j: discards already_in_journey
+         3m j: discards no_supplemental_id
+         4m j: discards no_supplemental_id
+         1h j#1: /wait_ended done =completed
+         1h1m j#2: /wait_ended done =completed",
+    );
+}
+
+/// Spec §1.7: re-entrance is that of the pair of profile and id.
+#[test]
+fn re_entrance_goes_by_the_id() {
+    let head = format!("{LINES}\nreentry: {{ after: 1h }}");
+    check(
+        &journey(&head, &["a: { wait: 1m, then: done }"]),
+        "0 go {\"s\": \"x\"}\n30m go {\"s\": \"x\"}\n30m go {\"s\": \"y\"}\n1h go {\"s\": \"x\"}\n1h29m go {\"s\": \"y\"}",
+        "0 j#1: enter a~1m
+         30m j#1: /wait_ended done =completed
+         30m j: discards reentrance_not_allowed
+         30m j#2: enter a~31m
+         1h j#2: /wait_ended done =completed
+         1h j#3: enter a~1h1m
+         1h29m j#3: /wait_ended done =completed
+         1h29m j: discards reentrance_not_allowed",
+    );
+    // What re-entrance no longer hangs on is forgotten: ids of orders come once and never again.
+    let ids: Vec<String> = (0..50).map(|n| format!("{n}h go {{\"s\": \"id{n}\"}}")).collect();
+    let rig = Rig::new(&journey(&head, &["a: { wait: 1m, then: done }"])).run(&ids.join("\n"));
+    assert_eq!(rig.profile.last_entries.len(), 1);
+}
+
+/// Spec §1.7: a list of objects lets the profile in once for each element.
+#[test]
+fn a_list_fans_out() {
+    let orders = "kind: event\nname: order\nschema: { lines: [{ sku: string }] }\n---\n";
+    let head = "entry: { event: order, supplemental_id: \"event.lines.map(l, l.sku)\" }";
+    let lines = r#"{"lines": [{"sku": "x"}, {"sku": "y"}, {"sku": "x"}, {}]}"#;
+    check(
+        &format!("{orders}{}", journey(head, &["a: { wait: 1h, then: done }"])),
+        &format!("0 order {lines}\n1m order {{\"lines\": []}}"),
+        "0 j#1: enter a~1h
+         0 j#2: enter a~1h
+         1m j: discards no_supplemental_id",
+    );
+}
+
+/// Spec §14: at most ten at once.
+#[test]
+fn supplemental_instances_are_at_most_ten() {
+    let ids: Vec<String> = (0..11).map(|n| format!("0 go {{\"s\": \"id{n}\"}}")).collect();
+    let rig = Rig::new(&journey(LINES, &["a: { wait: 1h, then: done }"])).run(&ids.join("\n"));
+    assert_eq!(rig.profile.instances.len(), 10);
+    assert_eq!(rig.log.last().map(String::as_str), Some("0 j: discards too_many_instances"));
+}
+
+/// Spec §16.15: an exit criterion ends all instances of the profile; a node hears the event of its own id by its filter.
+#[test]
+fn trap_15_exit_criteria_end_all_supplemental_instances() {
+    let head = format!("{LINES}\nexit: [ {{ event: quit }} ]");
+    let nodes = ["a: { event: buy, when: last.s == journey.supplemental_id, then: b }", "b: { wait: 1h, then: done }"];
+    check(
+        &journey(&head, &nodes),
+        "0 go {\"s\": \"x\"}\n0 go {\"s\": \"y\"}\n1m buy {\"s\": \"y\"}\n2m quit",
+        "0 j#1: enter a
+         0 j#2: enter a
+         1m j#2: /event_received b~1h1m
+         2m j#1: =criteria
+         2m j#2: =criteria",
+    );
+}
+
+/// A jump into a journey that asks for an id fails without one.
+#[test]
+fn a_jump_gives_the_id() {
+    let target = named("t", LINES, &["a: { wait: 1h, then: done }"]);
+    let origin = |with: &str| {
+        let jump = format!("b: {{ jump: t, with: {{ {with} }}, then: done }}");
+        format!("{target}---\n{}", named("o", "entry: { event: buy }", &[&jump]))
+    };
+    check(
+        &origin("s: event.s"),
+        "0 buy {\"s\": \"x\"}\n10m buy {\"s\": \"y\"}",
+        "0 o#1: enter b\n0 t#2: enter a~1h\n0 o#1: /then done =completed
+         10m o#3: enter b\n10m t#4: enter a~1h10m\n10m o#3: /then done =completed",
+    );
+    check(&origin("n: 1"), "0 buy {\"s\": \"x\"}", "0 o#1: enter b\n0 t: discards no_supplemental_id\n0 o#1: !jump");
+}
+
+/// Spec §5.5: what the journey is, where the instance came from and how it failed.
+#[test]
+fn expressions_know_the_instance() {
+    let holds = |when: &str| {
+        let nodes = [
+            "z: { condition: [ { when: 60 / event.n > 1, then: a } ], otherwise: a, on_error: a }".to_owned(),
+            format!("a: {{ condition: [ {{ when: \"{when}\", then: b }} ], otherwise: done }}"),
+            "b: { wait: 1h, then: done }".to_owned(),
+        ];
+        let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+        let rig = Rig::new(&journey(LINES, &nodes)).run("1h go {\"s\": \"x\", \"n\": 0}");
+        rig.at() == ["b"]
+    };
+    for when in [
+        "journey.name == 'j' && journey.version == 1",
+        "journey.profile == 'crm:1' && journey.namespace == 'crm' && journey.key == '1'",
+        "journey.supplemental_id == 'x'",
+        "journey.entered_at == now",
+        "journey.node == 'a' && journey.previous_node == 'z'",
+        "journey.error == 'expression' && journey.error_node == 'z'",
+        "has(journey.error) && journey.instance.size() == 32",
+    ] {
+        assert!(holds(when), "{when}");
+    }
+    assert!(!holds("journey.previous_node == 'a' || journey.version == 2"));
+}

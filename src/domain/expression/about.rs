@@ -1,0 +1,132 @@
+//! What the root `journey` reads: facts of the running instance (spec §5.5, "Journey properties").
+
+use std::borrow::Cow;
+
+use smol_str::SmolStr;
+
+use crate::domain::expression::types::{Fields, Type};
+use crate::domain::ids::{InstanceId, JourneyId, Millis, SandboxId};
+use crate::domain::value::Value;
+
+/// A fact of a running instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::domain) enum Fact {
+    /// Name of the journey.
+    Name,
+    /// Number of its version.
+    Version,
+    /// Id of the instance.
+    Instance,
+    /// `namespace:value`.
+    Profile,
+    /// The part before the colon.
+    Namespace,
+    /// The part behind it.
+    Key,
+    /// The supplemental id it runs under.
+    SupplementalId,
+    /// When it entered.
+    EnteredAt,
+    /// The node it is at.
+    Node,
+    /// The node it came from.
+    PreviousNode,
+    /// How it failed last where there was a way on.
+    Error,
+    /// Where.
+    ErrorNode,
+}
+
+impl Fact {
+    const ALL: [(&str, Self); 12] = [
+        ("name", Self::Name),
+        ("version", Self::Version),
+        ("instance", Self::Instance),
+        ("profile", Self::Profile),
+        ("namespace", Self::Namespace),
+        ("key", Self::Key),
+        ("supplemental_id", Self::SupplementalId),
+        ("entered_at", Self::EnteredAt),
+        ("node", Self::Node),
+        ("previous_node", Self::PreviousNode),
+        ("error", Self::Error),
+        ("error_node", Self::ErrorNode),
+    ];
+
+    /// The fact of this name.
+    pub(in crate::domain) fn of(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, fact)| *fact)
+    }
+
+    fn value_type(self) -> Type {
+        match self {
+            Self::Version => Type::Integer,
+            Self::EnteredAt => Type::Timestamp,
+            _ => Type::String,
+        }
+    }
+
+    /// Names and types of all.
+    pub(in crate::domain) fn fields() -> Fields {
+        Self::ALL.iter().map(|(name, fact)| (SmolStr::new_static(name), fact.value_type())).collect()
+    }
+}
+
+/// The running instance, as expressions may know it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct About<'a> {
+    /// Name of its journey.
+    pub journey: &'a str,
+    /// Number of its version.
+    pub version: u32,
+    /// `namespace:value`.
+    pub identity: &'a str,
+    /// What its id is made of beside the identity.
+    pub instance: (SandboxId, JourneyId, u32),
+    /// The supplemental id it runs under.
+    pub supplemental_id: Option<&'a str>,
+    /// When it entered.
+    pub entered_at: Millis,
+    /// The node it is at.
+    pub node: &'a str,
+    /// The node it came from.
+    pub previous_node: Option<&'a str>,
+    /// How it failed last where there was a way on, and where.
+    pub error: Option<(&'a str, &'a str)>,
+}
+
+impl<'a> About<'a> {
+    /// The facts below `path`, with their names: one, or all for an empty path.
+    pub fn values(&self, path: &[SmolStr]) -> Vec<(SmolStr, Value)> {
+        let asked = |name: &str| path.first().is_none_or(|asked| asked == name);
+        let value = |fact| match fact {
+            Fact::Version => Value::Int(i64::from(self.version)),
+            Fact::EnteredAt => Value::Time(self.entered_at),
+            _ => self.text(fact).map_or(Value::Null, |text| Value::Str(text.as_ref().into())),
+        };
+        let facts = Fact::ALL.iter().filter(|(name, _)| asked(name));
+        facts.map(|(name, fact)| (SmolStr::new_static(name), value(*fact))).collect()
+    }
+
+    /// A fact as text; `None` is null.
+    pub(in crate::domain) fn text(&self, fact: Fact) -> Option<Cow<'a, str>> {
+        let (namespace, key) = self.identity.split_once(':').unwrap_or(("", self.identity));
+        Some(Cow::Borrowed(match fact {
+            Fact::Name => self.journey,
+            Fact::Profile => self.identity,
+            Fact::Namespace => namespace,
+            Fact::Key => key,
+            Fact::Node => self.node,
+            Fact::SupplementalId => return self.supplemental_id.map(Cow::Borrowed),
+            Fact::PreviousNode => return self.previous_node.map(Cow::Borrowed),
+            Fact::Error => return self.error.map(|(error, _)| Cow::Borrowed(error)),
+            Fact::ErrorNode => return self.error.map(|(_, node)| Cow::Borrowed(node)),
+            Fact::Instance => {
+                let (sandbox, journey, ordinal) = self.instance;
+                return Some(Cow::Owned(InstanceId::new(sandbox, self.identity, journey, ordinal).to_string()));
+            }
+            Fact::Version => return Some(Cow::Owned(self.version.to_string())),
+            Fact::EnteredAt => return Some(Cow::Owned(self.entered_at.to_iso())),
+        }))
+    }
+}
