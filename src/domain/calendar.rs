@@ -185,6 +185,40 @@ impl Moment {
     }
 }
 
+/// A period of the UTC calendar (spec §7.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Period {
+    /// An hour.
+    Hour,
+    /// A day.
+    Day,
+    /// A week, from Sunday on.
+    Week,
+    /// A month.
+    Month,
+}
+
+impl Period {
+    /// When the period began that `now` is in.
+    pub fn start(self, now: Millis) -> Millis {
+        const HOUR_MS: i64 = 3_600_000;
+        const DAY_MS: i64 = 24 * HOUR_MS;
+        let midnight = now.0 - now.0.rem_euclid(DAY_MS);
+        match self {
+            Self::Hour => Millis(now.0 - now.0.rem_euclid(HOUR_MS)),
+            Self::Day => Millis(midnight),
+            // 1970-01-01 was a Thursday, the fifth day of its week.
+            Self::Week => Millis(midnight - (midnight.div_euclid(DAY_MS) + 4).rem_euclid(7) * DAY_MS),
+            Self::Month => {
+                let day = jiff::Timestamp::from_millisecond(midnight).map(|at| at.to_zoned(TimeZone::UTC).day());
+                // Instants are within the years that calendars know: events and clocks are checked for it.
+                Millis(midnight - (i64::from(day.unwrap_or(1)) - 1) * DAY_MS)
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,6 +309,21 @@ mod tests {
             let moment = Moment::parse(text);
             assert_eq!(moment.and_then(|moment| moment.begins(&paris)), begins.map(at), "{text}");
             assert_eq!(moment.and_then(|moment| moment.ends(&paris)), ends.map(at), "{text}");
+        }
+    }
+
+    #[test]
+    fn periods_begin_with_the_calendar() {
+        for (now, hour, day, week, month) in [
+            ("2026-03-05T10:20:30Z", "2026-03-05T10:00:00Z", "2026-03-05", "2026-03-01", "2026-03-01"),
+            ("2026-03-01T00:00:00Z", "2026-03-01T00:00:00Z", "2026-03-01", "2026-03-01", "2026-03-01"),
+            ("2026-02-28T23:59:59.999Z", "2026-02-28T23:00:00Z", "2026-02-28", "2026-02-22", "2026-02-01"),
+            ("1969-12-31T23:00:00Z", "1969-12-31T23:00:00Z", "1969-12-31", "1969-12-28", "1969-12-01"),
+        ] {
+            let day_of = |text: &str| at(&format!("{text}T00:00:00Z"));
+            assert_eq!(Period::Hour.start(at(now)), at(hour), "{now}");
+            let starts = [Period::Day, Period::Week, Period::Month].map(|period| period.start(at(now)));
+            assert_eq!(starts, [day, week, month].map(day_of), "{now}");
         }
     }
 }

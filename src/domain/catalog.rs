@@ -18,7 +18,9 @@ use smol_str::SmolStr;
 use crate::domain::expression::Fields;
 use crate::domain::ids::{CatalogVersion, JourneyId, MessageId, Millis, VersionId};
 use crate::domain::journey::compile::Vocabulary;
-use crate::domain::journey::definition::{AttributeDefinition, EventDefinition, JourneyDefinition, MessageDefinition};
+use crate::domain::journey::definition::{
+    AttributeDefinition, EventDefinition, JourneyDefinition, MessageDefinition, RuleSetDefinition,
+};
 use crate::domain::journey::program::Program;
 use crate::domain::suggest::did_you_mean;
 use crate::domain::surface::Surface;
@@ -72,7 +74,7 @@ pub struct Catalog {
     pub version: CatalogVersion,
     /// All versions ever published, by number.
     pub versions: Vec<Version>,
-    /// Live versions that an event type may enter, in order of journey number.
+    /// Live versions that an event type may enter, those of higher priority first, then in order of journey number.
     pub entries: BTreeMap<SmolStr, Vec<VersionId>>,
     /// Live versions, by name of their journey.
     pub live: BTreeMap<SmolStr, VersionId>,
@@ -86,6 +88,8 @@ pub struct Catalog {
     pub messages: Vec<Arc<MessageDefinition>>,
     /// Surfaces, by name.
     pub surfaces: BTreeMap<SmolStr, Arc<Surface>>,
+    /// Rule sets, by name.
+    pub rule_sets: BTreeMap<SmolStr, RuleSetDefinition>,
     /// Event types that are recognised by rules, by the type they are sent as.
     pub rules: BTreeMap<SmolStr, Vec<Rule>>,
     /// Event types that some version not stopped names in its entry, exits or nodes, and those they are recognised among.
@@ -268,7 +272,7 @@ impl Catalog {
                 self.listening.insert(rule.of.value.clone());
             }
         }
-        live.sort_by_key(|version| version.program.journey);
+        live.sort_by_key(|version| (std::cmp::Reverse(version.program.priority), version.program.journey));
         for version in live {
             let event = version.program.entry.event.clone();
             self.live.insert(version.program.name.clone(), version.program.version);

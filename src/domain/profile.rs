@@ -23,6 +23,8 @@ pub struct Profile {
     pub instances: SmallVec<[Instance; 2]>,
     /// Latest entry into each journey, for re-entrance.
     pub last_entries: Vec<LastEntry>,
+    /// Entries by rule set, of those that count them.
+    pub caps: Vec<CapCount>,
     /// Entries so far, over all journeys: the next instance's ordinal is one more.
     pub entries: u32,
     /// The chain of decisions (design §9); 0 before the first.
@@ -40,6 +42,17 @@ pub struct LastEntry {
     pub supplemental_id: Option<SmolStr>,
     /// When.
     pub at: Millis,
+}
+
+/// How often a profile entered journeys of a rule set in a period.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CapCount {
+    /// The rule set.
+    pub rule_set: SmolStr,
+    /// When the period began.
+    pub since: Millis,
+    /// How often.
+    pub entries: u32,
 }
 
 /// One running instance.
@@ -187,6 +200,7 @@ impl Profile {
             document: Map::new(),
             instances: SmallVec::new(),
             last_entries: Vec::new(),
+            caps: Vec::new(),
             entries: 0,
             chain: 0,
             changes: Changes { header: true, ..Changes::default() },

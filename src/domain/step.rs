@@ -132,6 +132,10 @@ pub enum DiscardReason {
     OutsideDates,
     /// The event names no supplemental id, and the journey is entered under one.
     NoSupplementalId,
+    /// The rule set allows no further entry, or no further journey at once.
+    CapReached,
+    /// The same event let the profile into a journey of higher priority, which took the last place the rule set has.
+    LowerPriority,
 }
 
 /// What became of a message.
@@ -250,6 +254,8 @@ codes!(DiscardReason {
     TooManyInstances = 3,
     OutsideDates = 4,
     NoSupplementalId = 5,
+    CapReached = 6,
+    LowerPriority = 7,
 });
 codes!(MessageOutcome {
     Requested = 0,
@@ -296,6 +302,8 @@ mod tests {
             (StepKind::Discarded(DiscardReason::TooManyInstances), (7, 3)),
             (StepKind::Discarded(DiscardReason::OutsideDates), (7, 4)),
             (StepKind::Discarded(DiscardReason::NoSupplementalId), (7, 5)),
+            (StepKind::Discarded(DiscardReason::CapReached), (7, 6)),
+            (StepKind::Discarded(DiscardReason::LowerPriority), (7, 7)),
             (message(MessageOutcome::Requested), (8, 513)),
             (message(MessageOutcome::Excluded), (9, 513)),
             (message(MessageOutcome::Sent), (10, 513)),
@@ -312,7 +320,7 @@ mod tests {
 
     #[test]
     fn other_codes_are_none() {
-        for (code, detail) in [(0, 0), (3, 6), (5, 5), (6, 6), (7, 6), (15, 0), (255, 0)] {
+        for (code, detail) in [(0, 0), (3, 6), (5, 5), (6, 6), (7, 8), (15, 0), (255, 0)] {
             assert_eq!(StepKind::from_code(code, detail), None, "{code} {detail}");
         }
     }

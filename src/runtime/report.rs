@@ -245,6 +245,8 @@ pub fn discard_word(reason: DiscardReason) -> &'static str {
         DiscardReason::TooManyInstances => "too_many_instances",
         DiscardReason::OutsideDates => "outside_dates",
         DiscardReason::NoSupplementalId => "no_supplemental_id",
+        DiscardReason::CapReached => "cap_reached",
+        DiscardReason::LowerPriority => "lower_priority",
     }
 }
 

@@ -208,6 +208,8 @@ fn reason<'a>(kind: StepKind, message_name: impl Fn(u16) -> &'a str) -> String {
         StepKind::Discarded(DiscardReason::TooManyInstances) => "too_many_instances",
         StepKind::Discarded(DiscardReason::OutsideDates) => "outside_dates",
         StepKind::Discarded(DiscardReason::NoSupplementalId) => "no_supplemental_id",
+        StepKind::Discarded(DiscardReason::CapReached) => "cap_reached",
+        StepKind::Discarded(DiscardReason::LowerPriority) => "lower_priority",
         StepKind::Message { message, outcome } => {
             let word = match outcome {
                 MessageOutcome::Requested => "requested",

@@ -24,6 +24,9 @@ pub const FEEDBACK_KINDS: [&str; 2] = ["message.opened", "message.clicked"];
 /// Types that rules recognise: name, and what they are recognised among.
 const RULED: [(&str, &str); 2] = [("big", "go"), ("gift", "buy")];
 
+/// Rule sets that journeys may carry.
+const RULE_SETS: [&str; 2] = ["calm", "one.at-a_time"];
+
 /// A drawn set of resources, and the source of events and changes that go with it.
 #[derive(Clone, Debug)]
 pub struct Workload {
@@ -46,6 +49,8 @@ pub struct Workload {
     sent: Vec<ScriptEvent>,
     /// What rules ask for, by their place in [`RULED`].
     rules: [String; RULED.len()],
+    /// Limits, by their place in [`RULE_SETS`].
+    limits: [String; RULE_SETS.len()],
 }
 
 /// An order about a journey that needs no resources.
@@ -107,6 +112,18 @@ schema: {}
 /// Properties of every event that journeys name. One schema for all, so that `last` may be any of them.
 const SCHEMA: &str = "{ n: integer, total: number, tag: string, flag: boolean, at: timestamp, cart: { id: string, size: integer }, items: [{ id: string }] }";
 
+/// What a rule set limits.
+fn rule_set(dice: &mut Dice) -> String {
+    let entries =
+        format!("entries: {{ max: {}, per: {} }}", dice.between(1, 4), dice.pick(&["hour", "day", "week", "month"]));
+    let concurrent = format!("concurrent: {}", dice.between(1, 3));
+    match dice.below(3) {
+        0 => entries,
+        1 => concurrent,
+        _ => format!("{entries}\n{concurrent}"),
+    }
+}
+
 impl Workload {
     /// Draws journeys, their messages and the profiles that will walk them.
     pub fn generate(dice: &mut Dice) -> Self {
@@ -123,6 +140,7 @@ impl Workload {
             events_drawn: 0,
             sent: Vec::new(),
             rules: RULED.map(|_| condition(dice, Roots::Entry, 1)),
+            limits: RULE_SETS.map(|_| rule_set(dice)),
         };
         let names: Vec<String> = (0..dice.between(1, 5)).map(|_| workload.next_name(dice)).collect();
         workload.first_names.clone_from(&names);
@@ -137,7 +155,10 @@ impl Workload {
     pub fn next_publish(&mut self, dice: &mut Dice) -> Option<String> {
         match dice.below(10) {
             0 => return None,
-            1 => self.rules = RULED.map(|_| condition(dice, Roots::Entry, 1)),
+            1 => {
+                self.rules = RULED.map(|_| condition(dice, Roots::Entry, 1));
+                self.limits = RULE_SETS.map(|_| rule_set(dice));
+            }
             2 => {
                 // Rewording a message makes new versions of the live journeys that send it, in the files or not.
                 let index = dice.index(MESSAGES.len());
@@ -217,6 +238,9 @@ impl Workload {
         let mut text = PRELUDE.to_owned();
         for kind in EVENT_KINDS {
             text.push_str(&format!("---\nkind: event\nname: {kind}\nschema: {SCHEMA}\n"));
+        }
+        for (name, limits) in RULE_SETS.iter().zip(&self.limits) {
+            text.push_str(&format!("---\nkind: rule_set\nname: {name}\n{limits}\n"));
         }
         for ((name, of), when) in RULED.iter().zip(&self.rules) {
             text.push_str(&format!("---\nkind: event\nname: {name}\nof: {of}\nwhen: \"{when}\"\n"));

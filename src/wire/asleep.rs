@@ -2,7 +2,7 @@
 //! memory, so nothing is said twice and small numbers are short. The journal holds [components](crate::wire::component).
 //!
 //! ```text
-//! chain u64 · n varint · n × place · identity text · entries varint · n varint · n × (entered, entry) ·
+//! chain u64 · n varint · n × place · identity text · entries and caps · n varint · n × (entered, entry) ·
 //! a context for each place, in order · n varint · n × (field name text, value MessagePack)
 //!
 //! place   = ordinal varint · version varint · journey varint · node varint · generation varint ·
@@ -12,6 +12,7 @@
 //! context = event id text · event type text · event time − entered-at zigzag · n varint ·
 //!           n × (node varint, visits varint) · event map · memory
 //! time    = milliseconds since 2020, zigzag
+//! entries and caps,
 //! entered = as in [`component`](crate::wire::component)
 //! memory  = as in [`memory`](crate::wire::memory)
 //! zigzag  = varint of a signed number: 0, −1, 1, −2, …
@@ -22,7 +23,7 @@ use smol_str::SmolStr;
 
 use crate::domain::ids::{JourneyId, Millis, NodeNo, VersionId};
 use crate::domain::profile::{Context, DueKind, Instance, LastEntry, Profile};
-use crate::wire::component::{put_entered, read_entered, vacant_instance};
+use crate::wire::component::{put_entered, put_entries, read_entered, read_entries, vacant_instance};
 use crate::wire::cursor::{Cursor, WireError, put_text, put_varint};
 use crate::wire::memory::{put_memory, read_memory, varint_u16};
 use crate::wire::value::{put_map, put_value, read_map, read_value};
@@ -79,7 +80,7 @@ pub fn put_places(out: &mut Vec<u8>, profile: &Profile) {
 /// Appends the rest of `profile`. It refers to the places: both belong to the same set of instances.
 pub fn put_rest(out: &mut Vec<u8>, profile: &Profile) {
     put_text(out, &profile.identity);
-    put_varint(out, u64::from(profile.entries));
+    put_entries(out, profile);
     put_varint(out, profile.last_entries.len() as u64);
     for entry in &profile.last_entries {
         put_entered(out, entry);
@@ -165,7 +166,7 @@ pub fn wake(profile: &mut Profile, bytes: &[u8]) -> Result<(), WireError> {
         place.restore(profile.instances.last_mut().expect("just pushed"));
     }
     profile.identity = SmolStr::new(cursor.text("identity")?);
-    profile.entries = cursor.varint_u32("entries")?;
+    read_entries(profile, &mut cursor)?;
     for _ in 0..cursor.varint("last entries")? {
         let (journey, supplemental_id) = read_entered(&mut cursor)?;
         let at = match cursor.u8("entry")? {
@@ -258,7 +259,7 @@ mod tests {
 
     use super::*;
     use crate::domain::ids::ProfileKey;
-    use crate::domain::profile::Extra;
+    use crate::domain::profile::{CapCount, Extra};
     use crate::domain::step::Failure;
     use crate::domain::value::{Map, Value};
     use crate::wire::component::blank_profile;
@@ -308,11 +309,17 @@ mod tests {
         let place = (any::<[u32; 3]>(), any::<[u16; 2]>(), any::<bool>(), instants(), instants(), contexts());
         let id = proptest::option::of("[a-z]{0,5}".prop_map(SmolStr::from));
         let entries = proptest::collection::vec((0_u32..4, id, instants()), 0..3);
-        let whole = (any::<u64>(), any::<u32>(), "[a-z:0-9]{0,40}", maps());
+        let cap = ("[a-z]{1,5}", instants(), any::<u32>()).prop_map(|(name, since, entries)| CapCount {
+            rule_set: name.into(),
+            since,
+            entries,
+        });
+        let caps = proptest::collection::vec(cap, 0..3);
+        let whole = (any::<u64>(), any::<u32>(), "[a-z:0-9]{0,40}", maps(), caps);
         (whole, proptest::collection::vec(place, 0..4), entries).prop_map(|(whole, places, entries)| {
-            let (chain, count, identity, document) = whole;
+            let (chain, count, identity, document, caps) = whole;
             let mut profile =
-                Profile { chain, entries: count, identity: identity.into(), document, ..blank_profile(KEY) };
+                Profile { chain, entries: count, identity: identity.into(), document, caps, ..blank_profile(KEY) };
             for (index, ([version, journey, generation], [node, sends], timeout, entered_at, due, context)) in
                 places.into_iter().enumerate()
             {

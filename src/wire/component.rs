@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! component = tag u8 · body length varint · body
-//!   1 header    identity text · entries varint · n varint · n × last entry
+//!   1 header    identity text · entries and caps · n varint · n × last entry
 //!   2 position  ordinal varint · version varint · journey varint · node u16 · generation u32 · sends varint ·
 //!               entered-at i64 · due i64 · due kind u8
 //!   3 gone      ordinal varint                       the instance ended: its position and context go
@@ -12,6 +12,7 @@
 //!   6 no field  name text                            deleted
 //!   7 chain     chain u64                            the chain of decisions so far
 //! ```
+//! `entries and caps` = entries × 2 varint, or entries × 2 + 1 varint · n varint · n × (rule set text, since i64, entries varint);
 //! `last entry` = journey × 2 + 1 varint · supplemental id text · entered-at i64, or without one journey × 2 · entered-at i64;
 //! `memory` is that of [`memory`](crate::wire::memory).
 //! INVARIANT: installing a component twice leaves what installing it once leaves.
@@ -20,7 +21,7 @@ use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use crate::domain::ids::{JourneyId, Millis, NodeNo, ProfileKey, VersionId};
-use crate::domain::profile::{Changes, Context, DueKind, Instance, LastEntry, Profile};
+use crate::domain::profile::{CapCount, Changes, Context, DueKind, Instance, LastEntry, Profile};
 use crate::domain::value::Value;
 use crate::wire::cursor::{Cursor, WireError, put_bytes, put_text, put_varint};
 use crate::wire::memory::{put_memory, read_memory};
@@ -116,7 +117,7 @@ fn put_component(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>)) {
 fn put_header(out: &mut Vec<u8>, profile: &Profile) {
     put_component(out, HEADER, |body| {
         put_text(body, &profile.identity);
-        put_varint(body, u64::from(profile.entries));
+        put_entries(body, profile);
         put_varint(body, profile.last_entries.len() as u64);
         for entry in &profile.last_entries {
             put_entered(body, entry);
@@ -194,11 +195,38 @@ fn install_next(profile: &mut Profile, cursor: &mut Cursor<'_>) -> Result<(), Wi
 
 fn install_header(profile: &mut Profile, body: &mut Cursor<'_>) -> Result<(), WireError> {
     profile.identity = SmolStr::new(body.text("identity")?);
-    profile.entries = body.varint_u32("entries")?;
+    read_entries(profile, body)?;
     profile.last_entries.clear();
     for _ in 0..body.varint("last entries")? {
         let (journey, supplemental_id) = read_entered(body)?;
         profile.last_entries.push(LastEntry { journey, supplemental_id, at: Millis(body.i64("entered at")?) });
+    }
+    Ok(())
+}
+
+/// Appends how often the profile entered journeys, and those of each rule set.
+pub(super) fn put_entries(out: &mut Vec<u8>, profile: &Profile) {
+    put_varint(out, u64::from(profile.entries) << 1 | u64::from(!profile.caps.is_empty()));
+    if !profile.caps.is_empty() {
+        put_varint(out, profile.caps.len() as u64);
+        for cap in &profile.caps {
+            put_text(out, &cap.rule_set);
+            out.extend_from_slice(&cap.since.0.to_le_bytes());
+            put_varint(out, u64::from(cap.entries));
+        }
+    }
+}
+
+/// Reads what [`put_entries`] wrote.
+pub(super) fn read_entries(profile: &mut Profile, cursor: &mut Cursor<'_>) -> Result<(), WireError> {
+    let marked = cursor.varint("entries")?;
+    profile.entries = u32::try_from(marked >> 1).map_err(|_| WireError::invalid("entries", marked))?;
+    profile.caps.clear();
+    let count = if marked & 1 == 0 { 0 } else { cursor.varint("caps")? };
+    for _ in 0..count {
+        let rule_set = SmolStr::new(cursor.text("rule set")?);
+        let since = Millis(cursor.i64("since")?);
+        profile.caps.push(CapCount { rule_set, since, entries: cursor.varint_u32("entries")? });
     }
     Ok(())
 }
@@ -290,6 +318,7 @@ pub fn blank(profile: &mut Profile, key: ProfileKey) {
     profile.document.0.clear();
     profile.instances.clear();
     profile.last_entries.clear();
+    profile.caps.clear();
     profile.entries = 0;
     profile.chain = 0;
     profile.changes.clear();

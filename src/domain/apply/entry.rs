@@ -10,12 +10,12 @@ use crate::domain::expression::{About, EvalError, Expr, Scope};
 use crate::domain::ids::{Millis, VersionId};
 use crate::domain::journey::program::{Program, Reentry};
 use crate::domain::limits;
-use crate::domain::profile::{Context, DueKind, Extra, Instance, LastEntry};
+use crate::domain::profile::{CapCount, Context, DueKind, Extra, Instance, LastEntry};
 use crate::domain::step::{DiscardReason, Failure, Step, StepKind};
 use crate::domain::value::Value;
 use crate::planted::{Bug, is_planted};
 
-impl Walk<'_, '_> {
+impl<'w> Walk<'_, 'w> {
     pub(super) fn offer_to_entries(&mut self, event: EventInput<'_>) {
         for kind in [event.kind].into_iter().chain(event.also.iter().map(|kind| kind.as_str())) {
             self.offer_to_entries_of(EventInput { kind, ..event });
@@ -44,7 +44,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn enter_or_discard(&mut self, program: &Program, event: EventInput<'_>, supplemental_id: Option<SmolStr>) {
+    fn enter_or_discard(&mut self, program: &'w Program, event: EventInput<'_>, supplemental_id: Option<SmolStr>) {
         match self.refusal(program, supplemental_id.as_deref()) {
             None => self.enter(program, event, supplemental_id),
             Some(reason) => self.discard(program.version, reason, None),
@@ -114,7 +114,42 @@ impl Walk<'_, '_> {
         if is_crowded || self.profile.instances.len() >= limits::INSTANCES_PER_PROFILE_MAX {
             return Some(DiscardReason::TooManyInstances);
         }
-        None
+        self.cap_refusal(program)
+    }
+
+    /// Whether the rule set of a journey lets a profile in (spec §7.4).
+    fn cap_refusal(&self, program: &Program) -> Option<DiscardReason> {
+        let name = program.rule_set.as_ref()?;
+        let rules = self.world.catalog.rule_sets.get(name)?;
+        let of_set = |i: &&Instance| self.program(i.version).rule_set.as_ref() == Some(name);
+        let inside = self.profile.instances.iter().filter(of_set).count();
+        let is_full = rules.concurrent.is_some_and(|max| inside >= max as usize);
+        let is_spent = rules.entries.is_some_and(|cap| {
+            let since = cap.per.start(self.now);
+            let known = self.profile.caps.iter().find(|known| known.rule_set == *name && known.since >= since);
+            known.is_some_and(|known| known.entries >= cap.max)
+        });
+        if !is_full && !is_spent {
+            return None;
+        }
+        let taken = self
+            .entered
+            .iter()
+            .any(|entered| entered.rule_set.as_ref() == Some(name) && entered.priority > program.priority);
+        Some(if taken { DiscardReason::LowerPriority } else { DiscardReason::CapReached })
+    }
+
+    /// Counts an entry by the rule set of the journey.
+    fn count_entry(&mut self, program: &Program) {
+        let Some(name) = &program.rule_set else { return };
+        let Some(cap) = self.world.catalog.rule_sets.get(name).and_then(|rules| rules.entries) else { return };
+        let since = cap.per.start(self.now);
+        let caps = &mut self.profile.caps;
+        match caps.iter_mut().find(|known| known.rule_set == *name) {
+            Some(known) if known.since >= since => known.entries = known.entries.saturating_add(1),
+            Some(known) => (known.since, known.entries) = (since, 1),
+            None => caps.push(CapCount { rule_set: name.clone(), since, entries: 1 }),
+        }
     }
 
     fn may_enter_again(&self, program: &Program, previous: Millis) -> bool {
@@ -156,8 +191,12 @@ impl Walk<'_, '_> {
         self.profile.last_entries = entries;
     }
 
-    pub(super) fn enter(&mut self, program: &Program, event: EventInput<'_>, supplemental_id: Option<SmolStr>) {
+    pub(super) fn enter(&mut self, program: &'w Program, event: EventInput<'_>, supplemental_id: Option<SmolStr>) {
         self.note_entry(program, supplemental_id.as_ref());
+        self.count_entry(program);
+        if program.rule_set.is_some() {
+            self.entered.push(program);
+        }
         let profile = &mut *self.profile;
         profile.entries += 1;
         let ordinal = profile.entries;

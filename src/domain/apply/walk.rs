@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use jiff::tz::TimeZone;
+use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use crate::domain::apply::chain::chain;
@@ -41,6 +42,8 @@ pub(super) struct Walk<'a, 'w> {
     steps_before: usize,
     /// Where the steps of the instance begin that is moving.
     pub(super) moving_since: usize,
+    /// Journeys with a rule set that this decision let the profile into.
+    pub(super) entered: SmallVec<[&'w Program; 1]>,
 }
 
 /// Steps that a node takes at most: arrived, a message's outcome, left or exited.
@@ -51,7 +54,7 @@ const FAILURE_STEPS: usize = 2;
 impl<'a, 'w> Walk<'a, 'w> {
     pub(super) fn new(profile: &'a mut Profile, now: Millis, world: World<'w>, out: &'a mut Outcome) -> Self {
         let steps_before = out.steps.len();
-        Self { profile, now, world, out, steps_before, moving_since: steps_before }
+        Self { profile, now, world, out, steps_before, moving_since: steps_before, entered: SmallVec::new() }
     }
 
     /// Chains what was decided.

@@ -144,6 +144,7 @@ impl<'a> Merged<'a> {
         let mut next = catalog.clone();
         next.events.extend(files.events.clone());
         next.attributes.extend(files.attributes.clone());
+        next.rule_sets.extend(files.rule_sets.clone());
         for (name, surface) in &files.surfaces {
             next.surfaces.insert(name.clone(), Arc::new(surface.value.clone()));
         }
@@ -223,6 +224,7 @@ impl<'a> Merged<'a> {
         for definition in self.files.journeys.values() {
             check::check(definition, findings);
             self.check_reentry(definition, findings);
+            self.check_rule_set(definition, findings);
             candidates.push(self.candidate(definition, findings));
         }
         for definition in &self.others {
@@ -351,6 +353,9 @@ impl<'a> Merged<'a> {
         for (name, surface) in &files.surfaces {
             changes.push(simple(Kind::Surface, name, catalog.surface(name).map(|before| **before == surface.value)));
         }
+        for (name, rule_set) in &files.rule_sets {
+            changes.push(simple(Kind::RuleSet, name, catalog.rule_sets.get(name).map(|before| before == rule_set)));
+        }
         for (name, message) in &files.messages {
             let before = catalog.latest_message(name).map(|id| catalog.message(id));
             changes.push(simple(Kind::Message, name, before.map(|before| **before == *message)));
@@ -378,6 +383,9 @@ impl<'a> Merged<'a> {
         }));
         changes
             .extend(gone(Kind::Surface, catalog.surfaces.keys().collect(), &|name| files.surfaces.contains_key(name)));
+        changes.extend(gone(Kind::RuleSet, catalog.rule_sets.keys().collect(), &|name| {
+            files.rule_sets.contains_key(name)
+        }));
         changes.extend(gone(Kind::Message, messages.into_iter().collect(), &|name| files.messages.contains_key(name)));
         changes.extend(self.others.iter().map(|definition| vanished(Kind::Journey, &definition.name.value)));
         changes

@@ -18,7 +18,7 @@ use smol_str::SmolStr;
 use crate::domain::catalog::{Catalog, CatalogError, Version, VersionSource, VersionStatus};
 use crate::domain::ids::{CatalogVersion, JourneyId, MessageId, Millis, VersionId};
 use crate::domain::journey::compile::{Numbers, compile};
-use crate::domain::journey::definition::{AttributeDefinition, EventDefinition, MessageDefinition};
+use crate::domain::journey::definition::{AttributeDefinition, EventDefinition, MessageDefinition, RuleSetDefinition};
 use crate::domain::journey::findings::Findings;
 use crate::domain::surface::Surface;
 
@@ -36,6 +36,7 @@ struct Record {
     attributes: BTreeMap<SmolStr, AttributeDefinition>,
     messages: Vec<Arc<MessageDefinition>>,
     surfaces: BTreeMap<SmolStr, Arc<Surface>>,
+    rule_sets: BTreeMap<SmolStr, RuleSetDefinition>,
     versions: Vec<VersionRecord>,
 }
 
@@ -65,6 +66,7 @@ impl Catalog {
             attributes: self.attributes.clone(),
             messages: self.messages.clone(),
             surfaces: self.surfaces.clone(),
+            rule_sets: self.rule_sets.clone(),
             versions: versions.collect(),
         };
         let mut bytes = MAGIC.to_vec();
@@ -101,6 +103,7 @@ impl Catalog {
             attributes: record.attributes,
             messages: record.messages,
             surfaces: record.surfaces,
+            rule_sets: record.rule_sets,
             ..Self::default()
         };
         for (index, version) in record.versions.into_iter().enumerate() {

@@ -284,8 +284,15 @@ name: big_cart
 of: cart_add
 when: event.total > 99.0
 ---
+kind: rule_set
+name: calm
+entries: { max: 3, per: week }
+concurrent: 2
+---
 kind: journey
 name: everything
+rule_set: calm
+priority: 70
 entry: { event: big_cart, when: event.total > 5.0, supplemental_id: event.currency }
 reentry: { after: 1d }
 exit: [ { event: cart_add, when: last.gift }, { when: event.gift } ]

@@ -123,6 +123,8 @@ pub fn compile(
             Some(id) => Some(id?),
             None => None,
         },
+        rule_set: definition.rule_set.as_ref().map(|name| name.value.clone()),
+        priority: definition.priority,
         reentry: definition.reentry.value,
         exit: exit.into_iter().collect::<Option<_>>()?,
         exit_when: exit_when.into_iter().collect::<Option<_>>()?,

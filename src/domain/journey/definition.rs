@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use crate::domain::calendar::{DayTime, Days, Hours, Moment};
+use crate::domain::calendar::{DayTime, Days, Hours, Moment, Period};
 use crate::domain::expression::{Fields, Type};
 use crate::domain::ids::Millis;
 use crate::domain::journey::findings::{At, Place};
@@ -45,6 +45,29 @@ pub struct AttributeDefinition {
     /// The type could not be read.
     #[serde(skip)]
     pub broken: bool,
+}
+
+/// `kind: rule_set` (spec §7.4).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleSetDefinition {
+    /// Its name.
+    pub name: At<SmolStr>,
+    /// How often a profile may enter the journeys that carry it.
+    pub entries: Option<EntryCap>,
+    /// How many of those journeys a profile may be in at once.
+    pub concurrent: Option<u32>,
+    /// Something of it could not be read.
+    #[serde(skip)]
+    pub broken: bool,
+}
+
+/// So many entries a period of the UTC calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryCap {
+    /// How many.
+    pub max: u32,
+    /// In which period.
+    pub per: Period,
 }
 
 /// `kind: message`.
@@ -96,6 +119,10 @@ pub struct JourneyDefinition {
     pub entry: FilterDefinition,
     /// The supplemental ids they come in under: an expression.
     pub supplemental_id: Option<At<SmolStr>>,
+    /// The rule set it carries.
+    pub rule_set: Option<At<SmolStr>>,
+    /// Which of several journeys a profile enters first: the higher number.
+    pub priority: u32,
     /// When they may come again.
     pub reentry: At<Reentry>,
     /// What ends an instance anywhere.

@@ -35,6 +35,10 @@ pub struct Program {
     pub entry: EventFilter,
     /// The supplemental ids a profile enters under: a text, or texts.
     pub supplemental_id: Option<Expr>,
+    /// The rule set it carries.
+    pub rule_set: Option<SmolStr>,
+    /// Of several journeys that an event lets into, those of a higher number come first.
+    pub priority: u32,
     /// When a profile may enter again.
     pub reentry: Reentry,
     /// Any of these ends an instance at any node.

@@ -163,7 +163,7 @@ fn keys_and_values() {
     check_with("{ end: true }", "{ end: maybe }", &["8:16 wrong_type"]);
     check_with("start: pause", "start: pause\ndescription: [x]", &["5:14 wrong_type"]);
     check_with("start: pause", "start: pause\ntimezone: Europe/Pariss", &["5:11 unknown_timezone"]);
-    check_with("start: pause", "start: pause\npriority: 3", &["5:1 not_available"]);
+    check_with("start: pause", "start: pause\nholdout: 3", &["5:1 not_available"]);
     check(
         &format!("{PRELUDE}---\n{JOURNEY}"),
         &["2:7 duplicate_resource", "6:7 duplicate_resource", "10:7 duplicate_resource", "14:7 duplicate_resource"],
@@ -325,6 +325,18 @@ fn rules_of_events() {
     rule("of: cart_add\nwhen: event.totl > 5.0\n", &["4:13 unknown_field"]);
     rule("of: cart_add\nwhen: last.total > 5.0\n", &["4:7 root_not_available"]);
     rule("of: cart_add\nwhen: event.total > 5.0\nschema: {}\n", &["5:9 rule_with_schema"]);
+}
+
+#[test]
+fn rule_sets() {
+    let set = |set: &str, expected: &[&str]| check(&format!("kind: rule_set\nname: calm\n{set}"), expected);
+    set("entries: { max: 3, per: week }\nconcurrent: 2\n", &[]);
+    set("{}\n".trim_start_matches("{}"), &["2:7 empty_rule_set"]);
+    set("entries: { max: 0, per: week }\n", &["3:17 bad_number"]);
+    set("entries: { max: 1, per: year }\n", &["3:25 unknown_value"]);
+    set("concurrent: 201\n", &["3:13 bad_number"]);
+    check_with("start: pause", "start: pause\nrule_set: calm", &["5:11 unknown_rule_set"]);
+    check_with("start: pause", "start: pause\npriority: 101", &["5:11 bad_number"]);
 }
 
 #[test]

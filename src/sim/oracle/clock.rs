@@ -103,3 +103,16 @@ pub(super) fn ends_ms(text: &str, zone: &str) -> Result<i64, String> {
     let shown = Millis::parse_iso(&format!("{text}T00:00:00Z")).ok_or_else(|| format!("`{text}` is no date"))?;
     Ok(first_ms(shown.0 + DAY_MS, zone))
 }
+
+/// When the period of the UTC calendar began that an instant is in; weeks begin on Sundays.
+pub(super) fn period_ms(now_ms: i64, per: &str) -> i64 {
+    let text = Millis(now_ms).to_iso();
+    let days = now_ms.div_euclid(DAY_MS);
+    match per {
+        "hour" => now_ms.div_euclid(DAY_MS / 24) * (DAY_MS / 24),
+        "day" => days * DAY_MS,
+        // 1970-01-04 was a Sunday.
+        "week" => ((days - 3).div_euclid(7) * 7 + 3) * DAY_MS,
+        _ => Millis::parse_iso(&format!("{}-01T00:00:00Z", &text[..7])).map_or(0, |at| at.0),
+    }
+}

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use crate::sim::observe::{Cause, Observed, ObservedMessage, ObservedStep, instant_text};
+use crate::sim::oracle::clock;
 use crate::sim::oracle::eval::{Scope, holds, stored};
 use crate::sim::oracle::person::{Delivery, Person, Run, Timer};
 use crate::sim::oracle::resources::{Filter, Journey, Published, Status, SupplementalId};
@@ -60,6 +61,8 @@ pub(super) struct Judge<'a> {
     taken_out: Vec<u32>,
     /// Types that the event is of.
     kinds: Vec<String>,
+    /// Rule set and priority of what was entered by one input.
+    pub(super) entered: Vec<(String, usize)>,
 }
 
 impl<'a> Judge<'a> {
@@ -82,6 +85,7 @@ impl<'a> Judge<'a> {
             requested: Vec::new(),
             taken_out: Vec::new(),
             kinds: Vec::new(),
+            entered: Vec::new(),
         }
     }
 
@@ -131,6 +135,7 @@ impl<'a> Judge<'a> {
             merge(&mut self.person.document, &event.properties);
             return Ok(());
         }
+        self.entered.clear();
         self.kinds = vec![event.kind.clone()];
         for (name, (of, when)) in &self.published.rules {
             if *of == event.kind && holds(when, &self.entry_scope(event)).unwrap_or(false) {
@@ -168,6 +173,7 @@ impl<'a> Judge<'a> {
             if self.clock == Clock::Events {
                 self.now_ms = run.due_ms;
             }
+            self.entered.clear();
             self.fire(index)?;
         }
         self.now_ms = engine_time_ms;
@@ -203,10 +209,10 @@ impl<'a> Judge<'a> {
 
     fn enter_all(&mut self, event: &ScriptEvent) -> Result<(), String> {
         let published = self.published;
-        for journey in &published.journeys {
-            let Some(version) = journey.live().filter(|version| version.journey.entry.event == event.kind) else {
-                continue;
-            };
+        let live = published.journeys.iter().filter_map(|journey| Some((journey, journey.live()?)));
+        let mut open: Vec<_> = live.filter(|(_, version)| version.journey.entry.event == event.kind).collect();
+        open.sort_by_key(|(_, version)| std::cmp::Reverse(version.journey.priority));
+        for (journey, version) in open {
             let (name, number) = (journey.name.as_str(), version.number);
             let ids = match self.entry_ids(&version.journey, event) {
                 Ok(ids) => ids,
@@ -301,7 +307,19 @@ impl<'a> Judge<'a> {
             return Some("reentrance_not_allowed");
         }
         let is_crowded = id.is_some() && here.count() >= IDS_MAX;
-        (is_crowded || self.person.runs.len() >= RUNS_MAX).then_some("too_many_instances")
+        if is_crowded || self.person.runs.len() >= RUNS_MAX {
+            return Some("too_many_instances");
+        }
+        let name = program.rule_set.as_ref()?;
+        let rules = self.published.rule_sets.get(name)?;
+        let inside = self.person.runs.iter().filter(|run| run.program.rule_set.as_ref() == Some(name)).count();
+        let is_full = rules.concurrent.is_some_and(|max| inside >= max);
+        let is_spent = rules.entries.as_ref().is_some_and(|(max, per)| {
+            let since_ms = clock::period_ms(self.now_ms, per);
+            self.person.caps.get(name).is_some_and(|(known_ms, count)| *known_ms >= since_ms && count >= max)
+        });
+        let took = self.entered.iter().any(|(other, priority)| other == name && *priority > program.priority);
+        (is_full || is_spent).then_some(if took { "lower_priority" } else { "cap_reached" })
     }
 
     /// What an instance's expressions read now.

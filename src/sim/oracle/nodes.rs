@@ -52,6 +52,14 @@ impl Judge<'_> {
         supplemental_id: Option<String>,
     ) -> Result<(), String> {
         self.person.entries += 1;
+        if let Some(name) = &version.journey.rule_set {
+            self.entered.push((name.clone(), version.journey.priority));
+            if let Some((_, per)) = self.published.rule_sets.get(name).and_then(|rules| rules.entries.as_ref()) {
+                let since_ms = clock::period_ms(self.now_ms, per);
+                let known = self.person.caps.entry(name.clone()).or_insert((since_ms, 0));
+                *known = if known.0 >= since_ms { (known.0, known.1 + 1) } else { (since_ms, 1) };
+            }
+        }
         self.person.entered_at_ms.insert((name.to_owned(), supplemental_id.clone()), self.now_ms);
         self.person.runs.push(Run {
             journey: name.to_owned(),

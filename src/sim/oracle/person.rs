@@ -17,6 +17,8 @@ pub(super) struct Person {
     pub(super) runs: Vec<Run>,
     /// Latest entry by journey and supplemental id.
     pub(super) entered_at_ms: BTreeMap<(String, Option<String>), i64>,
+    /// Entries by rule set: since when, and how many.
+    pub(super) caps: BTreeMap<String, (i64, usize)>,
     /// Entries so far, over all journeys.
     pub(super) entries: u32,
     /// Messages requested and not answered for.

@@ -18,10 +18,19 @@ pub(super) struct Published {
     pub(super) types: BTreeMap<String, String>,
     /// Event types that are recognised: among which others, and by what.
     pub(super) rules: BTreeMap<String, (String, Arc<Cel>)>,
+    pub(super) rule_sets: BTreeMap<String, RuleSet>,
     /// Messages and how often each was reworded.
     messages: BTreeMap<String, (u32, Arc<Message>)>,
     /// In the order of their first publishing.
     pub(super) journeys: Vec<Versions>,
+}
+
+/// How often and how many journeys at once.
+#[derive(Clone, Debug)]
+pub(super) struct RuleSet {
+    /// So many in an `hour`, `day`, `week` or `month`.
+    pub(super) entries: Option<(usize, String)>,
+    pub(super) concurrent: Option<usize>,
 }
 
 /// A journey in all its versions, oldest first.
@@ -67,6 +76,8 @@ pub(super) struct Journey {
     pub(super) exits: Vec<Filter>,
     /// What ends an instance where it would send.
     pub(super) exits_when: Vec<Cel>,
+    pub(super) rule_set: Option<String>,
+    pub(super) priority: usize,
     /// `None` = never again.
     pub(super) reentry_ms: Option<i64>,
     pub(super) timeout_ms: i64,
@@ -220,6 +231,14 @@ impl Published {
                 "attribute" => next.declare(&format!("profile.{name}"), document.get("type")),
                 "message" => next.reword(name, message(&document)?),
                 "journey" => drop(journeys.insert(name, Arc::new(journey(&document)?))),
+                "rule_set" => {
+                    let entries = match document.get("entries") {
+                        Some(cap) => Some((count(cap.must("max")?)?, cap.must("per")?.to_owned())),
+                        None => None,
+                    };
+                    let concurrent = document.word("concurrent").map(count).transpose()?;
+                    next.rule_sets.insert(name, RuleSet { entries, concurrent });
+                }
                 "surface" => {}
                 other => return Err(format!("unknown kind `{other}`")),
             }
@@ -402,6 +421,8 @@ fn journey(document: &Tree) -> Result<Journey, String> {
             .filter(|exit| exit.get("event").is_none())
             .map(|exit| parse(exit.must("when")?))
             .collect::<Result<_, _>>()?,
+        rule_set: document.word("rule_set").map(str::to_owned),
+        priority: document.word("priority").map_or(Ok(50), count)?,
         reentry_ms,
         timeout_ms,
         timezone: document.word("timezone").unwrap_or("UTC").to_owned(),
@@ -479,6 +500,10 @@ fn wait(tree: &Tree) -> Result<Wait, String> {
 fn awaited(tree: &Tree) -> Result<Awaited, String> {
     let since = tree.word("since").unwrap_or("here").to_owned();
     Ok(Awaited { filter: filter(tree)?, since, of: tree.word("of").map(str::to_owned) })
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| format!("`{text}` is no number"))
 }
 
 fn values(entries: &[(String, Tree)]) -> Result<Vec<(String, Cel)>, String> {

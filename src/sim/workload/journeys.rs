@@ -3,7 +3,7 @@
 
 use crate::domain::ids::Millis;
 use crate::sim::dice::Dice;
-use crate::sim::workload::{EVENT_KINDS, FEEDBACK_KINDS, MESSAGES, RULED, Roots, condition, expressions};
+use crate::sim::workload::{EVENT_KINDS, FEEDBACK_KINDS, MESSAGES, RULE_SETS, RULED, Roots, condition, expressions};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
@@ -29,6 +29,8 @@ pub(super) struct Journey {
     pub(super) reentry_ms: Option<Option<i64>>,
     entry: Filter,
     supplemental_id: Option<&'static str>,
+    rule_set: Option<&'static str>,
+    priority: Option<i64>,
     exits: Vec<Filter>,
     exit_when: Option<String>,
     timeout_ms: Option<i64>,
@@ -195,6 +197,8 @@ impl Journey {
             reentry_ms,
             entry,
             supplemental_id,
+            rule_set: dice.chance(35).then(|| *dice.pick(&RULE_SETS)),
+            priority: dice.chance(40).then(|| dice.between(0, 100)),
             exits,
             exit_when,
             timeout_ms,
@@ -222,6 +226,8 @@ impl Journey {
     pub(super) fn text(&self) -> String {
         let id = self.supplemental_id.map(|id| format!(", supplemental_id: \"{id}\"")).unwrap_or_default();
         let mut text = format!("kind: journey\nname: {}\nentry: {{ {}{id} }}\n", self.name, self.entry.text());
+        text.extend(self.rule_set.map(|name| format!("rule_set: {name}\n")));
+        text.extend(self.priority.map(|priority| format!("priority: {priority}\n")));
         match self.reentry_ms {
             None => {}
             Some(None) => text.push_str("reentry: never\n"),

@@ -16,6 +16,7 @@ mod nodes;
 mod races;
 mod random;
 mod reference;
+mod rule_sets;
 mod rules;
 mod supplemental;
 mod time;

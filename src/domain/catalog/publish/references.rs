@@ -53,6 +53,17 @@ impl Merged<'_> {
         &base.copied().unwrap_or(declared).schema
     }
 
+    pub(super) fn check_rule_set(&self, definition: &JourneyDefinition, findings: &mut Findings<'_>) {
+        let Some(rule_set) = &definition.rule_set else { return };
+        if !self.next.rule_sets.contains_key(&rule_set.value) && !self.files.partial {
+            let suggestion = did_you_mean(&rule_set.value, self.next.rule_sets.keys().map(SmolStr::as_str))
+                .unwrap_or_else(|| format!("declare it: `kind: rule_set`, `name: {}`", rule_set.value));
+            let message =
+                format!("journey `{}` carries the unknown rule set `{}`", definition.name.value, rule_set.value);
+            findings.error_with(rule_set.place, "unknown_rule_set", message, suggestion);
+        }
+    }
+
     /// Rules of events: whether what they are about exists, and whether they compile with it.
     pub(super) fn check_rules(&self, findings: &mut Findings<'_>) {
         for (name, event) in &self.events {

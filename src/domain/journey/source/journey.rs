@@ -10,7 +10,9 @@ use crate::domain::journey::definition::{FilterDefinition, JourneyDefinition, Lo
 use crate::domain::journey::findings::{At, Findings, Place};
 use crate::domain::journey::program::Reentry;
 use crate::domain::journey::source::nodes;
-use crate::domain::journey::source::reader::{MapReader, choice, duration, event_name, full_text, items, listed, name};
+use crate::domain::journey::source::reader::{
+    MapReader, choice, duration, event_name, full_text, items, listed, name, number,
+};
 use crate::domain::journey::source::tree::{Shape, Tree};
 use crate::domain::limits;
 use crate::domain::suggest::did_you_mean;
@@ -18,6 +20,8 @@ use crate::domain::suggest::did_you_mean;
 const ENTRY_HELP: &str = "journeys are entered by events: `entry: { event: NAME, when: … }`";
 const EVENT_HELP: &str = "await an event of your own, declared with `kind: event`";
 const LOCAL_TIMES: [(&str, LocalTime); 2] = [("journey", LocalTime::Journey), ("profile", LocalTime::Profile)];
+/// Priority unless given: in the middle (spec §7.5).
+const PRIORITY: u32 = 50;
 /// Re-entrance unless given (spec §2.2).
 const REENTRY: Reentry = Reentry::After(limits::REENTRY_MS_MIN);
 
@@ -40,9 +44,9 @@ pub fn read(journey_name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Fi
         map.optional("timeout").and_then(|tree| duration(tree, "`timeout`", (1, limits::TIMEOUT_MS_MAX), findings));
     let start = map.required("start", findings).and_then(|tree| full_text(tree, "`start`", findings));
     let nodes = map.required("nodes", findings).map(|tree| nodes::read(tree, findings)).unwrap_or_default();
-    for later in ["priority", "rule_set", "holdout"] {
-        map.not_available(later, "remove it", findings);
-    }
+    let rule_set = map.optional("rule_set").and_then(|tree| full_text(tree, "`rule_set`", findings));
+    let priority = map.optional("priority").and_then(|tree| number(tree, "`priority`", (0, 100), findings));
+    map.not_available("holdout", "remove it", findings);
     map.finish(findings);
     JourneyDefinition {
         name: journey_name,
@@ -52,6 +56,8 @@ pub fn read(journey_name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Fi
         ends_at,
         entry,
         supplemental_id,
+        rule_set,
+        priority: priority.unwrap_or(PRIORITY),
         reentry: reentry.unwrap_or_else(|| At::new(REENTRY, Place::default())),
         exit,
         exit_when,

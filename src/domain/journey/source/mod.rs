@@ -6,6 +6,7 @@ mod message;
 mod nodes;
 mod reader;
 mod resources;
+mod rule_set;
 mod schema;
 mod surface;
 mod tree;

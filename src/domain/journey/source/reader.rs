@@ -147,6 +147,17 @@ pub fn truth(tree: &Tree, what: &str, findings: &mut Findings<'_>) -> Option<boo
     }
 }
 
+/// A whole number within bounds.
+pub fn number(tree: &Tree, what: &str, (min, max): (u32, u32), findings: &mut Findings<'_>) -> Option<u32> {
+    let written = full_text(tree, what, findings)?;
+    let number = written.value.parse().ok().filter(|number| (min..=max).contains(number));
+    if number.is_none() {
+        let message = format!("{what} can't be `{}`", written.value);
+        findings.error_with(tree.place, "bad_number", message, format!("use a whole number from {min} to {max}"));
+    }
+    number
+}
+
 /// A TCP port.
 pub fn port(tree: &Tree, what: &str, findings: &mut Findings<'_>) -> Option<u16> {
     let found = tree.text().and_then(|text| text.parse::<u16>().ok()).filter(|port| *port > 0);

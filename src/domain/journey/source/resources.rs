@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use smol_str::SmolStr;
 
-use crate::domain::journey::definition::{AttributeDefinition, EventDefinition, JourneyDefinition, MessageDefinition};
+use crate::domain::journey::definition::{
+    AttributeDefinition, EventDefinition, JourneyDefinition, MessageDefinition, RuleSetDefinition,
+};
 use crate::domain::journey::findings::{At, Findings, Place, SourceFile};
 use crate::domain::journey::source::reader::{MapReader, listed, text};
 use crate::domain::journey::source::tree::{Extent, Tree, parse};
-use crate::domain::journey::source::{journey, message, schema, surface, trial};
+use crate::domain::journey::source::{journey, message, rule_set, schema, surface, trial};
 use crate::domain::journey::trial::TrialDefinition;
 use crate::domain::suggest::did_you_mean;
 use crate::domain::surface::Surface;
@@ -25,12 +27,14 @@ pub enum Kind {
     Surface,
     /// A message.
     Message,
+    /// Limits of entries.
+    RuleSet,
     /// A journey.
     Journey,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Event, Self::Attribute, Self::Message, Self::Surface, Self::Journey];
+    const ALL: [Self; 6] = [Self::Event, Self::Attribute, Self::Message, Self::Surface, Self::RuleSet, Self::Journey];
 
     /// Its word in files.
     pub fn word(self) -> &'static str {
@@ -39,17 +43,16 @@ impl Kind {
             Self::Attribute => "attribute",
             Self::Surface => "surface",
             Self::Message => "message",
+            Self::RuleSet => "rule_set",
             Self::Journey => "journey",
         }
     }
 }
 
 /// Kinds of later releases.
-const LATER_KINDS: [&str; 13] = [
+const LATER_KINDS: [&str; 11] = [
     "audience",
     "segment",
-    "rule_set",
-    "ruleset",
     "offer",
     "placement",
     "decision_policy",
@@ -72,6 +75,8 @@ pub struct Resources {
     pub surfaces: BTreeMap<SmolStr, At<Surface>>,
     /// Messages by name.
     pub messages: BTreeMap<SmolStr, MessageDefinition>,
+    /// Rule sets by name.
+    pub rule_sets: BTreeMap<SmolStr, RuleSetDefinition>,
     /// Journeys by name.
     pub journeys: BTreeMap<SmolStr, JourneyDefinition>,
     /// Tests, in the order of the files: no part of what is published.
@@ -145,6 +150,9 @@ fn read_document(
         }
         Kind::Message => {
             resources.messages.insert(key, message::read(name, map, findings));
+        }
+        Kind::RuleSet => {
+            resources.rule_sets.insert(key, rule_set::read(name, map, findings));
         }
         Kind::Journey => {
             resources.journeys.insert(key, journey::read(name, map, findings));

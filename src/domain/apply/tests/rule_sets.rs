@@ -1,0 +1,76 @@
+//! Caps on entries and on journeys at once, and which journey goes first (spec §7.4, §7.5).
+
+use super::*;
+
+const SETS: &str = "kind: rule_set\nname: daily\nentries: { max: 2, per: day }\n---\nkind: rule_set\nname: single\nconcurrent: 1\n---\n";
+
+#[test]
+fn a_rule_set_counts_entries_in_a_calendar_period() {
+    let journeys = format!("{SETS}{}", journey("rule_set: daily", &["a: { wait: 1m, then: done }"]));
+    let ended = |at: &str, n: u32| format!("{at} j#{n}: /wait_ended done =completed");
+    check(
+        &journeys,
+        "1h go\n2h go\n3h go\n23h59m go\n1d go",
+        &[
+            "1h j#1: enter a~1h1m".to_owned(),
+            ended("2h", 1),
+            "2h j#2: enter a~2h1m".to_owned(),
+            ended("3h", 2),
+            "3h j: discards cap_reached\n23h59m j: discards cap_reached\n1d j#3: enter a~1d1m".to_owned(),
+        ]
+        .join("\n"),
+    );
+}
+
+/// All journeys that carry it count together, and those that don't are free.
+#[test]
+fn a_rule_set_bounds_journeys_at_once() {
+    let journeys = format!(
+        "{SETS}{}---\n{}---\n{}",
+        named("one", "rule_set: single", &["a: { wait: 2h, then: done }"]),
+        named("two", "rule_set: single\nentry: { event: buy }", &["a: { wait: 1h, then: done }"]),
+        named("free", "entry: { event: buy }", &["a: { wait: 1h, then: done }"]),
+    );
+    check(
+        &journeys,
+        "0 go\n1h buy\n2h buy",
+        "0 one#1: enter a~2h
+         1h free#2: enter a~2h
+         1h two: discards cap_reached
+         2h one#1: /wait_ended done =completed
+         2h free#2: /wait_ended done =completed
+         2h free#3: enter a~3h
+         2h two#4: enter a~3h",
+    );
+}
+
+/// One event that could enter several takes the most important; who loses its place to it is told so.
+#[test]
+fn priority_decides_who_enters() {
+    let journeys = format!(
+        "{SETS}{}---\n{}---\n{}",
+        named("low", "rule_set: single\npriority: 10", &["a: { wait: 1h, then: done }"]),
+        named("unset", "rule_set: single", &["a: { wait: 1h, then: done }"]),
+        named("high", "rule_set: single\npriority: 90", &["a: { wait: 1h, then: done }"]),
+    );
+    check(
+        &journeys,
+        "0 go\n5m go",
+        "0 high#1: enter a~1h
+         0 unset: discards lower_priority
+         0 low: discards lower_priority
+         5m high: discards already_in_journey
+         5m unset: discards cap_reached
+         5m low: discards cap_reached",
+    );
+}
+
+/// What re-entrance refuses takes no place.
+#[test]
+fn a_refusal_counts_as_no_entry() {
+    let journeys =
+        format!("{SETS}{}", journey("rule_set: daily\nreentry: { after: 1h }", &["a: { wait: 1m, then: done }"]));
+    let rig = Rig::new(&journeys).run("0 go\n10m go\n20m go\n1h go");
+    assert_eq!(rig.profile.instances.len(), 1);
+    assert_eq!(rig.profile.caps[0].entries, 2);
+}
