@@ -19,7 +19,7 @@ use crate::domain::expression::Fields;
 use crate::domain::ids::{CatalogVersion, JourneyId, MessageId, Millis, VersionId};
 use crate::domain::journey::compile::Vocabulary;
 use crate::domain::journey::definition::{
-    AttributeDefinition, EventDefinition, JourneyDefinition, MessageDefinition, RuleSetDefinition,
+    AttributeDefinition, EventDefinition, FragmentDefinition, JourneyDefinition, MessageDefinition, RuleSetDefinition,
 };
 use crate::domain::journey::program::Program;
 use crate::domain::suggest::did_you_mean;
@@ -90,6 +90,8 @@ pub struct Catalog {
     pub surfaces: BTreeMap<SmolStr, Arc<Surface>>,
     /// Rule sets, by name.
     pub rule_sets: BTreeMap<SmolStr, RuleSetDefinition>,
+    /// Fragments, by name: journeys that took them over have copies.
+    pub fragments: BTreeMap<SmolStr, FragmentDefinition>,
     /// Event types that are recognised by rules, by the type they are sent as.
     pub rules: BTreeMap<SmolStr, Vec<Rule>>,
     /// Event types that some version not stopped names in its entry, exits or nodes, and those they are recognised among.

@@ -47,6 +47,8 @@ pub const REENTRY_MS_MAX: i64 = 90 * 86_400_000;
 pub const INSTANCE_BYTES_MAX: usize = 1 << 20;
 /// Instances that one profile may hold at once: as many as AJO allows live journeys.
 pub const INSTANCES_PER_PROFILE_MAX: usize = 200;
+/// Nodes of one fragment, ends not counted (spec §3.8b).
+pub const FRAGMENT_NODES_MAX: usize = 20;
 /// Instances of one journey under different supplemental ids that one profile may hold at once (spec §1.7).
 pub const SUPPLEMENTAL_INSTANCES_MAX: usize = 10;
 /// Supplemental ids per journey whose entries a profile remembers while re-entrance hangs on them: the oldest goes first. A

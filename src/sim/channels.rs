@@ -5,9 +5,10 @@
 
 mod lines;
 mod provider;
+mod recent;
 mod sink;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use crate::sim::dice::Dice;
 use crate::sim::history::{Fate, History};
 use crate::sim::machine::Machine;
 use provider::{Answer, Reply};
+use recent::Recent;
 use sink::content_of;
 
 pub use provider::{LONG_OUTAGE, Mood};
@@ -92,9 +94,6 @@ impl Delivery {
     }
 }
 
-/// Deliveries remembered, of which something may be heard.
-const RECENT_MAX: usize = 32;
-
 /// The channels of a process, and the providers.
 #[expect(missing_debug_implementations, reason = "holds receivers")]
 pub struct Channels {
@@ -114,7 +113,7 @@ pub struct Channels {
     /// The providers stay as they are until then.
     pub mood_until: Option<Duration>,
     /// Profile and id of what came last.
-    recent: VecDeque<(String, String)>,
+    recent: Recent,
 }
 
 impl Channels {
@@ -129,14 +128,13 @@ impl Channels {
             attempt_count: 0,
             faults: BTreeMap::new(),
             mood_until: None,
-            recent: VecDeque::new(),
+            recent: Recent::default(),
         }
     }
 
     /// Profile and id of a delivery that something may be heard of now, now and then.
     pub fn recent(&self, dice: &mut Dice) -> Option<(String, String)> {
-        let is_heard_of = !self.recent.is_empty() && dice.chance(8);
-        is_heard_of.then(|| self.recent[dice.index(self.recent.len())].clone())
+        self.recent.draw(dice)
     }
 
     /// The process died: what was under way is its outbox's again.
@@ -199,10 +197,7 @@ impl Channels {
                 return Err(Violation::new(format!("delivery {id} is offered while its channel has it")));
             }
             history.offered.insert(id);
-            if self.recent.len() == RECENT_MAX {
-                self.recent.pop_front();
-            }
-            self.recent.push_back((job.row.profile.to_string(), id.to_string()));
+            self.recent.note(job.row.profile.to_string(), id.to_string());
             told.push(format!("{:?} takes {id} of {}", job.row.channel, job.row.profile));
             let age_at_offer_ms = job.row.first_attempt_at.map_or(0, |at| now.0.saturating_sub(at.0));
             let stage = Stage::Waiting { due: steady };

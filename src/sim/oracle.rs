@@ -7,11 +7,13 @@
 
 mod cel;
 mod clock;
+mod entries;
 mod eval;
 mod judge;
 mod nodes;
 mod person;
 mod races;
+mod reading;
 mod resources;
 mod tally;
 #[cfg(test)]

@@ -27,6 +27,9 @@ const RULED: [(&str, &str); 2] = [("big", "go"), ("gift", "buy")];
 /// Rule sets that journeys may carry.
 const RULE_SETS: [&str; 2] = ["calm", "one.at-a_time"];
 
+/// Fragments that journeys may take over.
+const FRAGMENTS: [&str; 2] = ["ping", "ask-and.tell"];
+
 /// A drawn set of resources, and the source of events and changes that go with it.
 #[derive(Clone, Debug)]
 pub struct Workload {
@@ -51,6 +54,8 @@ pub struct Workload {
     rules: [String; RULED.len()],
     /// Limits, by their place in [`RULE_SETS`].
     limits: [String; RULE_SETS.len()],
+    /// Nodes, by their place in [`FRAGMENTS`].
+    fragments: [String; FRAGMENTS.len()],
 }
 
 /// An order about a journey that needs no resources.
@@ -112,6 +117,20 @@ schema: {}
 /// Properties of every event that journeys name. One schema for all, so that `last` may be any of them.
 const SCHEMA: &str = "{ n: integer, total: number, tag: string, flag: boolean, at: timestamp, cart: { id: string, size: integer }, items: [{ id: string }] }";
 
+/// Nodes of the fragments: a pause and a message, and a question that may fail.
+fn fragments(dice: &mut Dice) -> [String; FRAGMENTS.len()] {
+    let (wait, kind) = (drawn_duration(dice, 600_000).1, dice.pick(&EVENT_KINDS));
+    let when = condition(dice, Roots::Inside, 1);
+    [
+        format!(
+            "start: in\nnodes:\n  in: {{ event: {kind}, within: {wait}, then: say, on_timeout: out }}\n  say: {{ message: hello, then: out }}\n  out: {{ end: true }}\n"
+        ),
+        format!(
+            "start: ask\nnodes:\n  ask: {{ condition: [ {{ when: \"{when}\", then: say }} ], otherwise: out, on_error: out }}\n  say: {{ message: reminder, then: out }}\n  out: {{ end: true }}\n"
+        ),
+    ]
+}
+
 /// What a rule set limits.
 fn rule_set(dice: &mut Dice) -> String {
     let entries =
@@ -141,6 +160,7 @@ impl Workload {
             sent: Vec::new(),
             rules: RULED.map(|_| condition(dice, Roots::Entry, 1)),
             limits: RULE_SETS.map(|_| rule_set(dice)),
+            fragments: fragments(dice),
         };
         let names: Vec<String> = (0..dice.between(1, 5)).map(|_| workload.next_name(dice)).collect();
         workload.first_names.clone_from(&names);
@@ -158,6 +178,7 @@ impl Workload {
             1 => {
                 self.rules = RULED.map(|_| condition(dice, Roots::Entry, 1));
                 self.limits = RULE_SETS.map(|_| rule_set(dice));
+                self.fragments = fragments(dice);
             }
             2 => {
                 // Rewording a message makes new versions of the live journeys that send it, in the files or not.
@@ -238,6 +259,9 @@ impl Workload {
         let mut text = PRELUDE.to_owned();
         for kind in EVENT_KINDS {
             text.push_str(&format!("---\nkind: event\nname: {kind}\nschema: {SCHEMA}\n"));
+        }
+        for (name, nodes) in FRAGMENTS.iter().zip(&self.fragments) {
+            text.push_str(&format!("---\nkind: fragment\nname: {name}\n{nodes}"));
         }
         for (name, limits) in RULE_SETS.iter().zip(&self.limits) {
             text.push_str(&format!("---\nkind: rule_set\nname: {name}\n{limits}\n"));

@@ -6,7 +6,7 @@ use crate::domain::catalog::Catalog;
 use crate::domain::content::Template;
 use crate::domain::ids::{Millis, ProfileKey};
 use crate::domain::journey::program::{Channel, Program};
-use crate::domain::journey::trial::End;
+use crate::domain::journey::trial::{End, Trial};
 use crate::domain::step::{DiscardReason, MessageOutcome, Step, StepKind};
 use crate::domain::value::Map;
 use crate::runtime::delivery::Job;
@@ -29,6 +29,8 @@ pub struct Account {
 /// A message that left.
 #[derive(Clone, Debug)]
 pub struct Letter {
+    /// Its delivery id.
+    pub delivery: SmolStr,
     /// Whose.
     pub profile: SmolStr,
     /// Journey.
@@ -71,6 +73,15 @@ pub struct Run {
     pub ended_at: Option<Millis>,
 }
 
+impl Account {
+    /// The latest delivery of a node to a profile, in the journey of the test if it names one.
+    pub fn delivery(&self, trial: &Trial, profile: &str, node: &str) -> Option<SmolStr> {
+        let is_journeys = |letter: &&Letter| trial.journey.as_ref().is_none_or(|journey| letter.journey == *journey);
+        let mut letters = self.letters.iter().rev().filter(is_journeys);
+        letters.find(|letter| letter.profile == profile && letter.node == node).map(|letter| letter.delivery.clone())
+    }
+}
+
 impl Witness for Account {
     fn durable(&mut self, block: &[u8]) -> Result<(), MachineError> {
         for record in records(block) {
@@ -98,6 +109,7 @@ impl Witness for Account {
             (Err(error), _) | (_, Err(error)) => Err(error),
         };
         self.letters.push(Letter {
+            delivery: SmolStr::new(row.id.to_string()),
             profile: row.profile.clone(),
             journey: sender.journey.clone(),
             ordinal: row.entry_ordinal,

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::domain::catalog::Catalog;
-use crate::domain::event::Event;
+use crate::domain::event::{Event, FEEDBACK_DELIVERY};
 use crate::domain::ids::Millis;
 use crate::domain::journey::findings::Place;
 use crate::domain::journey::trial::{Trial, TrialInput};
+use crate::domain::value::{Map, Value};
 use crate::runtime::api::EventStatus;
 use crate::trial::judge::{Judge, Mismatch};
 use crate::trial::machine::{Machine, MachineError};
@@ -35,7 +36,20 @@ pub fn run(trial: &Trial, catalog: &Arc<Catalog>) -> Result<Outcome, MachineErro
             continue;
         }
         pass(&mut machine, Some(at), &mut account)?;
-        let event = event_of(input);
+        let event = match &input.of {
+            None => event_of(input, &input.properties),
+            Some(of) => match account.delivery(trial, &input.profile, of) {
+                Some(delivery) => {
+                    let mut properties = input.properties.clone();
+                    properties.insert(FEEDBACK_DELIVERY, Value::Str(delivery));
+                    event_of(input, &properties)
+                }
+                None => {
+                    refused.push((input.place, format!("node `{of}` has sent nothing by then")));
+                    continue;
+                }
+            },
+        };
         if let Err(error) = event.validate() {
             refused.push((input.place, format!("the event was refused: {error}")));
             continue;
@@ -64,14 +78,14 @@ fn pass(machine: &mut Machine, until: Option<Millis>, account: &mut Account) -> 
     Ok(())
 }
 
-fn event_of(input: &TrialInput) -> Event {
-    let mut properties = Vec::new();
-    put_map(&mut properties, &input.properties);
+fn event_of(input: &TrialInput, properties: &Map) -> Event {
+    let mut bytes = Vec::new();
+    put_map(&mut bytes, properties);
     Event {
         id: input.id.clone(),
         kind: input.kind.clone(),
         profile: input.profile.clone(),
         time: Some(input.at),
-        properties: properties.into(),
+        properties: bytes.into(),
     }
 }

@@ -87,7 +87,7 @@ impl Catalog {
     /// Publishes `files` over what is published, at engine time `now`. Any error refuses the whole set.
     pub fn apply(&self, files: &[SourceFile], now: Millis) -> Result<(Self, ApplyReport), Vec<Finding>> {
         let mut findings = Findings::new(files);
-        let resources = read(files, &mut findings);
+        let resources = read(files, &self.fragments, &mut findings);
         self.publish_resources(&resources, now, findings)
     }
 
@@ -145,6 +145,7 @@ impl<'a> Merged<'a> {
         next.events.extend(files.events.clone());
         next.attributes.extend(files.attributes.clone());
         next.rule_sets.extend(files.rule_sets.clone());
+        next.fragments.extend(files.fragments.clone());
         for (name, surface) in &files.surfaces {
             next.surfaces.insert(name.clone(), Arc::new(surface.value.clone()));
         }
@@ -356,6 +357,9 @@ impl<'a> Merged<'a> {
         for (name, rule_set) in &files.rule_sets {
             changes.push(simple(Kind::RuleSet, name, catalog.rule_sets.get(name).map(|before| before == rule_set)));
         }
+        for (name, fragment) in &files.fragments {
+            changes.push(simple(Kind::Fragment, name, catalog.fragments.get(name).map(|before| before == fragment)));
+        }
         for (name, message) in &files.messages {
             let before = catalog.latest_message(name).map(|id| catalog.message(id));
             changes.push(simple(Kind::Message, name, before.map(|before| **before == *message)));
@@ -383,6 +387,9 @@ impl<'a> Merged<'a> {
         }));
         changes
             .extend(gone(Kind::Surface, catalog.surfaces.keys().collect(), &|name| files.surfaces.contains_key(name)));
+        changes.extend(gone(Kind::Fragment, catalog.fragments.keys().collect(), &|name| {
+            files.fragments.contains_key(name)
+        }));
         changes.extend(gone(Kind::RuleSet, catalog.rule_sets.keys().collect(), &|name| {
             files.rule_sets.contains_key(name)
         }));

@@ -18,7 +18,9 @@ use smol_str::SmolStr;
 use crate::domain::catalog::{Catalog, CatalogError, Version, VersionSource, VersionStatus};
 use crate::domain::ids::{CatalogVersion, JourneyId, MessageId, Millis, VersionId};
 use crate::domain::journey::compile::{Numbers, compile};
-use crate::domain::journey::definition::{AttributeDefinition, EventDefinition, MessageDefinition, RuleSetDefinition};
+use crate::domain::journey::definition::{
+    AttributeDefinition, EventDefinition, FragmentDefinition, MessageDefinition, RuleSetDefinition,
+};
 use crate::domain::journey::findings::Findings;
 use crate::domain::surface::Surface;
 
@@ -37,6 +39,7 @@ struct Record {
     messages: Vec<Arc<MessageDefinition>>,
     surfaces: BTreeMap<SmolStr, Arc<Surface>>,
     rule_sets: BTreeMap<SmolStr, RuleSetDefinition>,
+    fragments: BTreeMap<SmolStr, FragmentDefinition>,
     versions: Vec<VersionRecord>,
 }
 
@@ -67,6 +70,7 @@ impl Catalog {
             messages: self.messages.clone(),
             surfaces: self.surfaces.clone(),
             rule_sets: self.rule_sets.clone(),
+            fragments: self.fragments.clone(),
             versions: versions.collect(),
         };
         let mut bytes = MAGIC.to_vec();
@@ -104,6 +108,7 @@ impl Catalog {
             messages: record.messages,
             surfaces: record.surfaces,
             rule_sets: record.rule_sets,
+            fragments: record.fragments,
             ..Self::default()
         };
         for (index, version) in record.versions.into_iter().enumerate() {

@@ -284,6 +284,13 @@ name: big_cart
 of: cart_add
 when: event.total > 99.0
 ---
+kind: fragment
+name: pause_then_go
+start: pause
+nodes:
+  pause: { wait: 1h, then: out }
+  out: { end: true }
+---
 kind: rule_set
 name: calm
 entries: { max: 3, per: week }

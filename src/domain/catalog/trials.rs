@@ -7,7 +7,7 @@ use smol_str::SmolStr;
 
 use crate::domain::catalog::attributes::profile_fields;
 use crate::domain::catalog::{Catalog, SourceFile};
-use crate::domain::event::PROFILE_UPDATE;
+use crate::domain::event::{FEEDBACK_PROPERTIES, PROFILE_UPDATE, is_feedback};
 use crate::domain::expression::{Fields, Type};
 use crate::domain::finding::Finding;
 use crate::domain::ids::Millis;
@@ -33,7 +33,7 @@ impl Rehearsal {
     /// Reads and checks `files`. Any error refuses the whole set.
     pub fn of(files: &[SourceFile]) -> Result<Self, Vec<Finding>> {
         let mut findings = Findings::new(files);
-        let resources = read(files, &mut findings);
+        let resources = read(files, &BTreeMap::new(), &mut findings);
         let trials = Resolver::new(&resources).resolve_all(&mut findings);
         let (catalog, report) = Catalog::default().publish_resources(&resources, Millis(0), findings)?;
         Ok(Self { catalog, trials, warnings: report.warnings })
@@ -89,6 +89,7 @@ impl<'r> Resolver<'r> {
                 kind: SmolStr::new_static(PROFILE_UPDATE),
                 profile: identity.value.clone(),
                 properties: self.document(document, definition.start, findings),
+                of: None,
             });
         }
         let mut events: Vec<TrialInput> = Vec::new();
@@ -134,7 +135,13 @@ impl<'r> Resolver<'r> {
         };
         let start = definition.start;
         let kind = &event.kind;
-        let properties = if kind.value == PROFILE_UPDATE {
+        self.feedback(definition, event, findings);
+        let properties = if is_feedback(&kind.value) {
+            let fields: Fields =
+                FEEDBACK_PROPERTIES.iter().map(|name| (SmolStr::new_static(name), Type::String)).collect();
+            let what = format!("`{}`", kind.value);
+            event.properties.as_ref().map(|tree| literal::fields(tree, &fields, &what, start, findings))
+        } else if kind.value == PROFILE_UPDATE {
             event.properties.as_ref().map(|tree| self.document(tree, start, findings))
         } else if let Some(declared) = self.resources.events.get(&kind.value) {
             let what = format!("event `{}`", kind.value);
@@ -151,7 +158,30 @@ impl<'r> Resolver<'r> {
             kind: kind.value.clone(),
             profile: profile?,
             properties: properties.unwrap_or_default(),
+            of: event.of.as_ref().map(|of| of.value.clone()),
         })
+    }
+
+    /// Feedback names the node whose message it is about, and nothing else does.
+    fn feedback(&self, definition: &TrialDefinition, event: &TrialEvent, findings: &mut Findings<'_>) {
+        match (&event.of, is_feedback(&event.kind.value)) {
+            (Some(of), false) => {
+                let message = format!("`of` goes with feedback on a message, and `{}` is none", event.kind.value);
+                findings.error_with(of.place, "not_feedback", message, "remove it".to_owned());
+            }
+            (Some(of), true) => {
+                let named = definition.journey.as_ref().and_then(|name| self.resources.journeys.get(&name.value));
+                if let Some(journey) = named.filter(|journey| !journey.broken) {
+                    self.node(journey, of, findings);
+                }
+            }
+            (None, true) if event.properties.is_none() => {
+                let message = format!("`{}` says not on which message", event.kind.value);
+                let suggestion = "add `of: NODE`, a message node that has sent before".to_owned();
+                findings.error_with(event.kind.place, "missing_key", message, suggestion);
+            }
+            _ => {}
+        }
     }
 
     /// One of the test's profiles.

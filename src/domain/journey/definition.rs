@@ -3,72 +3,19 @@
 //! The encoding of these types is the catalog's format (`catalog::record`): a change needs a new format number.
 //! INVARIANT: definitions with an error never reach the catalog; `broken` and [`NodeForm::Broken`] exist only during a check.
 
+mod resources;
+
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use crate::domain::calendar::{DayTime, Days, Hours, Moment, Period};
-use crate::domain::expression::{Fields, Type};
+use crate::domain::calendar::{DayTime, Days, Hours, Moment};
 use crate::domain::ids::Millis;
 use crate::domain::journey::findings::{At, Place};
 use crate::domain::journey::program::{Channel, Reentry};
 
-/// `kind: event`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EventDefinition {
-    /// Type of the event.
-    pub name: At<SmolStr>,
-    /// What is declared of its properties; of a rule's events nothing.
-    pub schema: Fields,
-    /// It is recognised by a rule, and not sent as such.
-    pub rule: Option<RuleDefinition>,
-    /// Part of the schema could not be read.
-    #[serde(skip)]
-    pub broken: bool,
-}
-
-/// Which events count as events of another type, too (spec §1.2, "rule-based").
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RuleDefinition {
-    /// The type they are sent as.
-    pub of: At<SmolStr>,
-    /// What must hold of them.
-    pub when: At<SmolStr>,
-}
-
-/// `kind: attribute`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AttributeDefinition {
-    /// Path in the profile document, with dots.
-    pub name: At<SmolStr>,
-    /// Its type.
-    pub value_type: Type,
-    /// The type could not be read.
-    #[serde(skip)]
-    pub broken: bool,
-}
-
-/// `kind: rule_set` (spec §7.4).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RuleSetDefinition {
-    /// Its name.
-    pub name: At<SmolStr>,
-    /// How often a profile may enter the journeys that carry it.
-    pub entries: Option<EntryCap>,
-    /// How many of those journeys a profile may be in at once.
-    pub concurrent: Option<u32>,
-    /// Something of it could not be read.
-    #[serde(skip)]
-    pub broken: bool,
-}
-
-/// So many entries a period of the UTC calendar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EntryCap {
-    /// How many.
-    pub max: u32,
-    /// In which period.
-    pub per: Period,
-}
+pub use resources::{
+    AttributeDefinition, EntryCap, EventDefinition, FragmentDefinition, RuleDefinition, RuleSetDefinition,
+};
 
 /// `kind: message`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -237,6 +184,14 @@ pub enum NodeForm {
     },
     /// `end: true`.
     End,
+    /// `fragment: …`, before the copy stands in its place.
+    #[serde(skip)]
+    Fragment {
+        /// Its name.
+        fragment: At<SmolStr>,
+        /// Where its ends lead.
+        then: At<SmolStr>,
+    },
     /// Could not be read; a finding says why.
     #[serde(skip)]
     Broken,
@@ -409,7 +364,44 @@ impl NodeDefinition {
     }
 }
 
+impl NodeDefinition {
+    /// Where it leads, to be changed.
+    pub fn targets_mut(&mut self) -> Vec<&mut At<SmolStr>> {
+        let mut targets: Vec<&mut At<SmolStr>> = match &mut self.form {
+            NodeForm::Wait { then, .. }
+            | NodeForm::Message { then, .. }
+            | NodeForm::UpdateProfile { then, .. }
+            | NodeForm::Fragment { then, .. }
+            | NodeForm::Jump { then, .. } => vec![then],
+            NodeForm::Split { shares } => shares.iter_mut().map(|share| &mut share.then).collect(),
+            NodeForm::Condition { branches, otherwise } => {
+                branches.iter_mut().map(|branch| &mut branch.then).chain(otherwise).collect()
+            }
+            NodeForm::Event { then, on_timeout, .. } => [then].into_iter().chain(on_timeout).collect(),
+            NodeForm::FirstOf { arms } => arms.iter_mut().map(|arm| &mut arm.then).collect(),
+            NodeForm::End | NodeForm::Broken => Vec::new(),
+        };
+        targets.extend(&mut self.on_error);
+        targets
+    }
+}
+
 impl NodeForm {
+    /// Events that it waits for, to be changed.
+    pub fn awaited_mut(&mut self) -> Vec<&mut AwaitedDefinition> {
+        match self {
+            Self::Event { awaited, .. } => vec![awaited],
+            Self::FirstOf { arms } => {
+                let events = arms.iter_mut().filter_map(|arm| match &mut arm.what {
+                    RacerDefinition::Event(awaited) => Some(awaited),
+                    RacerDefinition::Wait(_) => None,
+                });
+                events.collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Where it leads when all goes well, in order.
     fn targets(&self) -> Vec<&At<SmolStr>> {
         match self {
@@ -421,6 +413,7 @@ impl NodeForm {
             Self::Condition { branches, otherwise } => branches.iter().map(|b| &b.then).chain(otherwise).collect(),
             Self::Event { then, on_timeout, .. } => [then].into_iter().chain(on_timeout).collect(),
             Self::FirstOf { arms } => arms.iter().map(|arm| &arm.then).collect(),
+            Self::Fragment { then, .. } => vec![then],
             Self::End | Self::Broken => Vec::new(),
         }
     }
@@ -471,7 +464,7 @@ impl NodeForm {
             | Self::UpdateProfile { .. }
             | Self::Jump { .. }
             | Self::Broken => true,
-            Self::Split { .. } | Self::Message { .. } | Self::End => false,
+            Self::Split { .. } | Self::Message { .. } | Self::End | Self::Fragment { .. } => false,
         }
     }
 }

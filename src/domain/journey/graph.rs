@@ -72,7 +72,7 @@ impl Graph {
             }
             graph.edges.push(edges);
             graph.ends.push(matches!(node.form, NodeForm::End | NodeForm::Condition { otherwise: None, .. }));
-            if matches!(node.form, NodeForm::Broken) {
+            if matches!(node.form, NodeForm::Fragment { .. } | NodeForm::Broken) {
                 return None;
             }
         }

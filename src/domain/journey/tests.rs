@@ -340,6 +340,30 @@ fn rule_sets() {
 }
 
 #[test]
+fn fragments() {
+    let fragment = |nodes: &str, expected: &[&str]| {
+        check(&format!("kind: fragment\nname: f\nstart: a\nnodes:\n{nodes}"), expected);
+    };
+    fragment("  a: { wait: 1h, then: out }\n  out: { end: true }\n", &[]);
+    fragment("  a: { wait: 1h, then: b }\n  out: { end: true }\n", &["5:24 bad_fragment"]);
+    fragment("  a: { wait: 1h, then: a }\n", &["2:7 bad_fragment"]);
+    fragment("  a: { end: true }\n", &["3:8 bad_fragment"]);
+    fragment("  a: { jump: j, then: out }\n  out: { end: true }\n", &["5:3 bad_fragment"]);
+    fragment("  a: { fragment: f, then: out }\n  out: { end: true }\n", &["5:3 bad_fragment"]);
+    let many: String = (0..20).map(|n| format!("  b{n}: {{ wait: 1h, then: out }}\n")).collect();
+    fragment(&format!("  a: {{ wait: 1h, then: b0 }}\n{many}  out: {{ end: true }}\n"), &["2:7 bad_fragment"]);
+    check_with("wait: 1h", "fragment: f", &["6:22 unknown_fragment"]);
+    // The rules of the graph are asked of what comes out.
+    let round =
+        "kind: fragment\nname: f\nstart: a\nnodes:\n  a: { message: hello, then: out }\n  out: { end: true }\n---\n";
+    let user = JOURNEY.replace("wait: 1h, then: send", "fragment: f, then: pause");
+    check(
+        &format!("{round}{user}"),
+        &["13:3 cycle_without_wait", "13:3 no_path_to_end", "14:3 unreachable_node", "15:3 unreachable_node"],
+    );
+}
+
+#[test]
 fn races() {
     let race = |arms: &str, expected: &[&str]| {
         check_with("{ wait: 1h, then: send }", &format!("{{ first_of: [ {arms} ] }}"), expected);

@@ -54,6 +54,8 @@ pub struct TrialEvent {
     pub profile: Option<At<SmolStr>>,
     /// Its properties.
     pub properties: Option<Tree>,
+    /// The node whose latest message it is feedback on.
+    pub of: Option<At<SmolStr>>,
 }
 
 /// What a test expects of one profile.
@@ -187,6 +189,8 @@ pub struct TrialInput {
     pub profile: SmolStr,
     /// Its properties.
     pub properties: Map,
+    /// The node whose latest message it is feedback on: its delivery is known only then.
+    pub of: Option<SmolStr>,
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use crate::domain::ids::Millis;
 use crate::sim::oracle::cel::Cel;
 use crate::sim::oracle::person::Run;
-use crate::sim::oracle::resources::duration_ms;
+use crate::sim::oracle::reading::duration_ms;
 
 /// What an expression reads.
 pub(super) struct Scope<'a> {

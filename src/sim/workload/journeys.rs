@@ -3,7 +3,9 @@
 
 use crate::domain::ids::Millis;
 use crate::sim::dice::Dice;
-use crate::sim::workload::{EVENT_KINDS, FEEDBACK_KINDS, MESSAGES, RULE_SETS, RULED, Roots, condition, expressions};
+use crate::sim::workload::{
+    EVENT_KINDS, FEEDBACK_KINDS, FRAGMENTS, MESSAGES, RULE_SETS, RULED, Roots, condition, expressions,
+};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
@@ -74,6 +76,8 @@ enum Node {
         on_timeout: Option<usize>,
     },
     Message(&'static str, usize),
+    /// Name of the fragment.
+    Fragment(&'static str, usize),
     /// Fields and values, as text.
     Update(String, usize),
     /// Name of the other journey, properties and values as text.
@@ -106,6 +110,7 @@ impl Node {
             | Self::Until(_, to)
             | Self::Clock(_, to)
             | Self::Message(_, to)
+            | Self::Fragment(_, to)
             | Self::Update(_, to)
             | Self::Jump(_, _, to) => vec![*to],
             Self::FirstOf(arms) => arms.iter().map(|(_, _, to)| *to).collect(),
@@ -284,6 +289,7 @@ fn node_text(node: &Node) -> String {
             let late = on_timeout.map(|to| format!(", on_timeout: n{to}")).unwrap_or_default();
             format!("{}{since}{within}, then: n{then}{late}", filter.text())
         }
+        Node::Fragment(fragment, to) => format!("fragment: {fragment}, then: n{to}"),
         Node::Message(message, to) => format!("message: {message}, then: n{to}"),
         Node::Update(fields, to) => format!("update_profile: {{ {fields} }}, then: n{to}"),
         Node::Jump(journey, with, to) => format!("jump: \"{journey}\", with: {{ {with} }}, then: n{to}"),
@@ -323,7 +329,8 @@ fn draw_node(dice: &mut Dice, before: &[Node], count: usize, wait_ms_max: i64, o
     let next = before.len() + 1;
     let anywhere =
         |dice: &mut Dice| if dice.chance(25) { dice.index(count) } else { next + dice.index(count + 1 - next) };
-    match dice.below(17) {
+    match dice.below(18) {
+        16 => Node::Fragment(dice.pick::<&str>(&FRAGMENTS), next),
         14 | 15 => draw_race(dice, before, wait_ms_max, |dice, place| if place == 0 { next } else { anywhere(dice) }),
         12 => Node::Update(expressions::values(dice, &expressions::PROFILE_FIELDS), next),
         13 => Node::Jump(dice.pick(others).clone(), expressions::values(dice, &expressions::EVENT_FIELDS), next),

@@ -10,6 +10,7 @@ mod calendar;
 mod documents;
 mod entries;
 mod exits;
+mod fragments;
 mod laws;
 mod messages;
 mod nodes;

@@ -159,7 +159,7 @@ impl<'c> Compiler<'c, '_> {
                 })
             }
             NodeForm::End => Some(NodeKind::End),
-            NodeForm::Broken => None,
+            NodeForm::Fragment { .. } | NodeForm::Broken => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Resource files to definitions. `tree` knows YAML, `reader` maps and scalars, the rest one kind of resource each.
 
+mod fragment;
 mod journey;
 pub mod literal;
 mod message;

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use smol_str::SmolStr;
 
 use crate::domain::journey::definition::{
-    AttributeDefinition, EventDefinition, JourneyDefinition, MessageDefinition, RuleSetDefinition,
+    AttributeDefinition, EventDefinition, FragmentDefinition, JourneyDefinition, MessageDefinition, RuleSetDefinition,
 };
 use crate::domain::journey::findings::{At, Findings, Place, SourceFile};
+use crate::domain::journey::source::fragment::{self, Fragments};
 use crate::domain::journey::source::reader::{MapReader, listed, text};
 use crate::domain::journey::source::tree::{Extent, Tree, parse};
 use crate::domain::journey::source::{journey, message, rule_set, schema, surface, trial};
@@ -29,12 +30,15 @@ pub enum Kind {
     Message,
     /// Limits of entries.
     RuleSet,
+    /// Nodes that journeys take over.
+    Fragment,
     /// A journey.
     Journey,
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [Self::Event, Self::Attribute, Self::Message, Self::Surface, Self::RuleSet, Self::Journey];
+    const ALL: [Self; 7] =
+        [Self::Event, Self::Attribute, Self::Message, Self::Surface, Self::RuleSet, Self::Fragment, Self::Journey];
 
     /// Its word in files.
     pub fn word(self) -> &'static str {
@@ -44,13 +48,14 @@ impl Kind {
             Self::Surface => "surface",
             Self::Message => "message",
             Self::RuleSet => "rule_set",
+            Self::Fragment => "fragment",
             Self::Journey => "journey",
         }
     }
 }
 
 /// Kinds of later releases.
-const LATER_KINDS: [&str; 11] = [
+const LATER_KINDS: [&str; 10] = [
     "audience",
     "segment",
     "offer",
@@ -58,7 +63,6 @@ const LATER_KINDS: [&str; 11] = [
     "decision_policy",
     "experiment",
     "holdout",
-    "fragment",
     "template",
     "campaign",
     "action",
@@ -77,7 +81,9 @@ pub struct Resources {
     pub messages: BTreeMap<SmolStr, MessageDefinition>,
     /// Rule sets by name.
     pub rule_sets: BTreeMap<SmolStr, RuleSetDefinition>,
-    /// Journeys by name.
+    /// Fragments by name.
+    pub fragments: BTreeMap<SmolStr, FragmentDefinition>,
+    /// Journeys by name, with copies of the fragments that they take over.
     pub journeys: BTreeMap<SmolStr, JourneyDefinition>,
     /// Tests, in the order of the files: no part of what is published.
     pub trials: Vec<TrialDefinition>,
@@ -85,8 +91,13 @@ pub struct Resources {
     pub partial: bool,
 }
 
-/// Reads all files. Definitions are as complete as their findings allow.
-pub fn read(files: &[SourceFile], findings: &mut Findings<'_>) -> Resources {
+/// Reads all files. Definitions are as complete as their findings allow. Journeys may take over fragments of the files and
+/// `published` ones.
+pub fn read(
+    files: &[SourceFile],
+    published: &BTreeMap<SmolStr, FragmentDefinition>,
+    findings: &mut Findings<'_>,
+) -> Resources {
     let mut resources = Resources::default();
     let mut declared = BTreeMap::new();
     for index in 0..files.len() {
@@ -97,6 +108,10 @@ pub fn read(files: &[SourceFile], findings: &mut Findings<'_>) -> Resources {
                 resources.partial = true;
             }
         }
+    }
+    let Resources { journeys, fragments: given, partial, .. } = &mut resources;
+    for journey in journeys.values_mut() {
+        fragment::expand(journey, Fragments { given, published, partial: *partial }, findings);
     }
     resources
 }
@@ -153,6 +168,9 @@ fn read_document(
         }
         Kind::RuleSet => {
             resources.rule_sets.insert(key, rule_set::read(name, map, findings));
+        }
+        Kind::Fragment => {
+            resources.fragments.insert(key, fragment::read(name, map, findings));
         }
         Kind::Journey => {
             resources.journeys.insert(key, journey::read(name, map, findings));

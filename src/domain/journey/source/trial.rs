@@ -166,12 +166,13 @@ fn read_event(tree: &Tree, start: Millis, latest: Millis, findings: &mut Finding
         findings.error(id.place, error.code, error.message);
     }
     let properties = map.optional("properties").cloned();
+    let of = map.optional("of").and_then(|tree| full_text(tree, "`of`", findings));
     map.finish(findings);
     let at = match at {
         Some(at) => at?.value,
         None => latest,
     };
-    Some(TrialEvent { place: tree.place, at, id: id.map(|id| id.value), kind: kind?, profile, properties })
+    Some(TrialEvent { place: tree.place, at, id: id.map(|id| id.value), kind: kind?, profile, properties, of })
 }
 
 /// One map, or a list of them.
