@@ -21,6 +21,7 @@ mod rule_sets;
 mod rules;
 mod supplemental;
 mod time;
+mod traps;
 mod versions;
 
 use std::cell::Cell;

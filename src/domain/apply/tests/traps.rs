@@ -1,0 +1,123 @@
+//! What naive implementations get wrong (spec §16), each by its number. Trap 15 stands with supplemental ids.
+
+use super::*;
+
+/// One instance per profile and journey, over all its versions; re-entry lands in the newest.
+#[test]
+fn trap_1_uniqueness_spans_versions() {
+    let first = journey("", &["a: { wait: 1h, then: done }"]);
+    let rig = Rig::new(&first).run("0 go").expect("0 j#1: enter a~1h");
+    let rig = rig.publish(&first.replace("wait: 1h", "wait: 2h"));
+    rig.run("30m go\n1h go").expect(
+        "30m j.2: discards already_in_journey
+         1h j#1: /wait_ended done =completed
+         1h j.2#2: enter a~3h",
+    );
+}
+
+/// The period of re-entrance counts from the entry, whatever event comes: also one that another rule recognises.
+#[test]
+fn trap_2_re_entrance_blocks_every_event_that_starts_the_journey() {
+    let big = "kind: event\nname: big\nof: go\nwhen: event.n > 5\n---\n";
+    let journeys =
+        format!("{big}{}", journey("entry: { event: go }\nreentry: { after: 5m }", &["a: { wait: 1m, then: done }"]));
+    check(
+        &journeys,
+        "0 go\n2m go {\"n\": 9}\n5m go",
+        "0 j#1: enter a~1m
+         2m j#1: /wait_ended done =completed
+         2m j: discards reentrance_not_allowed
+         5m j#2: enter a~6m",
+    );
+    // For ever means for ever here (AJO forgets after 91 days).
+    check(
+        &journey("reentry: never", &["a: { wait: 1m, then: done }"]),
+        "0 go\n1m tick\n365d go",
+        "0 j#1: enter a~1m\n1m j#1: /wait_ended done =completed\n365d j: discards reentrance_not_allowed",
+    );
+}
+
+/// A timeout without a path of its own is a wait: the instance goes on where the event would lead.
+#[test]
+fn trap_3_a_timeout_without_a_path_goes_on() {
+    let nodes = ["a: { event: buy, within: 1h, then: b }", "b: { wait: 1h, then: done }"];
+    check(&journey("", &nodes), "0 go\n1h tick", "0 j#1: enter a~1h\n1h j#1: /timed_out b~2h");
+    check(&journey("", &nodes), "0 go\n30m buy", "0 j#1: enter a~1h\n30m j#1: /event_received b~1h30m");
+}
+
+/// The first true branch wins by its place; without one that is true, and without `otherwise`, the instance ends.
+#[test]
+fn trap_4_conditions_go_by_position_and_may_end_the_journey() {
+    let nodes = [
+        "a: { condition: [ { when: event.n > 1, then: b }, { when: event.n > 0, then: c } ] }",
+        "b: { wait: 1h, then: done }",
+        "c: { wait: 2h, then: done }",
+    ];
+    check(&journey("", &nodes), "0 go {\"n\": 5}", "0 j#1: enter a /branch0 b~1h");
+    check(&journey("", &nodes), "0 go {\"n\": 1}", "0 j#1: enter a /branch1 c~2h");
+    check(&journey("", &nodes), "0 go {\"n\": 0}", "0 j#1: enter a =completed");
+}
+
+/// An error ends the instance unless its node has a way for errors.
+#[test]
+fn trap_5_errors_stop_the_instance_unless_there_is_a_path() {
+    let with = |on_error: &str| {
+        let condition = format!("a: {{ condition: [ {{ when: 60 / event.n > 1, then: done }} ]{on_error} }}");
+        journey("", &[&condition, "b: { wait: 1h, then: done }", "c: { wait: 1h, then: b }"])
+    };
+    let text = with(", otherwise: c, on_error: b");
+    check(&text, "0 go {\"n\": 0}", "0 j#1: enter a /failed b~1h");
+    let text = with(", otherwise: c");
+    check(&text, "0 go {\"n\": 0}", "0 j#1: enter a !expression");
+}
+
+/// A jump transfers nobody: the profile is in both. Who is inside the other is passed over; a refusal by re-entrance fails.
+#[test]
+fn trap_13_a_jump_goes_on_in_both() {
+    let journeys = |reentry: &str| {
+        format!(
+            "{}---\n{}",
+            named("o", "entry: { event: buy }", &["a: { jump: t, then: b }", "b: { wait: 1h, then: done }"]),
+            named("t", reentry, &["x: { wait: 1m, then: done }"]),
+        )
+    };
+    let both = "0 o#1: enter a\n0 t#2: enter x~1m\n0 o#1: /then b~1h";
+    check(&journeys(""), "0 buy", both);
+    check(
+        &journeys("reentry: never"),
+        "0 go\n0 buy\n2h buy",
+        "0 t#1: enter x~1m
+         0 o#2: enter a
+         0 t: discards already_in_journey
+         0 o#2: /then b~1h
+         2h t#1: /wait_ended done =completed
+         2h o#2: /wait_ended done =completed
+         2h o#3: enter a
+         2h t: discards reentrance_not_allowed
+         2h o#3: !jump",
+    );
+}
+
+/// A split is a draw per profile, the same at every entry.
+#[test]
+fn trap_18_a_split_is_drawn_once_per_profile() {
+    let nodes = [
+        "a: { split: [ { percent: 50, then: b }, { percent: 50, then: c } ] }",
+        "b: { wait: 1m, then: done }",
+        "c: { wait: 1m, then: done }",
+    ];
+    let rig = Rig::new(&journey("", &nodes)).run("0 go\n1h go\n2h go\n3h go");
+    let ways: Vec<&String> = rig.log.iter().filter(|line| line.contains("enter")).collect();
+    assert_eq!(ways.len(), 4);
+    assert!(ways.iter().all(|line| line.contains("/branch0")) || ways.iter().all(|line| line.contains("/branch1")));
+}
+
+/// Local times go by the journey's zone, or the profile's, which falls back to the journey's.
+#[test]
+fn trap_20_local_waits_fall_back_to_the_journeys_zone() {
+    let head = "timezone: Europe/Paris\nlocal_time: profile";
+    let journeys = journey(head, &["a: { wait: { time: '09:00' }, then: b }", "b: { wait: 1h, then: done }"]);
+    check(&journeys, "0 go", "0 j#1: enter a~8h");
+    check(&journeys, "0 profile.update {\"timezone\": \"Asia/Kathmandu\"}\n0 go", "0 j#1: enter a~3h15m");
+    check(&journeys, "0 profile.update {\"timezone\": \"nowhere\"}\n0 go", "0 j#1: enter a~8h");
+}
