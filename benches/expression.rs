@@ -63,7 +63,7 @@ fn scope<'a>(event: &'a Map, last: &'a Map, profile: &'a Map) -> Scope<'a> {
         meta_type: "cart_add",
         meta_time: Millis(0),
         now: Millis(1_700_000_000_000),
-        about: sojourn::domain::expression::About::default(),
+        facts: None,
     }
 }
 

@@ -4,6 +4,7 @@
 //! revisions and field types it was published with, so an instance's path means the same until it ends.
 
 mod attributes;
+mod difference;
 mod publish;
 mod record;
 mod rules;
@@ -27,6 +28,7 @@ use crate::domain::surface::Surface;
 
 pub use crate::domain::journey::findings::SourceFile;
 pub use crate::domain::journey::source::Kind;
+pub use difference::{Changed, Difference, NodeChange, NodeDifference};
 pub use publish::{ApplyReport, Change, ResourceChange};
 pub use rules::Rule;
 pub use trials::Rehearsal;

@@ -36,7 +36,7 @@ pub fn report(tally: &Tally, catalog: &Catalog, only: Option<JourneyId>) -> Repo
     Report { events: tally.events, journeys, hash: format!("{:032x}", tally.hash_sum) }
 }
 
-fn journey_report(tally: &Tally, catalog: &Catalog, journey: JourneyId) -> JourneyReport {
+pub fn journey_report(tally: &Tally, catalog: &Catalog, journey: JourneyId) -> JourneyReport {
     let mut whole = JourneyReport::default();
     for version in catalog.versions_of(journey) {
         let program = &version.program;

@@ -205,25 +205,36 @@ fn install_header(profile: &mut Profile, body: &mut Cursor<'_>) -> Result<(), Wi
 }
 
 /// Appends how often the profile entered journeys, and those of each rule set.
+#[inline]
 pub(super) fn put_entries(out: &mut Vec<u8>, profile: &Profile) {
     put_varint(out, u64::from(profile.entries) << 1 | u64::from(!profile.caps.is_empty()));
     if !profile.caps.is_empty() {
-        put_varint(out, profile.caps.len() as u64);
-        for cap in &profile.caps {
-            put_text(out, &cap.rule_set);
-            out.extend_from_slice(&cap.since.0.to_le_bytes());
-            put_varint(out, u64::from(cap.entries));
-        }
+        put_caps(out, &profile.caps);
+    }
+}
+
+#[cold]
+fn put_caps(out: &mut Vec<u8>, caps: &[CapCount]) {
+    put_varint(out, caps.len() as u64);
+    for cap in caps {
+        put_text(out, &cap.rule_set);
+        out.extend_from_slice(&cap.since.0.to_le_bytes());
+        put_varint(out, u64::from(cap.entries));
     }
 }
 
 /// Reads what [`put_entries`] wrote.
+#[inline]
 pub(super) fn read_entries(profile: &mut Profile, cursor: &mut Cursor<'_>) -> Result<(), WireError> {
     let marked = cursor.varint("entries")?;
     profile.entries = u32::try_from(marked >> 1).map_err(|_| WireError::invalid("entries", marked))?;
     profile.caps.clear();
-    let count = if marked & 1 == 0 { 0 } else { cursor.varint("caps")? };
-    for _ in 0..count {
+    if marked & 1 == 0 { Ok(()) } else { read_caps(profile, cursor) }
+}
+
+#[cold]
+fn read_caps(profile: &mut Profile, cursor: &mut Cursor<'_>) -> Result<(), WireError> {
+    for _ in 0..cursor.varint("caps")? {
         let rule_set = SmolStr::new(cursor.text("rule set")?);
         let since = Millis(cursor.i64("since")?);
         profile.caps.push(CapCount { rule_set, since, entries: cursor.varint_u32("entries")? });
@@ -232,6 +243,7 @@ pub(super) fn read_entries(profile: &mut Profile, cursor: &mut Cursor<'_>) -> Re
 }
 
 /// Appends what was entered.
+#[inline]
 pub(super) fn put_entered(out: &mut Vec<u8>, entry: &LastEntry) {
     let marked = u64::from(entry.supplemental_id.is_some());
     put_varint(out, u64::from(entry.journey.0) << 1 | marked);
@@ -241,6 +253,7 @@ pub(super) fn put_entered(out: &mut Vec<u8>, entry: &LastEntry) {
 }
 
 /// What was entered: the journey, and under which supplemental id.
+#[inline]
 pub(super) fn read_entered(cursor: &mut Cursor<'_>) -> Result<(JourneyId, Option<SmolStr>), WireError> {
     let marked = cursor.varint("journey")?;
     let journey = u32::try_from(marked >> 1).map_err(|_| WireError::invalid("journey", marked))?;

@@ -128,6 +128,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Bytes behind their length.
+    #[inline]
     pub fn bytes(&mut self, what: &'static str) -> Result<&'a [u8], WireError> {
         let length = self.varint(what)?;
         let length = usize::try_from(length).map_err(|_| WireError::Short(what))?;
@@ -151,6 +152,7 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Appends bytes behind their length.
+#[inline]
 pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);

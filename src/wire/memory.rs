@@ -27,6 +27,7 @@ const PREVIOUS_NODE: u8 = 5;
 const ERROR: u8 = 6;
 
 /// Appends the memory of `context`.
+#[inline]
 pub(super) fn put_memory(out: &mut Vec<u8>, context: &Context) {
     let last = if context.last.is_some() { LAST } else { 0 };
     let extras = if context.extra.is_some() { EXTRAS } else { 0 };
@@ -74,6 +75,7 @@ fn put_extra(out: &mut Vec<u8>, extra: &Extra) {
 }
 
 /// Latest event and extras.
+#[inline]
 pub(super) fn read_memory(cursor: &mut Cursor<'_>) -> Result<(Option<Map>, Option<Box<Extra>>), WireError> {
     let flags = cursor.u8("memory")?;
     if flags & !(LAST | EXTRAS) != 0 {

@@ -53,7 +53,7 @@ pub fn scope<'a>(event: &'a Map, none: &'a Map) -> Scope<'a> {
         meta_type: "go",
         meta_time: Millis(0),
         now: Millis(1_700_000_000_000),
-        about: sojourn::domain::expression::About::default(),
+        facts: None,
     }
 }
 

@@ -55,17 +55,67 @@ fn people(report: &Value) -> String {
     for (key, value) in fields {
         match value.as_array().and_then(|rows| rows.iter().map(Value::as_object).collect::<Option<Vec<_>>>()) {
             Some(rows) if !rows.is_empty() => {
-                let headings: Vec<&str> = rows[0].keys().map(String::as_str).collect();
+                let mut headings: Vec<&str> = Vec::new();
+                for heading in rows.iter().flat_map(|row| row.keys()) {
+                    if heading != "difference" && !headings.contains(&heading.as_str()) {
+                        headings.push(heading);
+                    }
+                }
                 let mut table = table(&headings);
                 for row in &rows {
                     table.add_row(headings.iter().map(|heading| row.get(*heading).map_or_else(String::new, plain)));
                 }
                 text.push_str(&format!("{table}\n"));
+                for row in rows {
+                    if let Some(difference) = row.get("difference") {
+                        let name = row.get("name").map_or_else(String::new, plain);
+                        text.push_str(&told(&name, difference));
+                    }
+                }
             }
             _ => text.push_str(&format!("{key}: {}\n", plain(value))),
         }
     }
     text.trim_end().to_owned()
+}
+
+/// What differs in a journey, a line each.
+fn told(journey: &str, difference: &Value) -> String {
+    let mut text = format!("\njourney {journey}\n");
+    let list = |key: &str| difference.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    for setting in list("settings") {
+        text.push_str(&format!("  ~ {}\n", changed(&setting)));
+    }
+    if difference.get("references") == Some(&Value::Bool(true)) {
+        text.push_str("  ~ types of fields, or messages that it sends\n");
+    }
+    for node in list("nodes") {
+        let word = |key: &str| node.get(key).map_or_else(String::new, plain);
+        let sign = match word("change").as_str() {
+            "added" => '+',
+            "removed" => '-',
+            _ => '~',
+        };
+        let waiting = match node.get("waiting").and_then(Value::as_u64) {
+            Some(count) if count > 0 => format!(" ({count} there now go on as their version has it)"),
+            _ => String::new(),
+        };
+        text.push_str(&format!("  {sign} {}{waiting}\n", word("node")));
+        for setting in node.get("settings").and_then(Value::as_array).into_iter().flatten() {
+            text.push_str(&format!("      {}\n", changed(setting)));
+        }
+    }
+    text
+}
+
+/// A setting, before and after.
+fn changed(setting: &Value) -> String {
+    let word = |key: &str| setting.get(key).map_or_else(String::new, plain);
+    match (word("before"), word("after")) {
+        (before, after) if before.is_empty() => format!("{}: {after}", word("what")),
+        (before, after) if after.is_empty() => format!("{}: {before} is gone", word("what")),
+        (before, after) => format!("{}: {before} -> {after}", word("what")),
+    }
 }
 
 fn plain(value: &Value) -> String {

@@ -6,7 +6,7 @@ use smol_str::SmolStr;
 use crate::domain::apply::memory::{fits, kept};
 use crate::domain::apply::walk::Walk;
 use crate::domain::apply::world::EventInput;
-use crate::domain::expression::{About, EvalError, Expr, Scope};
+use crate::domain::expression::{EvalError, Expr, Scope};
 use crate::domain::ids::{Millis, VersionId};
 use crate::domain::journey::program::{Program, Reentry};
 use crate::domain::limits;
@@ -60,7 +60,7 @@ impl<'w> Walk<'_, 'w> {
             meta_type: event.kind,
             meta_time: event.time,
             now: self.now,
-            about: About::default(),
+            facts: None,
         }
     }
 

@@ -7,6 +7,7 @@ use crate::domain::profile::Context;
 use crate::domain::value::{Map, Value};
 
 /// Whether an instance's memory is within its limit (spec §2.8).
+#[inline]
 pub(super) fn fits(context: &Context) -> bool {
     let heard = context.extra.iter().flat_map(|extra| &extra.heard).map(|(_, map)| map.weight());
     let weight = context.event.weight() + context.last.as_ref().map_or(0, Map::weight) + heard.sum::<usize>();

@@ -6,7 +6,7 @@ use crate::domain::apply::memory::copy_path;
 use crate::domain::apply::walk::{Flow, Walk};
 use crate::domain::content::RenderInput;
 use crate::domain::effect::{Effect, OutboxRow, OutboxState};
-use crate::domain::expression::{FieldPath, Root};
+use crate::domain::expression::{FieldPath, Knows as _, Root};
 use crate::domain::ids::{DeliveryId, InstanceId, NodeNo};
 use crate::domain::journey::program::{Channel, Message, Program};
 use crate::domain::profile::DueKind;

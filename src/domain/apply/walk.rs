@@ -12,7 +12,7 @@ use crate::domain::apply::chain::chain;
 use crate::domain::apply::world::{Firing, Outcome, World};
 use crate::domain::calendar::zone;
 use crate::domain::effect::Effect;
-use crate::domain::expression::{About, EvalError, Scope};
+use crate::domain::expression::{About, EvalError, Facts, Knows, Scope};
 use crate::domain::ids::{InstanceId, Millis, NodeNo, VersionId, stable_hash};
 use crate::domain::journey::definition::{Dates, LocalTime, SHARES};
 use crate::domain::journey::program::{Node, NodeKind, Program, Test};
@@ -107,17 +107,19 @@ impl<'a, 'w> Walk<'a, 'w> {
             Flow::Go(target, path) => {
                 self.begin_to_move();
                 self.step(position, StepKind::Left(path));
-                self.move_to(position, target);
+                let program = self.program(self.profile.instances[position].version);
+                self.move_to(position, program, target);
                 self.arrive(position);
             }
             Flow::Stay | Flow::Gone => {}
         }
     }
 
-    fn move_to(&mut self, position: usize, target: NodeNo) {
+    #[inline]
+    fn move_to(&mut self, position: usize, program: &Program, target: NodeNo) {
         let instance = &mut self.profile.instances[position];
         let from = std::mem::replace(&mut instance.node, target);
-        if self.world.catalog.program(instance.version).notes.previous_node {
+        if program.notes.previous_node {
             self.change_extra(position, |extra| extra.previous_node = Some(from));
         }
     }
@@ -145,7 +147,7 @@ impl<'a, 'w> Walk<'a, 'w> {
             match self.handle_node(position, program) {
                 Flow::Go(target, path) => {
                     self.step(position, StepKind::Left(path));
-                    self.move_to(position, target);
+                    self.move_to(position, program, target);
                 }
                 Flow::Stay | Flow::Gone => return,
             }
@@ -306,26 +308,7 @@ impl<'a, 'w> Walk<'a, 'w> {
             meta_type: &context.event_type,
             meta_time: context.event_time,
             now: self.now,
-            about: self.about(position),
-        }
-    }
-
-    /// What expressions may know of an instance.
-    pub(super) fn about(&self, position: usize) -> About<'_> {
-        let instance = &self.profile.instances[position];
-        let program = self.world.catalog.program(instance.version);
-        let name = |no: NodeNo| program.node(no).name.as_str();
-        let extra = instance.context.extra.as_deref();
-        About {
-            journey: &program.name,
-            version: program.number,
-            identity: &self.profile.identity,
-            instance: (self.world.sandbox, instance.journey, instance.ordinal),
-            supplemental_id: instance.supplemental_id(),
-            entered_at: instance.entered_at,
-            node: name(instance.node),
-            previous_node: extra.and_then(|extra| extra.previous_node).map(name),
-            error: extra.and_then(|extra| extra.error).map(|(node, failure)| (failure.word(), name(node))),
+            facts: Some(Facts { source: self, position }),
         }
     }
 
@@ -403,6 +386,26 @@ impl<'a, 'w> Walk<'a, 'w> {
         let gone = self.profile.instances.remove(position);
         self.profile.changes.instance(gone.ordinal);
         gone
+    }
+}
+
+impl Knows for Walk<'_, '_> {
+    fn about(&self, position: usize) -> About<'_> {
+        let instance = &self.profile.instances[position];
+        let program = self.program(instance.version);
+        let name = |no: NodeNo| program.node(no).name.as_str();
+        let extra = instance.context.extra.as_deref();
+        About {
+            journey: &program.name,
+            version: program.number,
+            identity: &self.profile.identity,
+            instance: (self.world.sandbox, instance.journey, instance.ordinal),
+            supplemental_id: instance.supplemental_id(),
+            entered_at: instance.entered_at,
+            node: name(instance.node),
+            previous_node: extra.and_then(|extra| extra.previous_node).map(name),
+            error: extra.and_then(|extra| extra.error).map(|(node, failure)| (failure.word(), name(node))),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use smol_str::SmolStr;
 
 use crate::domain::catalog::attributes::{check_attributes, profile_fields};
-use crate::domain::catalog::{Catalog, Rehearsal, SourceFile, Version, VersionSource, VersionStatus};
+use crate::domain::catalog::{Catalog, Difference, Rehearsal, SourceFile, Version, VersionSource, VersionStatus};
 use crate::domain::expression::{Fields, Schemas};
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::ids::{JourneyId, MessageId, Millis, VersionId};
@@ -51,6 +51,9 @@ pub struct ResourceChange {
     /// Journeys: status of the latest version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<VersionStatus>,
+    /// Journeys of which there is a new version: what differs from the one before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Difference>,
 }
 
 /// The ways a resource may change.
@@ -376,6 +379,7 @@ impl<'a> Merged<'a> {
             change: Change::Vanished,
             version: None,
             status: None,
+            difference: None,
         };
         let messages: BTreeSet<&SmolStr> = catalog.messages.iter().map(|message| &message.name.value).collect();
         let gone = |kind, names: Vec<&SmolStr>, known: &dyn Fn(&str) -> bool| -> Vec<ResourceChange> {
@@ -436,11 +440,22 @@ impl Catalog {
         change
     }
 
+    /// What differs between the latest two versions of a journey.
+    fn difference(&self, name: &str) -> Option<Difference> {
+        let mut versions = self.versions_of(self.journey_id(name)?).rev();
+        let (after, before) = (versions.next()?, versions.next()?);
+        let mut difference = Difference::between(&before.source.definition, &after.source.definition);
+        difference.references =
+            before.source.vocabulary != after.source.vocabulary || before.source.messages != after.source.messages;
+        Some(difference)
+    }
+
     fn describe_journey(&self, name: SmolStr, change: Change) -> ResourceChange {
         let latest = self.journey_id(&name).and_then(|id| self.versions_of(id).next_back());
         let version = latest.map(|latest| latest.program.number);
         let status = latest.map(|latest| latest.status);
-        ResourceChange { kind: Kind::Journey, name, change, version, status }
+        let difference = (change == Change::NewVersion).then(|| self.difference(&name)).flatten();
+        ResourceChange { kind: Kind::Journey, name, change, version, status, difference }
     }
 }
 
@@ -450,7 +465,7 @@ fn simple(kind: Kind, name: &SmolStr, same: Option<bool>) -> ResourceChange {
         Some(true) => Change::Unchanged,
         Some(false) => Change::Updated,
     };
-    ResourceChange { kind, name: name.clone(), change, version: None, status: None }
+    ResourceChange { kind, name: name.clone(), change, version: None, status: None, difference: None }
 }
 
 fn print_reentry(reentry: Reentry) -> String {

@@ -95,6 +95,27 @@ pub struct About<'a> {
     pub error: Option<(&'a str, &'a str)>,
 }
 
+/// Whoever knows the instances that expressions run in.
+pub trait Knows {
+    /// What there is to know of the instance at `position`.
+    fn about(&self, position: usize) -> About<'_>;
+}
+
+/// Where to ask for the facts of a running instance: they are worked out only where an expression reads them.
+#[derive(Clone, Copy)]
+pub struct Facts<'a> {
+    /// Whom to ask.
+    pub source: &'a dyn Knows,
+    /// Which instance.
+    pub position: usize,
+}
+
+impl std::fmt::Debug for Facts<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.source.about(self.position).fmt(f)
+    }
+}
+
 impl<'a> About<'a> {
     /// The facts below `path`, with their names: one, or all for an empty path.
     pub fn values(&self, path: &[SmolStr]) -> Vec<(SmolStr, Value)> {

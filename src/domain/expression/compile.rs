@@ -311,13 +311,13 @@ impl Compiler<'_> {
             if test {
                 return Typed::code_of(
                     Type::Boolean,
-                    Code::Bool(run(move |env| Ok(Some(env.scope.about.text(fact).is_some())))),
+                    Code::Bool(run(move |env| Ok(Some(env.scope.about().text(fact).is_some())))),
                 );
             }
             let code = match fact {
-                Fact::Version => Code::Int(run(|env| Ok(Some(i64::from(env.scope.about.version))))),
-                Fact::EnteredAt => Code::Time(run(|env| Ok(Some(Instant(env.scope.about.entered_at.0))))),
-                _ => Code::Text(run_text(move |env| Ok(env.scope.about.text(fact)))),
+                Fact::Version => Code::Int(run(|env| Ok(Some(i64::from(env.scope.about().version))))),
+                Fact::EnteredAt => Code::Time(run(|env| Ok(Some(Instant(env.scope.about().entered_at.0))))),
+                _ => Code::Text(run_text(move |env| Ok(env.scope.about().text(fact)))),
             };
             return Typed::code_of(ty, code);
         }

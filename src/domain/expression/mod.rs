@@ -55,7 +55,7 @@ mod types;
 #[cfg(test)]
 mod tests;
 
-pub use about::About;
+pub use about::{About, Facts, Knows};
 pub use expr::Expr;
 pub use scope::{EvalError, Scope};
 pub use types::{FieldPath, Fields, Root, Schemas, SourceError, Type};

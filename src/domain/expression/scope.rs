@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use crate::domain::expression::about::About;
+use crate::domain::expression::about::{About, Facts};
 use crate::domain::ids::Millis;
 use crate::domain::value::{Map, Value};
 
@@ -24,8 +24,15 @@ pub struct Scope<'a> {
     pub meta_time: Millis,
     /// Engine time.
     pub now: Millis,
-    /// The running instance.
-    pub about: About<'a>,
+    /// The running instance, inside of one.
+    pub facts: Option<Facts<'a>>,
+}
+
+impl<'a> Scope<'a> {
+    /// What is known of the running instance; nothing outside of one.
+    pub(super) fn about(&self) -> About<'a> {
+        self.facts.map(|facts| facts.source.about(facts.position)).unwrap_or_default()
+    }
 }
 
 /// An error while an expression runs (null is none).

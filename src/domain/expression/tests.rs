@@ -70,7 +70,7 @@ fn run_in(source: &str, expected: &Type, event: &Map) -> Result<Value, EvalError
         meta_type: "cart_add",
         meta_time: Millis(1_000),
         now: Millis(86_400_000),
-        about: crate::domain::expression::About::default(),
+        facts: None,
     };
     expr.eval(&scope)
 }

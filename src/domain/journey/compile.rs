@@ -99,7 +99,7 @@ pub fn compile(
     let heard = std::mem::take(&mut compiler.heard);
     let followed = std::mem::take(&mut compiler.followed);
     let reads_fact =
-        |name: &str| kept.iter().any(|read| read.root == Root::Journey && read.path.iter().any(|n| n == name));
+        |name: &str| kept.iter().any(|read| read.root == Root::Journey && read.path.first().is_none_or(|n| n == name));
     let notes =
         Notes { previous_node: reads_fact("previous_node"), errors: reads_fact("error") || reads_fact("error_node") };
     if definition.broken || findings.any_error_since(before) {

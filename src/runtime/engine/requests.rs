@@ -47,8 +47,25 @@ impl Engine {
     /// # Errors
     /// As `apply`.
     pub async fn plan(&self, files: Vec<(String, String)>) -> Result<serde_json::Value, RequestError> {
-        let (_, applied) = self.applied(files)?;
+        let (_, mut applied) = self.applied(files)?;
+        if applied.resources.iter().any(|resource| resource.difference.is_some()) {
+            self.tell_waiting(&mut applied).await?;
+        }
         Ok(serde_json::to_value(&applied).expect("a report has text keys only"))
+    }
+
+    /// Adds how many profiles are at each node that differs.
+    async fn tell_waiting(&self, applied: &mut crate::domain::catalog::ApplyReport) -> Result<(), RequestError> {
+        let (tally, catalog) = (self.tally().await?, self.catalog());
+        for resource in &mut applied.resources {
+            let Some(difference) = &mut resource.difference else { continue };
+            let Some(journey) = catalog.journey_id(&resource.name) else { continue };
+            let report = crate::runtime::report::journey_report(&tally, &catalog, journey);
+            for node in &mut difference.nodes {
+                node.waiting = report.nodes.get(node.node.as_str()).map(|counts| counts.in_node);
+            }
+        }
+        Ok(())
     }
 
     fn applied(

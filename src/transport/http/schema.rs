@@ -52,6 +52,48 @@ pub struct ResourceChangeBody {
     /// Journeys: status of the latest version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
+    /// Journeys of which there is a new version: what differs from the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<DifferenceBody>,
+}
+
+/// What differs between two versions of a journey.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DifferenceBody {
+    /// Of the journey as a whole.
+    pub settings: Vec<ChangedBody>,
+    /// Nodes that differ.
+    pub nodes: Vec<NodeDifferenceBody>,
+    /// Types of fields or wording of messages differ.
+    pub references: bool,
+}
+
+/// A setting that differs.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangedBody {
+    /// Which.
+    pub what: String,
+    /// What it was; empty: nothing.
+    pub before: String,
+    /// What it is; empty: nothing.
+    pub after: String,
+}
+
+/// A node that differs.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodeDifferenceBody {
+    /// Its name.
+    pub node: String,
+    /// `added`, `removed` or `changed`.
+    pub change: String,
+    /// What of it.
+    pub settings: Vec<ChangedBody>,
+    /// `plan`: profiles at it now, in all versions. They go on there as those versions have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<u64>,
 }
 
 /// What `check` found.

@@ -102,7 +102,7 @@ fn outcome(case: &Case) -> Result<(), String> {
         meta_type: "",
         meta_time: Millis(0),
         now: Millis(0),
-        about: crate::domain::expression::About::default(),
+        facts: None,
     };
     if case.expected.get("error").is_some() {
         // Refused at publish is an error too, the earlier the better.

@@ -62,7 +62,7 @@ fn every_example_of_the_page_holds() {
         meta_type: "cart_add",
         meta_time: Millis(0),
         now: Millis(0),
-        about: crate::domain::expression::About::default(),
+        facts: None,
     };
     let (results, errors) = (examples("cel"), examples("cel-errors"));
     assert!(results.len() > 30 && errors.len() > 5, "the page has its examples");
