@@ -191,7 +191,6 @@ fn functions() {
     let event = Some(declared.into_iter().map(|(name, ty)| (SmolStr::new(name), ty)).collect());
     let schemas = Schemas { event, ..Schemas::default() };
     let (event, none) = (scope_event(), Map::new());
-    let scope = scope(&event, &none);
     let targets: [(&[&'static str], Type); 7] = [
         (&TEXT, Type::String),
         (&INTEGER, Type::Integer),
@@ -202,6 +201,7 @@ fn functions() {
         (&TRUTH, Type::Boolean),
     ];
     bolero::check!().for_each(|bytes: &[u8]| {
+        let scope = scope(&event, &none);
         for (forms, ty) in &targets {
             let source = Maker { bytes: bytes.iter() }.pick(forms, 4);
             match Expr::compile(&source, &schemas, ty) {

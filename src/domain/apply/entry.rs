@@ -96,6 +96,7 @@ impl<'w> Walk<'_, 'w> {
     }
 
     /// Why a profile may not enter; `None` if it may.
+    #[inline]
     pub(super) fn refusal(&self, program: &Program, supplemental_id: Option<&str>) -> Option<DiscardReason> {
         let has_begun = program.starts_at.is_none_or(|starts_at| starts_at <= self.now);
         if !has_begun || program.ends_at.is_some_and(|ends_at| ends_at <= self.now) {
@@ -118,6 +119,7 @@ impl<'w> Walk<'_, 'w> {
     }
 
     /// Whether the rule set of a journey lets a profile in (spec §7.4).
+    #[inline]
     fn cap_refusal(&self, program: &Program) -> Option<DiscardReason> {
         let name = program.rule_set.as_ref()?;
         let rules = self.world.catalog.rule_sets.get(name)?;
@@ -140,6 +142,7 @@ impl<'w> Walk<'_, 'w> {
     }
 
     /// Counts an entry by the rule set of the journey.
+    #[inline]
     fn count_entry(&mut self, program: &Program) {
         let Some(name) = &program.rule_set else { return };
         let Some(cap) = self.world.catalog.rule_sets.get(name).and_then(|rules| rules.entries) else { return };
@@ -170,6 +173,7 @@ impl<'w> Walk<'_, 'w> {
     }
 
     /// Notes an entry, for re-entrance. Of supplemental ids those are kept that something may hang on.
+    #[inline]
     fn note_entry(&mut self, program: &Program, supplemental_id: Option<&SmolStr>) {
         let journey = program.journey;
         let mut entries = std::mem::take(&mut self.profile.last_entries);

@@ -65,6 +65,7 @@ impl<'w> Walk<'_, 'w> {
     }
 
     /// Which way the node an instance is at takes for `event`, if any.
+    #[inline]
     pub(super) fn way_for(
         &self,
         position: usize,
@@ -111,6 +112,7 @@ impl<'w> Walk<'_, 'w> {
     }
 
     /// An event that was awaited has come to its node: it counts once.
+    #[inline]
     pub(super) fn forget(&mut self, position: usize, slot: Option<u16>) {
         if let Some(slot) = slot {
             self.change_extra(position, |extra| extra.heard.retain(|(known, _)| *known != slot));
@@ -118,6 +120,7 @@ impl<'w> Walk<'_, 'w> {
     }
 
     /// Whether what a node awaits came before it was reached; then it is what `last` reads.
+    #[inline]
     pub(super) fn recall(&mut self, position: usize, program: &Program, awaited: &Awaited) -> bool {
         let Some(slot) = awaited.slot else { return false };
         let extra = self.profile.instances[position].context.extra.as_ref();
@@ -132,6 +135,7 @@ impl<'w> Walk<'_, 'w> {
     }
 
     /// A message was decided: from now on other events are those since the last message, and other feedback counts.
+    #[inline]
     pub(super) fn note_message(&mut self, position: usize, program: &Program, send_ordinal: u16) {
         let is_old = |slot: u16| program.heard[usize::from(slot)].1 == Since::LastMessage;
         let context = &self.profile.instances[position].context;
