@@ -6,7 +6,7 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sojourn::domain::event::Event;
 use sojourn::domain::ids::{CatalogVersion, Millis, NodeNo, OwnershipEpoch, PartitionId, ProfileKey, Pseq, VersionId};
-use sojourn::domain::step::{Path, Step, StepKind};
+use sojourn::domain::step::{Entrance, Path, Step, StepKind};
 use sojourn::domain::value::{Map, Value};
 use sojourn::wire::frame::{ClientFrame, LENGTH_BYTES, decode_client, encode_batch};
 use sojourn::wire::record::{Draft, EventView, Head, Mark, ProfileRecord, RecordKind, put_profile_record, records};
@@ -54,7 +54,7 @@ fn one_record(criterion: &mut Criterion) {
     let properties = properties();
     let step = |node, kind, due| Step { version: VersionId(1), node: NodeNo(node), ordinal: 1, kind, due };
     let steps = [
-        step(0, StepKind::Entered, Millis::NEVER),
+        step(0, StepKind::Entered(Entrance::First), Millis::NEVER),
         step(0, StepKind::Arrived, Millis(1)),
         step(0, StepKind::Left(Path::Branch(0)), Millis::NEVER),
         step(1, StepKind::Arrived, Millis(60_000)),

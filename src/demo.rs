@@ -16,6 +16,7 @@ use crate::domain::event::Event;
 use crate::domain::ids::Millis;
 use crate::replay::mapping::{Mapping, MappingError};
 use crate::replay::source::{Recording, SourceError};
+use crate::runtime::engine::past::PastQuery;
 use crate::runtime::engine::{DeliveryFilter, Engine, RequestError};
 use crate::runtime::view::{ProfileView, Report};
 use crate::server::{self, Addresses, Backend, Parts, Server, StartError};
@@ -189,7 +190,7 @@ async fn perform(
     observe(Scene::Delivering);
     deliver(engine).await?;
     let report = engine.report(None).await?;
-    let customer = engine.profile(CUSTOMER, TIMELINE_MAX).await?;
+    let customer = engine.profile(CUSTOMER, &PastQuery { limit: Some(TIMELINE_MAX), ..PastQuery::default() }).await?;
     Ok(Outcome { report, fed, duplicates: progress.duplicates, customer })
 }
 

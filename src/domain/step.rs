@@ -29,7 +29,7 @@ impl Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StepKind {
     /// The profile entered (counted once per instance).
-    Entered,
+    Entered(Entrance),
     /// The instance came to the node.
     Arrived,
     /// The instance left the node for another.
@@ -47,6 +47,15 @@ pub enum StepKind {
         /// What became of it.
         outcome: MessageOutcome,
     },
+}
+
+/// Whether a profile enters a journey for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Entrance {
+    /// It does, or its earlier entries are forgotten.
+    First,
+    /// It has been in it before, in whichever version.
+    Again,
 }
 
 /// By which path an instance left a node.
@@ -163,7 +172,8 @@ impl StepKind {
     /// This step as (code, detail).
     pub fn code(self) -> (u8, u16) {
         match self {
-            Self::Entered => (1, 0),
+            Self::Entered(Entrance::First) => (1, 0),
+            Self::Entered(Entrance::Again) => (1, 1),
             Self::Arrived => (Self::ARRIVED, 0),
             Self::Left(Path::Then) => (3, 0),
             Self::Left(Path::Otherwise) => (3, 1),
@@ -182,7 +192,8 @@ impl StepKind {
     /// The step of a code; `None` if there is none.
     pub fn from_code(code: u8, detail: u16) -> Option<Self> {
         Some(match (code, detail) {
-            (1, _) => Self::Entered,
+            (1, 0) => Self::Entered(Entrance::First),
+            (1, 1) => Self::Entered(Entrance::Again),
             (Self::ARRIVED, _) => Self::Arrived,
             (3, 0) => Self::Left(Path::Then),
             (3, 1) => Self::Left(Path::Otherwise),
@@ -210,9 +221,12 @@ impl StepKind {
             Self::Message { outcome, .. } => {
                 matches!(outcome, MessageOutcome::Requested | MessageOutcome::Excluded)
             }
-            Self::Entered | Self::Arrived | Self::Left(_) | Self::Exited(_) | Self::Failed(_) | Self::Discarded(_) => {
-                true
-            }
+            Self::Entered(_)
+            | Self::Arrived
+            | Self::Left(_)
+            | Self::Exited(_)
+            | Self::Failed(_)
+            | Self::Discarded(_) => true,
         }
     }
 }
@@ -276,7 +290,8 @@ mod tests {
     fn codes_stay_what_they_are() {
         let message = |outcome| StepKind::Message { message: 513, outcome };
         let golden = [
-            (StepKind::Entered, (1, 0)),
+            (StepKind::Entered(Entrance::First), (1, 0)),
+            (StepKind::Entered(Entrance::Again), (1, 1)),
             (StepKind::Arrived, (2, 0)),
             (StepKind::Left(Path::Then), (3, 0)),
             (StepKind::Left(Path::Otherwise), (3, 1)),
@@ -320,7 +335,7 @@ mod tests {
 
     #[test]
     fn other_codes_are_none() {
-        for (code, detail) in [(0, 0), (3, 6), (5, 5), (6, 6), (7, 8), (15, 0), (255, 0)] {
+        for (code, detail) in [(0, 0), (1, 2), (3, 6), (5, 5), (6, 6), (7, 8), (15, 0), (255, 0)] {
             assert_eq!(StepKind::from_code(code, detail), None, "{code} {detail}");
         }
     }

@@ -1,8 +1,9 @@
 //! The archive as the engine sees it: follows the journal, answers for a profile's past.
 
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use crate::domain::ids::{PartitionId, ProfileKey, Pseq};
+use crate::domain::ids::{Millis, PartitionId, ProfileKey, Pseq};
 use crate::report::archive::{Archive, Entry, Told};
 use crate::runtime::projection::{History, HistoryEntry, HistoryEvent, Projection};
 use crate::wire::record::records;
@@ -62,9 +63,18 @@ impl Projection for ArchivedHistory {
 }
 
 impl History for ArchivedHistory {
-    fn timeline(&self, partition: PartitionId, key: ProfileKey, max: usize) -> Vec<HistoryEntry> {
-        let entries = self.archive.timeline(partition, key, max, None);
+    fn timeline(&self, partition: PartitionId, key: ProfileKey, max: usize, before: Option<Pseq>) -> Vec<HistoryEntry> {
+        let entries = self.archive.timeline(partition, key, max, before);
         entries.into_iter().map(history_entry).collect()
+    }
+
+    fn visit(
+        &self,
+        range: Range<Millis>,
+        of: Option<(PartitionId, ProfileKey)>,
+        visitor: &mut dyn FnMut(HistoryEntry) -> ControlFlow<()>,
+    ) {
+        self.archive.export(range, of, |entry| visitor(history_entry(entry)));
     }
 }
 
@@ -76,5 +86,6 @@ fn history_entry(entry: Entry) -> HistoryEntry {
         properties: event.properties,
     });
     let notes = entry.notes.into_iter().map(|(index, text)| (index as usize, text)).collect();
-    HistoryEntry { at: entry.at, event, steps: entry.steps, notes }
+    let Entry { partition, pseq, key, at, steps, .. } = entry;
+    HistoryEntry { partition, pseq, key, at, event, steps, notes }
 }

@@ -14,6 +14,7 @@ pub mod keeper;
 pub mod latency;
 pub mod opener;
 pub mod partition;
+pub mod past;
 pub mod ports;
 pub mod projection;
 pub mod report;

@@ -1,6 +1,8 @@
 //! What follows the journal: projections that are fed every durable block and say how far they have come, so that
 //! no segment is recycled before they have read it.
 
+use std::ops::{ControlFlow, Range};
+
 use bytes::Bytes;
 use smol_str::SmolStr;
 
@@ -42,13 +44,28 @@ impl Projection for NoProjection {
 
 /// What is remembered of a profile's past.
 pub trait History: Send + Sync + std::fmt::Debug {
-    /// The latest entries of a profile, newest first.
-    fn timeline(&self, partition: PartitionId, key: ProfileKey, max: usize) -> Vec<HistoryEntry>;
+    /// The latest entries of a profile, newest first, all before record `before` if one is given.
+    fn timeline(&self, partition: PartitionId, key: ProfileKey, max: usize, before: Option<Pseq>) -> Vec<HistoryEntry>;
+
+    /// Visits the entries whose engine time is in `range`, each partition's in order, until the visitor breaks off: those
+    /// of all profiles or of one.
+    fn visit(
+        &self,
+        range: Range<Millis>,
+        of: Option<(PartitionId, ProfileKey)>,
+        visitor: &mut dyn FnMut(HistoryEntry) -> ControlFlow<()>,
+    );
 }
 
 /// One record of the past.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HistoryEntry {
+    /// The profile's partition.
+    pub partition: PartitionId,
+    /// Its place in the partition.
+    pub pseq: Pseq,
+    /// The profile.
+    pub key: ProfileKey,
     /// Engine time.
     pub at: Millis,
     /// The event, if one caused it.
@@ -73,7 +90,15 @@ pub struct HistoryEvent {
 }
 
 impl History for NoProjection {
-    fn timeline(&self, _: PartitionId, _: ProfileKey, _: usize) -> Vec<HistoryEntry> {
+    fn timeline(&self, _: PartitionId, _: ProfileKey, _: usize, _: Option<Pseq>) -> Vec<HistoryEntry> {
         Vec::new()
+    }
+
+    fn visit(
+        &self,
+        _: Range<Millis>,
+        _: Option<(PartitionId, ProfileKey)>,
+        _: &mut dyn FnMut(HistoryEntry) -> ControlFlow<()>,
+    ) {
     }
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::domain::catalog::{Catalog, VersionStatus};
-use crate::domain::ids::JourneyId;
+use crate::domain::ids::{JourneyId, Millis};
 use crate::domain::journey::program::Program;
 use crate::domain::step::{DiscardReason, ExitReason, MessageOutcome, Path, Step, StepKind};
 use crate::runtime::partition::counts::{Counts, MessageCounts, NodeCounts, VersionCounts};
-use crate::runtime::projection::HistoryEntry;
+use crate::runtime::projection::{HistoryEntry, HistoryEvent};
 use crate::runtime::view::{
     JourneyReport, JourneySummary, MessageReport, NodeReport, Report, TimelineItem, VersionSummary,
 };
@@ -156,27 +156,35 @@ pub fn summary(tally: &Tally, catalog: &Catalog, journey: JourneyId) -> JourneyS
 
 /// Timeline items of history entries, newest first, as entries are.
 pub fn timeline(entries: &[HistoryEntry], catalog: &Catalog) -> Vec<TimelineItem> {
+    entries.iter().flat_map(|entry| timeline_items(entry, catalog, None)).collect()
+}
+
+/// Timeline items of an entry, newest first: all, or those of one journey with the event that led to them.
+pub fn timeline_items(entry: &HistoryEntry, catalog: &Catalog, journey: Option<JourneyId>) -> Vec<TimelineItem> {
     let mut items = Vec::new();
-    for entry in entries {
-        for (index, step) in entry.steps.iter().enumerate().rev() {
-            let note = entry.notes.iter().find(|(i, _)| *i == index).map(|(_, text)| text.as_str());
-            items.push(step_item(entry, step, note, catalog));
-        }
-        if let Some(event) = &entry.event {
-            items.push(TimelineItem {
-                at: entry.at.to_iso(),
-                what: "event".to_owned(),
-                journey: None,
-                version: None,
-                node: None,
-                reason: event.kind.to_string(),
-                message: None,
-                event_id: Some(event.id.to_string()),
-                properties: map_from(&event.properties).ok().map(|map| crate::domain::value::Value::Map(map).to_json()),
-            });
-        }
+    let is_wanted = |step: &Step| journey.is_none_or(|journey| catalog.program(step.version).journey == journey);
+    for (index, step) in entry.steps.iter().enumerate().rev().filter(|(_, step)| is_wanted(step)) {
+        let note = entry.notes.iter().find(|(i, _)| *i == index).map(|(_, text)| text.as_str());
+        items.push(step_item(entry, step, note, catalog));
+    }
+    if let Some(event) = entry.event.as_ref().filter(|_| journey.is_none() || !items.is_empty()) {
+        items.push(event_item(entry.at, event));
     }
     items
+}
+
+fn event_item(at: Millis, event: &HistoryEvent) -> TimelineItem {
+    TimelineItem {
+        at: at.to_iso(),
+        what: "event".to_owned(),
+        journey: None,
+        version: None,
+        node: None,
+        reason: event.kind.to_string(),
+        message: None,
+        event_id: Some(event.id.to_string()),
+        properties: map_from(&event.properties).ok().map(|map| crate::domain::value::Value::Map(map).to_json()),
+    }
 }
 
 fn step_item(entry: &HistoryEntry, step: &Step, note: Option<&str>, catalog: &Catalog) -> TimelineItem {
@@ -200,7 +208,7 @@ fn step_item(entry: &HistoryEntry, step: &Step, note: Option<&str>, catalog: &Ca
 
 fn step_words(step: &Step, program: &Program) -> (&'static str, String, Option<String>) {
     match step.kind {
-        StepKind::Entered => ("entered", format!("event {}", program.entry.event), None),
+        StepKind::Entered(_) => ("entered", format!("event {}", program.entry.event), None),
         StepKind::Arrived => ("arrived", format!("due {}", step.due.to_iso()), None),
         StepKind::Left(path) => ("left", path_words(path), None),
         StepKind::Exited(reason) => ("exited", exit_word(reason).to_owned(), None),
@@ -213,7 +221,8 @@ fn step_words(step: &Step, program: &Program) -> (&'static str, String, Option<S
     }
 }
 
-fn path_words(path: Path) -> String {
+/// The words of a path.
+pub fn path_words(path: Path) -> String {
     match path {
         Path::Then => "then".to_owned(),
         Path::Branch(index) => format!("branch {}", index + 1),
@@ -250,7 +259,8 @@ pub fn discard_word(reason: DiscardReason) -> &'static str {
     }
 }
 
-fn outcome_word(outcome: MessageOutcome) -> &'static str {
+/// The word of what became of a message.
+pub fn outcome_word(outcome: MessageOutcome) -> &'static str {
     match outcome {
         MessageOutcome::Requested => "requested",
         MessageOutcome::Excluded => "excluded",

@@ -182,7 +182,7 @@ fn observed_step(step: &Step, catalog: &Catalog) -> ObservedStep {
 /// discarded, or what became of a message followed by its name.
 fn reason<'a>(kind: StepKind, message_name: impl Fn(u16) -> &'a str) -> String {
     let word = match kind {
-        StepKind::Entered => "entered",
+        StepKind::Entered(_) => "entered",
         StepKind::Arrived => "arrived",
         StepKind::Left(Path::Then) => "then",
         StepKind::Left(Path::Branch(index)) => return format!("branch {index}"),

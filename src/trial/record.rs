@@ -96,7 +96,9 @@ impl Witness for Account {
                 time: event.time,
                 properties: event.properties_owned(),
             });
-            self.entries.push((record.head.key, HistoryEntry { at: record.head.engine_time, event, steps, notes }));
+            let (partition, pseq) = (record.head.partition, record.head.pseq);
+            let (key, at) = (record.head.key, record.head.engine_time);
+            self.entries.push((key, HistoryEntry { partition, pseq, key, at, event, steps, notes }));
         }
         Ok(())
     }
@@ -142,7 +144,7 @@ impl Account {
     pub fn runs(&self, key: ProfileKey, journey: &str, catalog: &Catalog) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
         for (at, step, program) in self.steps(key, journey, catalog) {
-            if step.kind == StepKind::Entered {
+            if matches!(step.kind, StepKind::Entered(_)) {
                 runs.push(Run { ordinal: step.ordinal, path: Vec::new(), end: End::Running, ended_at: None });
                 continue;
             }
@@ -151,7 +153,7 @@ impl Account {
                 StepKind::Arrived => run.path.push(program.node(step.node).name.clone()),
                 StepKind::Exited(reason) => (run.end, run.ended_at) = (End::Exited(reason), Some(at)),
                 StepKind::Failed(_) => (run.end, run.ended_at) = (End::Failed, Some(at)),
-                StepKind::Entered | StepKind::Left(_) | StepKind::Discarded(_) | StepKind::Message { .. } => {}
+                StepKind::Entered(_) | StepKind::Left(_) | StepKind::Discarded(_) | StepKind::Message { .. } => {}
             }
         }
         runs

@@ -8,6 +8,7 @@ use sojourn::domain::ids::Millis;
 use sojourn::domain::value::Value;
 use sojourn::runtime::api::{Deferral, EventStatus, Origin, Patience, ProducerId, Submission};
 use sojourn::runtime::engine::Engine;
+use sojourn::runtime::engine::past::PastQuery;
 use sojourn::store::memory::MemoryDisk;
 
 use crate::crashes::busy;
@@ -60,7 +61,8 @@ async fn check(engine: &Engine, rounds: [i64; 2]) {
     assert_eq!(report.events as i64, (rounds[0] + rounds[1]) * PROFILES);
     for (producer, rounds) in [1, 2].into_iter().zip(rounds).filter(|(_, rounds)| *rounds > 1) {
         for profile in 0..PROFILES {
-            let view = engine.profile(&format!("crm:{producer}-{profile}"), 0).await.expect("is known");
+            let view =
+                engine.profile(&format!("crm:{producer}-{profile}"), &PastQuery::default()).await.expect("is known");
             assert_eq!(view.document["round"], serde_json::json!(rounds), "order of {producer}-{profile}");
         }
     }

@@ -329,7 +329,7 @@ fn archive_files() {
             Archive::open(ArchiveConfig::new(directory.path().to_owned())).expect("damage costs history only");
         let shown = archive.timeline(PartitionId(1), ProfileKey(1), usize::MAX, None);
         assert!(shown.len() <= 20);
-        archive.export(Millis::MIN..Millis::NEVER, |_| std::ops::ControlFlow::Continue(()));
+        archive.export(Millis::MIN..Millis::NEVER, None, |_| std::ops::ControlFlow::Continue(()));
     });
 }
 

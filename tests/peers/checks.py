@@ -4,6 +4,7 @@ Each check starts what it needs on free ports and in a temporary directory, and 
 """
 
 import contextlib
+import datetime
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ import traceback
 import urllib.request
 
 from prometheus_client.parser import text_string_to_metric_families
+from pyarrow import parquet
 
 HERE = pathlib.Path(__file__).parent
 BINARY = os.path.abspath(sys.argv[1])
@@ -270,6 +272,41 @@ def deliveries_outlive_a_kill_while_the_receiver_is_down(world):
     log = (world.directory / "data" / "messages.ndjson").read_text().splitlines()
     lines = [json.loads(line) for line in log if line.strip()]
     same(sorted(line["body"] for line in lines), sorted(f'noted: "{n}"\n\\ ü' for n in range(55)))
+
+
+@check
+def columns_are_read_by_pyarrow(world):
+    world.serve()
+    world.publish()
+    for n in range(40):
+        world.sign_up(f"ann{n}@example.com", name="Ann ü" if n % 2 else "Ann")
+    world.sign_up("no address at all")
+    world.wait_for_messages("onboarding", "welcome", sent=40, failed=1)
+    ndjson, columns = world.directory / "steps.ndjson", world.directory / "steps.parquet"
+    told = world.sojourn("export", "steps", "--out", str(ndjson))
+    kept = world.sojourn("export", "steps", "--out", str(columns))
+    lines = {line["id"]: line for line in map(json.loads, ndjson.read_text().splitlines())}
+    same((told["steps"], kept["steps"]), (len(lines), len(lines)))
+
+    file = parquet.ParquetFile(columns)
+    same(file.metadata.num_rows, len(lines))
+    types = {field.name: str(field.type) for field in file.schema_arrow}
+    same((types["time"], types["due"]), ("timestamp[ms, tz=UTC]", "timestamp[ms, tz=UTC]"))
+    same((types["journey"], types["version"], types["ended"]), ("string", "uint32", "bool"))
+    same(file.schema_arrow.field("journey").nullable, False)
+    chunks = {c.path_in_schema: c for c in map(file.metadata.row_group(0).column, range(len(types)))}
+    same({chunk.compression for chunk in chunks.values()}, {"SNAPPY"})
+    same((chunks["journey"].has_dictionary_page, chunks["id"].has_dictionary_page), (True, False))
+
+    def as_told(value):
+        if isinstance(value, datetime.datetime):
+            return value.strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03}Z"
+        return value
+
+    rows = file.read().to_pylist()
+    read = {row["id"]: {name: as_told(value) for name, value in row.items() if value is not None} for row in rows}
+    same(read, lines)
+    assert any(line["step"] == "message" and line["reason"] == "sent" for line in lines.values()), lines
 
 
 @check

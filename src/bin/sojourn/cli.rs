@@ -59,6 +59,10 @@ pub enum Command {
     Report(ReportArgs),
     /// State and timeline of one profile
     Profile(ProfileArgs),
+    /// Why a profile is, or is not, where it is in a journey
+    Why(WhyArgs),
+    /// Write what is recorded to a file: every step of every profile
+    Export(ExportArgs),
     /// Messages on their way out; decide about those in doubt
     Deliveries(DeliveriesArgs),
     /// Show the shards of a running server, or change their number
@@ -175,16 +179,99 @@ pub struct ReportArgs {
 
 /// One profile.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sojourn profile crm:4711 --timeline 20")]
+#[command(after_help = "Examples:\n  sojourn profile crm:4711 --timeline 20\n  \
+    sojourn profile crm:4711 --journey cart_abandonment --since 2026-11-01")]
 pub struct ProfileArgs {
     /// The profile, `namespace:value`
     #[arg(value_name = "NS:ID")]
     pub profile: String,
-    /// Items of the timeline, newest first
+    /// Items of the timeline, newest first, at most 1000
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub timeline: usize,
+    /// Only what happened in this journey
+    #[arg(long, value_name = "NAME")]
+    pub journey: Option<String>,
+    #[command(flatten)]
+    pub span: SpanArgs,
     #[command(flatten)]
     pub server: ServerArgs,
+}
+
+/// Which span of engine time.
+#[derive(Debug, Args)]
+pub struct SpanArgs {
+    /// Only from this time on, e.g. 2026-11-01T12:00:00Z; a date alone means 00:00 UTC
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only before this time
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+/// Why.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sojourn why crm:4711 --journey cart_abandonment")]
+pub struct WhyArgs {
+    /// The profile, `namespace:value`
+    #[arg(value_name = "NS:ID")]
+    pub profile: String,
+    /// The journey
+    #[arg(long, value_name = "NAME")]
+    pub journey: String,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Exporting.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// What to export.
+    #[command(subcommand)]
+    pub what: Exported,
+}
+
+/// What can be exported.
+#[derive(Debug, Subcommand)]
+pub enum Exported {
+    /// Step events: one for every step of every profile (docs/step-events.md)
+    Steps(StepsArgs),
+}
+
+/// Which step events, and where they go.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sojourn export steps --out steps.parquet --since 2026-11-01 --until 2026-12-01\n  \
+    sojourn export steps --journey cart_abandonment --out - | jq -c 'select(.step == \"discarded\")'"
+)]
+pub struct StepsArgs {
+    /// File to write, whole or not at all; `-` for stdout
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Form of the file; if absent, Parquet for a name that ends in `.parquet`, else NDJSON
+    #[arg(long)]
+    pub format: Option<ExportFormat>,
+    #[command(flatten)]
+    pub span: SpanArgs,
+    /// Only of this journey
+    #[arg(long, value_name = "NAME")]
+    pub journey: Option<String>,
+    /// Only of this profile
+    #[arg(long, value_name = "NS:ID")]
+    pub profile: Option<String>,
+    /// So many at most
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Forms of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// One JSON object a line
+    Ndjson,
+    /// Columns: Apache Parquet, compressed by Snappy
+    Parquet,
 }
 
 /// Deliveries.

@@ -114,6 +114,43 @@ impl Client {
         self.finish(self.http.post(url).header("content-type", media_type).body(body))
     }
 
+    /// GETs lines, each as it comes; `take` is given them without their ends.
+    pub fn lines(&self, url: Url, mut take: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+        let mut request = self.http.get(url);
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key);
+        }
+        self.runtime.block_on(async {
+            let mut response = request.send().await.map_err(|e| self.unreachable(&e))?;
+            if !response.status().is_success() {
+                let status = response.status();
+                let bytes = response.bytes().await.map_err(|e| self.unreachable(&e))?;
+                let body: ErrorBody = serde_json::from_slice(&bytes).map_err(|e| self.strange(status, &e))?;
+                return Err(refused(body));
+            }
+            let mut rest = Vec::new();
+            let broken = |e: reqwest::Error| Failure::Unreachable(format!("{} broke off: {}", self.base, causes(&e)));
+            while let Some(bytes) = response.chunk().await.map_err(broken)? {
+                rest.extend_from_slice(&bytes);
+                let mut taken = 0;
+                while let Some(length) = rest[taken..].iter().position(|byte| *byte == b'\n') {
+                    take(&rest[taken..taken + length])?;
+                    taken += length + 1;
+                }
+                rest.drain(..taken);
+            }
+            if rest.is_empty() { Ok(()) } else { Err(Failure::Unreachable(format!("{} broke off", self.base))) }
+        })
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        Failure::Unreachable(format!("no server at {}: {}", self.base, causes(error)))
+    }
+
+    fn strange(&self, status: reqwest::StatusCode, error: &serde_json::Error) -> Failure {
+        Failure::Failed(format!("{} answered {status}, but not as Sojourn does: {error}", self.base))
+    }
+
     fn finish<T: DeserializeOwned>(
         &self,
         mut request: reqwest::RequestBuilder,
@@ -122,16 +159,12 @@ impl Client {
             request = request.bearer_auth(key);
         }
         self.runtime.block_on(async {
-            let unreachable =
-                |e: reqwest::Error| Failure::Unreachable(format!("no server at {}: {}", self.base, causes(&e)));
-            let response = request.send().await.map_err(unreachable)?;
+            let response = request.send().await.map_err(|e| self.unreachable(&e))?;
             let status = response.status();
             let retry =
                 response.headers().get("retry-after").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-            let bytes = response.bytes().await.map_err(unreachable)?;
-            let strange = |e: serde_json::Error| {
-                Failure::Failed(format!("{} answered {status}, but not as Sojourn does: {e}", self.base))
-            };
+            let bytes = response.bytes().await.map_err(|e| self.unreachable(&e))?;
+            let strange = |e: serde_json::Error| self.strange(status, &e);
             if status.is_success() {
                 return Ok((retry, Answer::Ok(serde_json::from_slice(&bytes).map_err(strange)?)));
             }

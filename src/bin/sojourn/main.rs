@@ -10,6 +10,7 @@ mod clock;
 mod completions;
 mod deliveries;
 mod demo;
+mod export;
 mod failure;
 mod files;
 mod journeys;
@@ -26,6 +27,7 @@ mod shards;
 #[cfg(feature = "sim")]
 mod sim;
 mod test;
+mod why;
 
 use std::process::ExitCode;
 
@@ -67,6 +69,8 @@ fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Journeys(args) => journeys::run(args, output),
         Command::Report(args) => report::run(&args, output),
         Command::Profile(args) => profile::run(&args, output),
+        Command::Why(args) => why::run(&args, output),
+        Command::Export(args) => export::run(&args, output),
         Command::Deliveries(args) => deliveries::run(args, output),
         Command::Shards(args) => shards::run(&args, output),
         Command::Clock(args) => clock::run(&args, output),

@@ -25,6 +25,11 @@ impl Output {
         Self { format: if json { Format::Json } else { Format::People } }
     }
 
+    /// Whether one object is all that stdout may end with.
+    pub fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
     /// The one result of a command: `value` with `--json`, else what `people` makes of it.
     pub fn result<T: Serialize>(&self, value: &T, people: impl FnOnce(&T) -> String) {
         let text = match self.format {

@@ -1,25 +1,44 @@
 //! `sojourn profile`: state and timeline of one profile.
 
+use sojourn::domain::ids::Millis;
 use sojourn::runtime::view::ProfileView;
 
-use crate::cli::ProfileArgs;
+use crate::cli::{ProfileArgs, SpanArgs};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::{Output, table};
 
 /// Asks the server.
 pub fn run(args: &ProfileArgs, output: &Output) -> Result<(), Failure> {
-    if !args.profile.contains(':') {
-        return Err(Failure::Usage(format!(
-            "{:?} has no namespace; write namespace:value, e.g. crm:4711",
-            args.profile
-        )));
-    }
+    has_namespace(&args.profile)?;
     let client = Client::new(&args.server)?;
-    let url = client.url(&["v1", "profiles", &args.profile], &[("timeline", args.timeline.to_string())]);
+    let mut query = vec![("timeline", args.timeline.to_string())];
+    query.extend(args.journey.clone().map(|journey| ("journey", journey)));
+    query.extend(span(&args.span)?);
+    let url = client.url(&["v1", "profiles", &args.profile], &query);
     let profile: ProfileView = client.get(url)?;
     output.result(&profile, people);
     Ok(())
+}
+
+/// Refuses what is no `namespace:value`.
+pub fn has_namespace(profile: &str) -> Result<(), Failure> {
+    if profile.contains(':') {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!("{profile:?} has no namespace; write namespace:value, e.g. crm:4711")))
+}
+
+/// A span of time as parameters.
+pub fn span(span: &SpanArgs) -> Result<Vec<(&'static str, String)>, Failure> {
+    let mut query = Vec::new();
+    for (name, text) in [("since", &span.since), ("until", &span.until)] {
+        let Some(text) = text else { continue };
+        let at = Millis::parse_iso(text)
+            .ok_or_else(|| Failure::Usage(format!("--{name} {text:?} is no instant; e.g. 2026-11-01T12:00:00Z")))?;
+        query.push((name, at.to_iso()));
+    }
+    Ok(query)
 }
 
 fn people(profile: &ProfileView) -> String {

@@ -11,7 +11,7 @@ use crate::domain::ids::{Millis, VersionId};
 use crate::domain::journey::program::{Program, Reentry};
 use crate::domain::limits;
 use crate::domain::profile::{CapCount, Context, DueKind, Extra, Instance, LastEntry};
-use crate::domain::step::{DiscardReason, Failure, Step, StepKind};
+use crate::domain::step::{DiscardReason, Entrance, Failure, Step, StepKind};
 use crate::domain::value::Value;
 use crate::planted::{Bug, is_planted};
 
@@ -172,12 +172,15 @@ impl<'w> Walk<'_, 'w> {
         self.out.steps.push(Step { version, node: Step::NO_NODE, ordinal: 0, kind, due: Millis::NEVER });
     }
 
-    /// Notes an entry, for re-entrance. Of supplemental ids those are kept that something may hang on.
+    /// Notes an entry, for re-entrance, and says whether there was one before. Of supplemental ids those are kept that
+    /// something may hang on.
     #[inline]
-    fn note_entry(&mut self, program: &Program, supplemental_id: Option<&SmolStr>) {
+    fn note_entry(&mut self, program: &Program, supplemental_id: Option<&SmolStr>) -> Entrance {
         let journey = program.journey;
         let mut entries = std::mem::take(&mut self.profile.last_entries);
+        let known = entries.len();
         entries.retain(|entry| entry.journey != journey || entry.supplemental_id.as_ref() != supplemental_id);
+        let entrance = if entries.len() < known { Entrance::Again } else { Entrance::First };
         if supplemental_id.is_some() {
             let counts = |entry: &LastEntry| {
                 let id = entry.supplemental_id.as_deref();
@@ -193,10 +196,11 @@ impl<'w> Walk<'_, 'w> {
         }
         entries.push(LastEntry { journey, supplemental_id: supplemental_id.cloned(), at: self.now });
         self.profile.last_entries = entries;
+        entrance
     }
 
     pub(super) fn enter(&mut self, program: &'w Program, event: EventInput<'_>, supplemental_id: Option<SmolStr>) {
-        self.note_entry(program, supplemental_id.as_ref());
+        let entrance = self.note_entry(program, supplemental_id.as_ref());
         self.count_entry(program);
         if program.rule_set.is_some() {
             self.entered.push(program);
@@ -230,7 +234,7 @@ impl<'w> Walk<'_, 'w> {
         profile.changes.context(ordinal);
         let position = profile.instances.len() - 1;
         self.begin_to_move();
-        self.step(position, StepKind::Entered);
+        self.step(position, StepKind::Entered(entrance));
         if fits(&self.profile.instances[position].context) {
             self.arrive(position);
         } else {

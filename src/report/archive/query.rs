@@ -69,18 +69,24 @@ impl Archive {
         timeline.add_bytes(&reader.entries(place)?)
     }
 
-    /// Visits all entries whose engine time is in `range`, each partition's in order, until the visitor breaks off.
-    /// Sees everything that was appended before the call.
-    pub fn export(&self, range: Range<Millis>, mut visitor: impl FnMut(Entry) -> ControlFlow<()>) {
+    /// Visits the entries whose engine time is in `range`, of all profiles or `of` one, each partition's in order, until
+    /// the visitor breaks off. Sees everything that was appended before the call.
+    pub fn export(
+        &self,
+        range: Range<Millis>,
+        of: Option<(PartitionId, ProfileKey)>,
+        mut visitor: impl FnMut(Entry) -> ControlFlow<()>,
+    ) {
         let (files, sealed, open) = {
             let state = self.shared.state.lock();
             let files: Vec<Arc<ArchiveFile>> = state.files.iter().cloned().collect();
             let sealed: Vec<Arc<Sealed>> = state.sealed.iter().cloned().collect();
             // At most `flush_bytes`: copied, so that a slow visitor holds up nobody.
-            let open: Vec<Chunk> = state.open_chunks().map(Chunk::copy).collect();
+            let wanted = |chunk: &&Chunk| of.is_none_or(|(partition, _)| chunk.extent.partition == partition);
+            let open: Vec<Chunk> = state.open_chunks().filter(wanted).map(Chunk::copy).collect();
             (files, sealed, open)
         };
-        let mut export = Export { range, last: BTreeMap::new(), visitor: &mut visitor, has_ended: false };
+        let mut export = Export { range, of, last: BTreeMap::new(), visitor: &mut visitor, has_ended: false };
         for file in files {
             if export.has_ended {
                 return;
@@ -92,13 +98,20 @@ impl Archive {
             }
         }
         for chunk in sealed.iter().flat_map(|sealed| sealed.chunks.values().flatten()).chain(&open) {
+            if export.has_ended {
+                return;
+            }
             export.add_bytes(chunk.extent.partition, &chunk.bytes).expect("these bytes were encoded here");
         }
     }
 
     fn export_file(&self, export: &mut Export<'_>, file: &ArchiveFile) -> Result<(), FileError> {
         let Some(reader) = unless_deleted(file.reader())? else { return Ok(()) };
-        for index in 0..reader.chunk_count() {
+        let indices = match export.of {
+            None => 0..reader.chunk_count(),
+            Some((partition, _)) => reader.chunks_of(partition)?,
+        };
+        for index in indices {
             let place = match reader.place(index) {
                 Ok(place) => place,
                 Err(error) => {
@@ -110,6 +123,11 @@ impl Archive {
                 break;
             }
             if !export.wants(place.extent.earliest, place.extent.latest) {
+                continue;
+            }
+            // A filter only saves work: where it can't be read, the chunk is.
+            let is_elsewhere = export.of.is_some_and(|(_, key)| matches!(reader.may_hold(&place, key), Ok(false)));
+            if is_elsewhere {
                 continue;
             }
             let added = reader.entries(&place).and_then(|bytes| export.add_bytes(place.extent.partition, &bytes));
@@ -181,6 +199,8 @@ impl Timeline {
 /// An export under way.
 struct Export<'a> {
     range: Range<Millis>,
+    /// Whose entries; everybody's if none.
+    of: Option<(PartitionId, ProfileKey)>,
     /// The last record visited, by partition: repeats are passed over.
     last: BTreeMap<PartitionId, Pseq>,
     visitor: &'a mut dyn FnMut(Entry) -> ControlFlow<()>,
@@ -193,8 +213,13 @@ impl Export<'_> {
     }
 
     fn add_bytes(&mut self, partition: PartitionId, bytes: &[u8]) -> Result<(), FileError> {
+        let key = match self.of {
+            None => None,
+            Some((wanted, key)) if wanted == partition => Some(key),
+            Some(_) => return Ok(()),
+        };
         let last = self.last.entry(partition).or_default();
-        visit(partition, bytes, None, |entry| {
+        visit(partition, bytes, key, |entry| {
             if self.has_ended || !self.range.contains(&entry.at) || entry.pseq <= *last {
                 return;
             }

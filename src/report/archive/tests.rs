@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::ids::{Millis, NodeNo, PartitionId, ProfileKey, Pseq, VersionId};
-use crate::domain::step::{Step, StepKind};
+use crate::domain::step::{Entrance, Step, StepKind};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -31,7 +31,7 @@ fn entry(partition: u16, pseq: u64) -> Entry {
         version: VersionId(1),
         node: NodeNo(pseq as u16),
         ordinal: 1,
-        kind: StepKind::Entered,
+        kind: StepKind::Entered(Entrance::First),
         due: Millis::NEVER,
     };
     let event = ArchivedEvent {
@@ -72,7 +72,7 @@ fn timeline(archive: &Archive, partition: u16, key: ProfileKey) -> Vec<u64> {
 
 fn export(archive: &Archive, range: std::ops::Range<i64>) -> Vec<(u16, u64)> {
     let mut all = Vec::new();
-    archive.export(Millis(range.start)..Millis(range.end), |entry| {
+    archive.export(Millis(range.start)..Millis(range.end), None, |entry| {
         all.push((entry.partition.0, entry.pseq.0));
         ControlFlow::Continue(())
     });
@@ -177,7 +177,7 @@ fn many_chunks_and_files_make_one_history() {
         archive.flush().expect("flushes");
     }
     let mut visited = 0;
-    archive.export(Millis(10_000)..Millis(15_000), |_| {
+    archive.export(Millis(10_000)..Millis(15_000), None, |_| {
         visited += 1;
         if visited == 500 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
@@ -456,6 +456,13 @@ proptest! {
                     let list = model[usize::from(partition)].iter().rev();
                     let wanted = list.filter(|e| e.key == key && e.pseq < before && !e.is_empty()).take(limit);
                     prop_assert_eq!(found, wanted.cloned().collect::<Vec<_>>());
+                    let mut of_one = Vec::new();
+                    archive.export(Millis::MIN..Millis::NEVER, Some((PartitionId(partition), key)), |entry| {
+                        of_one.push(entry);
+                        ControlFlow::Continue(())
+                    });
+                    let wanted = model[usize::from(partition)].iter().filter(|e| e.key == key && !e.is_empty());
+                    prop_assert_eq!(of_one, wanted.cloned().collect::<Vec<_>>());
                 }
                 Operation::Export { from, length } => {
                     let mut exported = export(&archive, from..from + length);

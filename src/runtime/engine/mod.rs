@@ -1,5 +1,6 @@
 //! The engine's handle: everything transports and the command line may do. Cheap to clone.
 
+pub mod past;
 pub mod requests;
 pub mod start;
 pub mod stop;

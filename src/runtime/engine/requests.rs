@@ -1,4 +1,4 @@
-//! Requests other than submissions: publishing, reports, profiles, deliveries, shards. Every answer is of state that was
+//! Requests other than submissions: publishing, reports, deliveries, shards. Every answer is of state that was
 //! durable before the answer left (design §4 rule 1).
 
 use std::sync::Arc;
@@ -7,19 +7,17 @@ use tokio::sync::oneshot;
 
 use crate::domain::catalog::{Catalog, CatalogError, SourceFile};
 use crate::domain::effect::OutboxState;
-use crate::domain::ids::{DeliveryId, Millis, PartitionId, ProfileKey};
-use crate::domain::profile::Profile;
+use crate::domain::ids::{DeliveryId, Millis, PartitionId};
 use crate::runtime::api::Refusal;
 use crate::runtime::engine::start::SHARDS_MAX;
 use crate::runtime::engine::{ClockMode, DeliveryFilter, Engine, RequestError};
 use crate::runtime::handle::Mailbox as _;
 use crate::runtime::partition::Partition;
-use crate::runtime::report::{Tally, report, summaries, summary, timeline};
+use crate::runtime::past::event::channel_word;
+use crate::runtime::report::{Tally, report, summaries, summary};
 use crate::runtime::router::owner_among;
 use crate::runtime::shard::input::{Answer, ShardInput};
-use crate::runtime::view::{
-    DeliveryView, InstanceView, JourneySummary, ProfileView, Report, Resolution, ShardView, ShardsView,
-};
+use crate::runtime::view::{DeliveryView, JourneySummary, Report, Resolution, ShardView, ShardsView};
 
 /// Partitions moved at once: a profile waits for the moves of its batch only.
 const MOVES_AT_ONCE: usize = 32;
@@ -191,48 +189,6 @@ impl Engine {
             results.push(answer.await.map_err(|_| Refusal::Stopping)?);
         }
         Ok(results)
-    }
-
-    /// State and timeline of a profile.
-    ///
-    /// # Errors
-    /// It is not known, or `identity` has no namespace.
-    pub async fn profile(&self, identity: &str, timeline_max: usize) -> Result<ProfileView, RequestError> {
-        let Some((namespace, value)) = identity.split_once(':') else {
-            let text = format!("{identity:?} has no namespace; write it as namespace:value, e.g. crm:4711");
-            return Err(RequestError::Invalid(text));
-        };
-        let (partition, key) = self.core.router.locate(namespace, value);
-        let (told, answer) = oneshot::channel();
-        let question = Box::new(move |partitions: &mut dyn Iterator<Item = &Partition>| {
-            answering(told, partitions.next().and_then(|p| p.table.wake(key).ok().flatten()))
-        });
-        self.core.router.send(partition, ShardInput::Ask(Some(partition), question));
-        let profile = answer.await.map_err(|_| Refusal::Stopping)?;
-        let (history, catalog) = (Arc::clone(&self.core.history), self.catalog());
-        let entries = tokio::task::spawn_blocking(move || history.timeline(partition, key, timeline_max))
-            .await
-            .unwrap_or_default();
-        if profile.is_none() && entries.is_empty() {
-            return Err(RequestError::NotFound { what: "profile", name: identity.to_owned() });
-        }
-        let profile = profile.unwrap_or_else(|| Profile::new(ProfileKey::default(), identity.into()));
-        Ok(ProfileView {
-            profile: identity.to_owned(),
-            partition: partition.0,
-            document: crate::domain::value::Value::Map(profile.document.clone()).to_json(),
-            instances: profile.instances.iter().map(|i| instance_view(&profile, i, &catalog)).collect(),
-            last_entries: profile
-                .last_entries
-                .iter()
-                .map(|entry| {
-                    let name = catalog.journey_name(entry.journey);
-                    let id = entry.supplemental_id.as_ref().map(|id| format!("/{id}")).unwrap_or_default();
-                    (format!("{name}{id}"), entry.at.to_iso())
-                })
-                .collect(),
-            timeline: timeline(&entries, &catalog),
-        })
     }
 
     /// Outbox rows, those in doubt only or all that are waiting, at most `max`.
@@ -424,30 +380,11 @@ async fn to_the_end<T: Send + 'static>(
 }
 
 /// An answer that tells `value`.
-fn answering<T: Send + 'static>(told: oneshot::Sender<T>, value: T) -> Answer {
+pub(super) fn answering<T: Send + 'static>(told: oneshot::Sender<T>, value: T) -> Answer {
     Box::new(move || {
         // Who asked may have stopped waiting.
         let _ = told.send(value);
     })
-}
-
-fn instance_view(profile: &Profile, instance: &crate::domain::profile::Instance, catalog: &Catalog) -> InstanceView {
-    let program = catalog.program(instance.version);
-    let id = crate::domain::ids::InstanceId::new(
-        crate::domain::ids::SandboxId::DEFAULT,
-        &profile.identity,
-        instance.journey,
-        instance.ordinal,
-    );
-    InstanceView {
-        id: id.to_string(),
-        journey: program.name.to_string(),
-        version: program.number,
-        node: program.node(instance.node).name.to_string(),
-        supplemental_id: instance.supplemental_id().map(str::to_owned),
-        entered_at: instance.entered_at.to_iso(),
-        due: instance.due.to_iso(),
-    }
 }
 
 fn delivery_view(row: &crate::domain::effect::OutboxRow, catalog: &Catalog) -> DeliveryView {
@@ -458,12 +395,7 @@ fn delivery_view(row: &crate::domain::effect::OutboxRow, catalog: &Catalog) -> D
         profile: row.profile.to_string(),
         journey: program.name.to_string(),
         message: message.unwrap_or_default(),
-        channel: match row.channel {
-            crate::domain::journey::program::Channel::Log => "log",
-            crate::domain::journey::program::Channel::Webhook => "webhook",
-            crate::domain::journey::program::Channel::Email => "email",
-        }
-        .to_owned(),
+        channel: channel_word(row.channel).to_owned(),
         state: match row.state {
             OutboxState::Pending => "pending",
             OutboxState::Started => "started",

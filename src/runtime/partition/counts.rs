@@ -127,7 +127,7 @@ impl Counts {
     pub fn count(&mut self, step: &Step) {
         let version = self.of(step.version);
         match step.kind {
-            StepKind::Entered => version.entered += 1,
+            StepKind::Entered(_) => version.entered += 1,
             StepKind::Arrived => version.node(step.node).entered += 1,
             StepKind::Left(_) => version.node(step.node).left += 1,
             StepKind::Exited(reason) => {

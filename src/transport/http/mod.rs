@@ -19,6 +19,7 @@ pub mod resources;
 pub mod router;
 pub mod schema;
 pub mod shards;
+pub mod steps;
 
 pub use listener::{HttpListener, ListenerOptions};
 pub use router::{Api, ApiOptions, router};

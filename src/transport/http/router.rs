@@ -19,7 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::ApiError;
-use super::{clock, deliveries, events, guard, health, journeys, profiles, reports, resources, shards};
+use super::{clock, deliveries, events, guard, health, journeys, profiles, reports, resources, shards, steps};
 use crate::runtime::engine::Engine;
 use crate::transport::api_keys::ApiKeys;
 use crate::transport::clock::SourceClock;
@@ -58,6 +58,8 @@ pub struct Api {
     pub options: ApiOptions,
     /// One permit a request.
     pub requests: Arc<Semaphore>,
+    /// One permit an export.
+    pub exports: Arc<Semaphore>,
     /// `/openapi.json`.
     pub description: Arc<utoipa::openapi::OpenApi>,
 }
@@ -85,6 +87,7 @@ impl Api {
             metrics,
             options,
             requests: Arc::new(Semaphore::new(options.requests_max)),
+            exports: Arc::new(Semaphore::new(steps::EXPORTS_MAX)),
             description: Arc::new(description()),
         }
     }
@@ -123,6 +126,8 @@ fn guarded() -> OpenApiRouter<Api> {
         .routes(routes!(reports::one))
         .routes(routes!(reports::hash))
         .routes(routes!(profiles::show))
+        .routes(routes!(profiles::why))
+        .routes(routes!(steps::export))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::resolve))
         .routes(routes!(shards::show, shards::set))

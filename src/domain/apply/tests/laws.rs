@@ -64,7 +64,7 @@ fn walks_are_whole(before: &Profile, after: &Profile, out: &Outcome) {
         for step in steps {
             assert!(!ended, "nothing follows an end");
             match step.kind {
-                StepKind::Entered => assert_eq!(node, None),
+                StepKind::Entered(_) => assert_eq!(node, None),
                 StepKind::Arrived => node = Some(step.node),
                 _ => assert_eq!(node, Some(step.node), "{step:?} happens where the instance is"),
             }

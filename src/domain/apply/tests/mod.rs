@@ -290,7 +290,7 @@ impl Rig {
 fn shown(step: &Step, timeout_at: Millis, catalog: &Catalog) -> String {
     let program = catalog.program(step.version);
     match step.kind {
-        StepKind::Entered => "enter".to_owned(),
+        StepKind::Entered(_) => "enter".to_owned(),
         StepKind::Arrived => {
             let name = &program.node(step.node).name;
             if step.due == timeout_at { name.to_string() } else { format!("{name}~{}", told(step.due)) }

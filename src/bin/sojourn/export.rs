@@ -1,0 +1,170 @@
+//! `sojourn export`: step events from a server into a file, as NDJSON or Parquet.
+//!
+//! The server streams NDJSON; columns are made here, where memory and CPU are nobody else's. A file appears under its name
+//! only whole: an export that breaks off leaves none.
+
+mod columns;
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use indicatif::ProgressBar;
+use serde::Serialize;
+use sojourn::runtime::past::event::StepEvent;
+
+use crate::cli::{ExportArgs, ExportFormat, Exported, StepsArgs};
+use crate::client::Client;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::profile::{has_namespace, span};
+use columns::ColumnWriter;
+
+/// Step events between two looks of the progress line.
+const PROGRESS_EVERY: u64 = 1_024;
+
+/// What was exported.
+#[derive(Debug, Serialize)]
+struct Summary {
+    to: PathBuf,
+    format: &'static str,
+    steps: u64,
+    bytes: u64,
+}
+
+/// Exports.
+pub fn run(args: &ExportArgs, output: &Output) -> Result<(), Failure> {
+    let Exported::Steps(args) = &args.what;
+    let is_stdout = args.out.as_os_str() == "-";
+    if is_stdout && output.is_json() {
+        let text = "--json prints one object, and --out - the step events: name a file, or leave --json out";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    let query = query(args)?;
+    let client = Client::new(&args.server)?;
+    let url = client.url(&["v1", "steps"], &query);
+    let format = args.format.unwrap_or_else(|| {
+        let is_parquet = args.out.extension().is_some_and(|extension| extension == "parquet");
+        if is_parquet { ExportFormat::Parquet } else { ExportFormat::Ndjson }
+    });
+    let mut steps = 0;
+    let bytes = write_whole(&args.out, |out| {
+        let mut writer = Writer::new(format, out)?;
+        let progress = ProgressBar::new_spinner();
+        client.lines(url, |line| {
+            steps += 1;
+            if steps % PROGRESS_EVERY == 0 {
+                progress.set_message(format!("{steps} step events"));
+                progress.tick();
+            }
+            writer.take(line)
+        })?;
+        progress.finish_and_clear();
+        writer.finish()
+    })?;
+    let format = match format {
+        ExportFormat::Ndjson => "ndjson",
+        ExportFormat::Parquet => "parquet",
+    };
+    let summary = Summary { to: args.out.clone(), format, steps, bytes };
+    let people = |s: &Summary| format!("{} step events, {} bytes written to {}", s.steps, s.bytes, s.to.display());
+    if is_stdout {
+        eprintln!("sojourn: {}", people(&summary));
+    } else {
+        output.result(&summary, people);
+    }
+    Ok(())
+}
+
+fn query(args: &StepsArgs) -> Result<Vec<(&'static str, String)>, Failure> {
+    let mut query = span(&args.span)?;
+    query.extend(args.journey.clone().map(|journey| ("journey", journey)));
+    if let Some(profile) = &args.profile {
+        has_namespace(profile)?;
+        query.push(("profile", profile.clone()));
+    }
+    query.extend(args.limit.map(|limit| ("limit", limit.to_string())));
+    Ok(query)
+}
+
+/// Where step events go.
+enum Writer<W: Write + Send> {
+    Ndjson(W),
+    Parquet(Box<ColumnWriter<W>>),
+}
+
+impl<W: Write + Send> Writer<W> {
+    fn new(format: ExportFormat, out: W) -> Result<Self, Failure> {
+        Ok(match format {
+            ExportFormat::Ndjson => Self::Ndjson(out),
+            ExportFormat::Parquet => Self::Parquet(Box::new(ColumnWriter::new(out).map_err(unwritten)?)),
+        })
+    }
+
+    fn take(&mut self, line: &[u8]) -> Result<(), Failure> {
+        match self {
+            Self::Ndjson(out) => out.write_all(line).and_then(|()| out.write_all(b"\n")).map_err(unwritten),
+            Self::Parquet(writer) => {
+                let event: StepEvent = serde_json::from_slice(line)
+                    .map_err(|e| Failure::Failed(format!("the server sent what is no step event: {e}")))?;
+                writer.take(event).map_err(unwritten)
+            }
+        }
+    }
+
+    fn finish(self) -> Result<(), Failure> {
+        match self {
+            Self::Ndjson(mut out) => out.flush().map_err(unwritten),
+            Self::Parquet(writer) => writer.finish().map_err(unwritten),
+        }
+    }
+}
+
+fn unwritten(error: impl std::fmt::Display) -> Failure {
+    Failure::Failed(format!("can't write the export: {error}"))
+}
+
+/// Counts what goes through.
+struct Counted<'c, W> {
+    out: W,
+    bytes: &'c mut u64,
+}
+
+impl<W: Write> Write for Counted<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        *self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Has `write` fill a file that gets its name only when it is whole and synced, or stdout; the bytes written.
+fn write_whole(
+    path: &Path,
+    write: impl FnOnce(io::BufWriter<Counted<'_, Box<dyn Write + Send>>>) -> Result<(), Failure>,
+) -> Result<u64, Failure> {
+    let mut bytes = 0;
+    if path.as_os_str() == "-" {
+        write(io::BufWriter::new(Counted { out: Box::new(io::stdout()), bytes: &mut bytes }))?;
+        return Ok(bytes);
+    }
+    let failed = |e: io::Error| Failure::Failed(format!("can't write {}: {e}", path.display()));
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".partial");
+    let unfinished = PathBuf::from(unfinished);
+    let file =
+        File::create(&unfinished).map_err(|e| Failure::Usage(format!("can't write {}: {e}", unfinished.display())))?;
+    let out: Box<dyn Write + Send> = Box::new(file.try_clone().map_err(failed)?);
+    let written = write(io::BufWriter::new(Counted { out, bytes: &mut bytes }))
+        .and_then(|()| file.sync_all().map_err(failed))
+        .and_then(|()| fs::rename(&unfinished, path).map_err(failed));
+    if written.is_err() {
+        // What is there is of no use; that it can't be removed is no worse than why it is there.
+        let _ = fs::remove_file(&unfinished);
+    }
+    written.map(|()| bytes)
+}

@@ -1,0 +1,191 @@
+//! Step events: one for every step of every profile, as they are exported (docs/step-events.md).
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::catalog::Catalog;
+use crate::domain::ids::{InstanceId, SandboxId};
+use crate::domain::journey::program::{Channel, NodeKind};
+use crate::domain::step::{Entrance, ExitReason, Path, Step, StepKind};
+use crate::runtime::past::transition::{Cause, Transition, transitions};
+use crate::runtime::projection::HistoryEntry;
+use crate::runtime::report::{discard_word, exit_word, outcome_word, path_words};
+
+/// One transition of one instance, or an entry that was refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct StepEvent {
+    /// `s-<partition>-<record>-<step>`, all hex: unique, and the same in every export.
+    pub id: String,
+    /// Engine time, ISO-8601 with milliseconds.
+    pub time: String,
+    /// `namespace:value`; absent if the profile is not known any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// The journey.
+    pub journey: String,
+    /// Number of the version, from 1.
+    pub version: u32,
+    /// Id of the run, new at every entry; absent for refused entries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
+    /// `entered`, `arrived`, `left`, `message`, `exited`, `failed`, `discarded`.
+    pub step: String,
+    /// `done`, `waiting`, `timed_out`, `instance_timed_out`, `error`, `ended`, `discarded`.
+    pub status: String,
+    /// The node; absent for refused entries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// What the node does: `wait`, `condition`, `split`, `event`, `first_of`, `message`, `update_profile`, `jump`, `end`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_kind: Option<String>,
+    /// Why: the path taken, the reason of an exit, failure or discard, the outcome of a message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What was wrong, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Arrivals: the node before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_node: Option<String>,
+    /// Arrivals: the path by which it was left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_path: Option<String>,
+    /// Arrivals that wait: when the next timer fires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<String>,
+    /// The message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// How the message leaves: `log`, `webhook`, `email`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// Id of the event that caused it; absent where time, an operator or a provider did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<String>,
+    /// Type of that event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_type: Option<String>,
+    /// It is an entry.
+    pub entrance: bool,
+    /// It is an entry, and not the profile's first into this journey (under its supplemental id).
+    pub reentrance: bool,
+    /// The instance ended by it.
+    pub ended: bool,
+    /// It belongs to a test of the journey.
+    pub in_test: bool,
+    /// It belongs to a dry run.
+    pub in_dry_run: bool,
+}
+
+/// The step events of an entry that are about one of `wanted`.
+pub fn step_events(
+    entry: &HistoryEntry,
+    identity: Option<&str>,
+    catalog: &Catalog,
+    wanted: impl Fn(&Step) -> bool,
+) -> Vec<StepEvent> {
+    let told = transitions(entry, catalog);
+    told.iter().filter(|told| wanted(told.step)).map(|told| step_event(entry, told, identity)).collect()
+}
+
+fn step_event(entry: &HistoryEntry, told: &Transition<'_>, identity: Option<&str>) -> StepEvent {
+    let Transition { step, program, .. } = told;
+    let node = (step.node != Step::NO_NODE).then(|| program.node(step.node));
+    let instance = identity.filter(|_| step.ordinal != 0);
+    let instance = instance.map(|of| InstanceId::new(SandboxId::DEFAULT, of, program.journey, step.ordinal));
+    let message = match step.kind {
+        StepKind::Message { message, .. } => program.messages.get(usize::from(message)),
+        _ => None,
+    };
+    StepEvent {
+        id: format!("s-{:04x}-{:x}-{:x}", entry.partition.0, entry.pseq.0, told.index),
+        time: entry.at.to_iso(),
+        profile: identity.map(str::to_owned),
+        journey: program.name.to_string(),
+        version: program.number,
+        instance: instance.map(|id| id.to_string()),
+        step: step_word(step.kind).to_owned(),
+        status: status_word(told).to_owned(),
+        node: node.map(|node| node.name.to_string()),
+        node_kind: node.map(|node| node_word(&node.kind).to_owned()),
+        reason: reason_word(step.kind),
+        error: told.note.map(str::to_owned),
+        previous_node: told.came_from.map(|(node, _)| program.node(node).name.to_string()),
+        previous_path: told.came_from.map(|(_, path)| path_words(path)),
+        due: told.stays.then(|| step.due.to_iso()),
+        message: message.map(|message| message.name.to_string()),
+        channel: message.map(|message| channel_word(message.channel).to_owned()),
+        event_id: told.cause.event_id().map(str::to_owned),
+        event_type: match &told.cause {
+            Cause::Event(event) => Some(event.kind.to_string()),
+            Cause::Jump(_) => Some(program.entry.event.to_string()),
+            Cause::Other => None,
+        },
+        entrance: matches!(step.kind, StepKind::Entered(_)),
+        reentrance: step.kind == StepKind::Entered(Entrance::Again),
+        ended: matches!(step.kind, StepKind::Exited(_) | StepKind::Failed(_)),
+        // A server walks live versions only: neither test mode nor dry runs write into its record.
+        in_test: false,
+        in_dry_run: false,
+    }
+}
+
+/// The word of what happened.
+pub fn step_word(kind: StepKind) -> &'static str {
+    match kind {
+        StepKind::Entered(_) => "entered",
+        StepKind::Arrived => "arrived",
+        StepKind::Left(_) => "left",
+        StepKind::Exited(_) => "exited",
+        StepKind::Failed(_) => "failed",
+        StepKind::Discarded(_) => "discarded",
+        StepKind::Message { .. } => "message",
+    }
+}
+
+fn reason_word(kind: StepKind) -> Option<String> {
+    Some(match kind {
+        StepKind::Entered(_) | StepKind::Arrived => return None,
+        StepKind::Left(path) => path_words(path),
+        StepKind::Exited(reason) => exit_word(reason).to_owned(),
+        StepKind::Failed(failure) => failure.word().to_owned(),
+        StepKind::Discarded(reason) => discard_word(reason).to_owned(),
+        StepKind::Message { outcome, .. } => outcome_word(outcome).to_owned(),
+    })
+}
+
+/// The step's status (spec §13.2, `stepStatus`).
+fn status_word(told: &Transition<'_>) -> &'static str {
+    match told.step.kind {
+        StepKind::Arrived if told.stays => "waiting",
+        StepKind::Left(Path::TimedOut) => "timed_out",
+        StepKind::Left(Path::Failed) | StepKind::Failed(_) => "error",
+        StepKind::Exited(ExitReason::Timeout) => "instance_timed_out",
+        StepKind::Exited(_) => "ended",
+        StepKind::Discarded(_) => "discarded",
+        StepKind::Entered(_) | StepKind::Arrived | StepKind::Left(_) | StepKind::Message { .. } => "done",
+    }
+}
+
+/// The word of what a node does.
+fn node_word(kind: &NodeKind) -> &'static str {
+    match kind {
+        NodeKind::Wait { .. } => "wait",
+        NodeKind::FirstOf { .. } => "first_of",
+        NodeKind::Condition { .. } => "condition",
+        NodeKind::Split { .. } => "split",
+        NodeKind::Event { .. } => "event",
+        NodeKind::Message { .. } => "message",
+        NodeKind::UpdateProfile { .. } => "update_profile",
+        NodeKind::Jump { .. } => "jump",
+        NodeKind::End => "end",
+    }
+}
+
+/// The word of a channel.
+pub fn channel_word(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Log => "log",
+        Channel::Webhook => "webhook",
+        Channel::Email => "email",
+    }
+}

@@ -1,0 +1,380 @@
+//! The sentences of a story: what each step means to whoever asks why.
+
+use smol_str::SmolStr;
+
+use crate::domain::calendar::Period;
+use crate::domain::ids::{Millis, NodeNo};
+use crate::domain::journey::definition::RuleSetDefinition;
+use crate::domain::journey::duration;
+use crate::domain::journey::program::{Arm, EventFilter, NodeKind, Program, Reentry, Test};
+use crate::domain::limits;
+use crate::domain::step::{DiscardReason, Entrance, ExitReason, MessageOutcome, Path, Step, StepKind};
+use crate::domain::value::Map;
+use crate::runtime::past::event::channel_word;
+use crate::runtime::past::rules::{RuleDraft, Sight, draft, holds, rule};
+use crate::runtime::past::transition::{Cause, Transition, arm, may_be};
+use crate::runtime::past::why::{Run, Story, WhyItem, seen};
+use crate::runtime::report::{discard_word, exit_word, outcome_word, path_words};
+
+impl Story<'_> {
+    /// Tells a step of the journey; `rest` are those behind it in its entry.
+    pub(super) fn tell_step(&mut self, at: Millis, told: &Transition<'_>, rest: &[Transition<'_>]) {
+        let (step, program) = (told.step, told.program);
+        let node = (step.node != Step::NO_NODE).then(|| program.node(step.node).name.clone());
+        let item = WhyItem {
+            version: Some(program.number),
+            instance: self.instance(step.ordinal),
+            node: node.as_ref().map(SmolStr::to_string),
+            event_id: told.cause.event_id().map(str::to_owned),
+            event_type: match &told.cause {
+                Cause::Event(event) => Some(event.kind.to_string()),
+                Cause::Jump(_) => Some(program.entry.event.to_string()),
+                Cause::Other => None,
+            },
+            ..WhyItem::default()
+        };
+        if step.ordinal != 0 && !matches!(step.kind, StepKind::Entered(_)) {
+            let run = self.run_of(step.ordinal);
+            run.node = node.clone().unwrap_or_default();
+        }
+        match step.kind {
+            StepKind::Entered(entrance) => self.tell_entered(at, told, entrance, item),
+            StepKind::Discarded(reason) => self.tell_discarded(at, told, reason, item),
+            StepKind::Arrived if told.stays => self.tell_waiting(at, told, item),
+            StepKind::Arrived => {}
+            StepKind::Left(path) => {
+                let target = rest.iter().find(|next| next.step.ordinal == step.ordinal).map(|next| next.step.node);
+                self.tell_left(at, told, path, target, item);
+            }
+            StepKind::Exited(reason) => self.tell_exited(at, told, reason, item),
+            StepKind::Failed(failure) => {
+                let note = told.note.map_or(String::new(), |note| format!(": {note}"));
+                let text = format!("the run failed at `{}`: {}{note}", name(node.as_ref()), failure.word());
+                let item = WhyItem { what: "failed".into(), reason: failure.word().into(), text, ..item };
+                self.push(at, item, Vec::new());
+                self.runs.remove(&step.ordinal);
+            }
+            StepKind::Message { message, outcome } => self.tell_message(at, told, message, outcome, item),
+        }
+    }
+
+    fn tell_entered(&mut self, at: Millis, told: &Transition<'_>, entrance: Entrance, item: WhyItem) {
+        let program = told.program;
+        let entry = match &told.cause {
+            Cause::Event(event) => Some(seen(event, at)),
+            Cause::Jump(_) | Cause::Other => {
+                let running = self.profile.instances.iter().any(|i| i.ordinal == told.step.ordinal);
+                running.then(|| self.run_of(told.step.ordinal).entry.clone()).flatten()
+            }
+        };
+        let last = entry.as_ref().map(|event| event.properties.clone());
+        let run = Run { entered_at: Some(at), node: SmolStr::default(), entry, last };
+        self.runs.insert(told.step.ordinal, run);
+        self.previous_entry = Some(at);
+        let rules: Vec<_> =
+            program.entry.when.iter().map(|when| rule(when, Some(true), self.sight(told.step.ordinal, at))).collect();
+        let again = if entrance == Entrance::Again { " again" } else { "" };
+        let text = format!("{} let it in{again}, version {}", caused(told), program.number);
+        let reason = if entrance == Entrance::Again { "again" } else { "first" };
+        self.push(at, WhyItem { what: "entered".into(), reason: reason.into(), text, ..item }, rules);
+    }
+
+    fn tell_discarded(&mut self, at: Millis, told: &Transition<'_>, reason: DiscardReason, item: WhyItem) {
+        let program = told.program;
+        let mut until = None;
+        let mut rules = Vec::new();
+        let detail = match reason {
+            DiscardReason::AlreadyInJourney => {
+                // With supplemental ids there may be several, and the record does not say which one it met.
+                let run = self.runs.values().next().filter(|_| self.runs.len() == 1);
+                let since = run.and_then(|run| run.entered_at);
+                let since = since.map_or(String::new(), |since| format!(", since {since}"));
+                let node = run.map(|run| run.node.as_str()).filter(|node| !node.is_empty());
+                let node = node.map_or(String::new(), |node| format!(", at `{node}`"));
+                format!("it is in the journey already{since}{node}")
+            }
+            DiscardReason::ReentranceNotAllowed => {
+                let known = self.profile.last_entry(program.journey, None).filter(|entry| *entry < at);
+                let previous = self.previous_entry.or(known).filter(|_| program.supplemental_id.is_none());
+                match (program.reentry, previous) {
+                    (Reentry::Never, Some(entry)) => format!("nobody enters twice, and it entered at {entry}"),
+                    (Reentry::Never, None) => "nobody enters twice".to_owned(),
+                    (Reentry::After(period_ms), Some(entry)) => {
+                        let allowed = entry.plus(period_ms);
+                        until = Some(allowed.to_iso());
+                        let period = duration::print(period_ms);
+                        format!("re-entrance is allowed again from {allowed} ({period} after the entry at {entry})")
+                    }
+                    (Reentry::After(period_ms), None) => {
+                        format!("re-entrance is allowed {} after the entry before", duration::print(period_ms))
+                    }
+                }
+            }
+            DiscardReason::EntryFilterError => {
+                let entry = match &told.cause {
+                    Cause::Event(event) => Some(seen(event, at)),
+                    Cause::Jump(_) | Cause::Other => None,
+                };
+                let document = &self.profile.document;
+                let last = entry.as_ref().map(|event| &event.properties);
+                let sight = Sight { entry: entry.as_ref(), last, document, at };
+                rules.extend(program.entry.when.iter().map(|when| draft_of(when, sight)));
+                format!("the entry filter failed: {}", told.note.unwrap_or("no error was noted"))
+            }
+            DiscardReason::TooManyInstances if program.supplemental_id.is_some() => {
+                let (here, all) = (limits::SUPPLEMENTAL_INSTANCES_MAX, limits::INSTANCES_PER_PROFILE_MAX);
+                format!("it had {here} runs in this journey, or {all} in all, which are the limits")
+            }
+            DiscardReason::TooManyInstances => {
+                format!("it was in {} journeys at once, which is the limit", limits::INSTANCES_PER_PROFILE_MAX)
+            }
+            DiscardReason::CapReached | DiscardReason::LowerPriority => {
+                let set = program.rule_set.as_deref().unwrap_or_default();
+                let caps = self.catalog.rule_sets.get(set).map_or(String::new(), caps_text);
+                match reason {
+                    DiscardReason::LowerPriority => {
+                        format!("a journey of higher priority took the last place of rule set `{set}`{caps}")
+                    }
+                    _ => format!("rule set `{set}` lets it into no further journey{caps}"),
+                }
+            }
+            DiscardReason::NoSupplementalId => {
+                let ids = program.supplemental_id.as_ref().map_or("", |ids| ids.source());
+                format!("the journey is entered under a supplemental id, and `{ids}` named none")
+            }
+            DiscardReason::OutsideDates => match (program.starts_at.filter(|starts| *starts > at), program.ends_at) {
+                (Some(starts_at), _) => {
+                    until = Some(starts_at.to_iso());
+                    format!("the journey takes entries from {starts_at} on")
+                }
+                (None, Some(ends_at)) => format!("the journey takes no entries since {ends_at}"),
+                (None, None) => "it was outside the journey's dates".to_owned(),
+            },
+        };
+        let text = format!("{} discarded: {detail}", caused(told));
+        let reason = discard_word(reason).to_owned();
+        self.push(at, WhyItem { what: "discarded".into(), reason, until, text, ..item }, rules);
+    }
+
+    fn tell_waiting(&mut self, at: Millis, told: &Transition<'_>, item: WhyItem) {
+        let node = told.program.node(told.step.node);
+        let due = told.step.due;
+        let (reason, text) = match &node.kind {
+            NodeKind::Event { awaited, .. } => {
+                let awaited = filter_text(&awaited.filter, told.program);
+                ("event", format!("waits at `{}` for an event {awaited}, until {due}", node.name))
+            }
+            NodeKind::FirstOf { arms } => {
+                let events = arms.iter().filter_map(|(arm, _)| match arm {
+                    Arm::Event(awaited) => Some(format!("an event {}", filter_text(&awaited.filter, told.program))),
+                    Arm::Wait(_) => None,
+                });
+                let awaited: Vec<String> = events.collect();
+                ("first_of", format!("waits at `{}` for {}, until {due}", node.name, awaited.join(" or ")))
+            }
+            NodeKind::Message { message, .. } => {
+                let surface = told.program.messages[usize::from(*message)].surface.as_deref().unwrap_or("log");
+                ("outbox_full", format!("waits at `{}` for room in the outbox of `{surface}`", node.name))
+            }
+            _ => ("wait", format!("waits at `{}` until {due}", node.name)),
+        };
+        let until = Some(due.to_iso());
+        self.push(at, WhyItem { what: "waiting".into(), reason: reason.into(), until, text, ..item }, Vec::new());
+    }
+
+    fn tell_left(&mut self, at: Millis, told: &Transition<'_>, path: Path, target: Option<NodeNo>, item: WhyItem) {
+        let (program, node) = (told.program, told.program.node(told.step.node));
+        let is_by_event = match path {
+            Path::EventReceived => true,
+            Path::Branch(way) => matches!(arm(&node.kind, way), Some(Arm::Event(_))),
+            _ => false,
+        };
+        if is_by_event {
+            self.run_of(told.step.ordinal).last = match &told.cause {
+                Cause::Event(event) => Some(seen(event, at).properties),
+                // It came before, and which one it was is not recorded.
+                Cause::Jump(_) | Cause::Other => None,
+            };
+        }
+        let sight = self.sight(told.step.ordinal, at);
+        let mut rules = Vec::new();
+        let what = match (path, &node.kind) {
+            // What the message became is told as its own item.
+            (Path::Then, NodeKind::Message { .. }) => return,
+            (Path::Then, NodeKind::Jump { journey, .. }) => {
+                format!("passed the jump to `{journey}` at `{}`", node.name)
+            }
+            (Path::Then, _) => format!("the profile was updated at `{}`", node.name),
+            (Path::Branch(index), NodeKind::Condition { branches, .. }) => {
+                let test = branches.get(usize::from(index)).map(|(test, _)| test);
+                rules.extend(test.map(|test| test_rule(test, Some(true), sight)));
+                format!("branch {} of `{}` held", index + 1, node.name)
+            }
+            (Path::Branch(index), kind) => match (arm(kind, index), &told.cause) {
+                (None, _) => format!("drew way {} of `{}`, as it always would", index + 1, node.name),
+                (Some(Arm::Event(_)), Cause::Event(_)) => format!("{} came first at `{}`", caused(told), node.name),
+                (Some(Arm::Event(_)), _) => format!("what way {} of `{}` awaits had come before", index + 1, node.name),
+                (Some(Arm::Wait(_)), _) => format!("the wait of way {} of `{}` ended first", index + 1, node.name),
+            },
+            (Path::Otherwise, NodeKind::Condition { branches, .. }) => {
+                rules.extend(branches.iter().map(|(test, _)| test_rule(test, Some(false), sight)));
+                format!("no branch of `{}` held", node.name)
+            }
+            (Path::Otherwise, _) => format!("no branch of `{}` held", node.name),
+            (Path::WaitEnded, _) => format!("the wait at `{}` ended", node.name),
+            (Path::EventReceived, kind) => {
+                if let NodeKind::Event { awaited, .. } = kind {
+                    rules.extend(awaited.filter.when.iter().map(|when| rule(when, Some(true), sight)));
+                }
+                match &told.cause {
+                    Cause::Event(_) => format!("{} came, awaited at `{}`", caused(told), node.name),
+                    Cause::Jump(_) | Cause::Other => format!("what `{}` awaits had come before", node.name),
+                }
+            }
+            (Path::TimedOut, kind) => {
+                let awaited = match kind {
+                    NodeKind::Event { awaited, .. } => filter_text(&awaited.filter, program),
+                    _ => "it awaited".to_owned(),
+                };
+                format!("no event {awaited} came to `{}` in time", node.name)
+            }
+            (Path::Failed, _) => format!("`{}` failed: {}", node.name, told.note.unwrap_or("no error was noted")),
+        };
+        let on = target.map_or(String::new(), |target| format!(": on to `{}`", program.node(target).name));
+        let item = WhyItem { what: "went_on".into(), reason: path_words(path), text: format!("{what}{on}"), ..item };
+        self.push(at, item, rules);
+    }
+
+    fn tell_exited(&mut self, at: Millis, told: &Transition<'_>, reason: ExitReason, item: WhyItem) {
+        let (program, node) = (told.program, told.program.node(told.step.node));
+        let sight = self.sight(told.step.ordinal, at);
+        let mut rules = Vec::new();
+        let detail = match (reason, &node.kind) {
+            (ExitReason::Completed, NodeKind::Condition { branches, .. }) => {
+                rules.extend(branches.iter().map(|(test, _)| test_rule(test, Some(false), sight)));
+                "no branch held and there is no `otherwise`: completed".to_owned()
+            }
+            (ExitReason::Completed, _) => "completed".to_owned(),
+            (ExitReason::Criteria, _) => match &told.cause {
+                Cause::Event(event) => {
+                    let properties = seen(event, at).properties;
+                    rules.extend(exit_rule(program, |kind| may_be(event, kind, self.catalog), &properties, sight));
+                    format!("{} met the exit criterion", caused(told))
+                }
+                Cause::Jump(_) | Cause::Other => {
+                    let met = program.exit_when.iter().find(|when| holds(when, sight) == Some(true));
+                    rules.extend(met.or(program.exit_when.first()).map(|when| rule(when, None, sight)));
+                    "the profile met an exit criterion before the node acted".to_owned()
+                }
+            },
+            (ExitReason::Timeout, _) => {
+                format!("the journey's timeout of {} passed", duration::print(program.timeout_ms))
+            }
+            (ExitReason::Stopped, _) => format!("version {} was stopped", program.number),
+            (ExitReason::Ended, _) => "the journey's end date came".to_owned(),
+        };
+        let text = format!("left the journey at `{}`: {detail}", node.name);
+        let item = WhyItem { what: "exited".into(), reason: exit_word(reason).into(), text, ..item };
+        self.push(at, item, rules);
+        self.runs.remove(&told.step.ordinal);
+    }
+
+    fn tell_message(&mut self, at: Millis, told: &Transition<'_>, index: u16, outcome: MessageOutcome, item: WhyItem) {
+        let Some(message) = told.program.messages.get(usize::from(index)) else { return };
+        let named = format!("message `{}`", message.name);
+        let note = told.note.map_or(String::new(), |note| format!(": {note}"));
+        let mut rules = Vec::new();
+        let text = match outcome {
+            MessageOutcome::Requested => {
+                format!("{named} was decided and goes out by {}", channel_word(message.channel))
+            }
+            MessageOutcome::Excluded => {
+                let email = crate::domain::expression::FieldPath {
+                    root: crate::domain::expression::Root::Profile,
+                    path: vec![SmolStr::new_static("email")],
+                };
+                rules.push(draft(
+                    "profile.email holds an address".to_owned(),
+                    Some(false),
+                    &[email],
+                    self.sight(told.step.ordinal, at),
+                ));
+                format!("{named} was not sent: the profile has no address")
+            }
+            MessageOutcome::Sent => format!("{named} was accepted by the provider"),
+            MessageOutcome::Failed => format!("{named} could not be delivered{note}"),
+            MessageOutcome::InDoubt => {
+                format!("{named} was tried and nobody knows whether it arrived{note}")
+            }
+            MessageOutcome::Cancelled => format!("{named} was taken back before the first attempt: the run had ended"),
+            MessageOutcome::Resolved => format!("{named} is no longer in doubt"),
+        };
+        let (message, reason) = (Some(message.name.to_string()), outcome_word(outcome).to_owned());
+        self.push(at, WhyItem { what: "message".into(), reason, message, text, ..item }, rules);
+    }
+}
+
+fn name(node: Option<&SmolStr>) -> &str {
+    node.map_or("", SmolStr::as_str)
+}
+
+/// What set it off, as the beginning of a sentence.
+fn caused(told: &Transition<'_>) -> String {
+    match &told.cause {
+        Cause::Event(event) => format!("event {} `{}`", event.id, event.kind),
+        Cause::Jump(id) => format!("a jump ({id})"),
+        Cause::Other => "time".to_owned(),
+    }
+}
+
+fn filter_text(filter: &EventFilter, program: &Program) -> String {
+    let mut text = format!("`{}`", filter.event);
+    if let Some(node) = filter.of {
+        text.push_str(&format!(" on the message of `{}`", program.node(node).name));
+    }
+    if let Some(when) = &filter.when {
+        text.push_str(&format!(" with `{}`", when.source()));
+    }
+    text
+}
+
+/// What a rule set allows now; it may have allowed something else then.
+fn caps_text(rules: &RuleSetDefinition) -> String {
+    let period = |per| match per {
+        Period::Hour => "an hour",
+        Period::Day => "a day",
+        Period::Week => "a week",
+        Period::Month => "a month",
+    };
+    let entries = rules.entries.map(|cap| format!("{} entries {}", cap.max, period(cap.per)));
+    let concurrent = rules.concurrent.map(|max| format!("{max} journeys at once"));
+    let caps: Vec<String> = entries.into_iter().chain(concurrent).collect();
+    format!(" (it allows {})", caps.join(" and "))
+}
+
+/// A rule that failed: neither true nor false.
+fn draft_of(expression: &crate::domain::expression::Expr, sight: Sight<'_>) -> RuleDraft {
+    draft(expression.source().to_owned(), None, expression.reads(), sight)
+}
+
+fn test_rule(test: &Test, held: Option<bool>, sight: Sight<'_>) -> RuleDraft {
+    match test {
+        Test::When(when) => rule(when, held, sight),
+        Test::Time(_) => RuleDraft::plain("time of day and weekday".to_owned(), held),
+        Test::Date(_) => RuleDraft::plain("date".to_owned(), held),
+    }
+}
+
+/// The exit criterion that an event met: the only one that names its type, or the first that holds.
+fn exit_rule(program: &Program, is_it: impl Fn(&str) -> bool, properties: &Map, sight: Sight<'_>) -> Option<RuleDraft> {
+    let sight = Sight { last: Some(properties), ..sight };
+    let named: Vec<&EventFilter> = program.exit.iter().filter(|filter| is_it(&filter.event)).collect();
+    let holding = named.iter().find(|filter| filter.when.as_ref().is_none_or(|when| holds(when, sight) == Some(true)));
+    let filter = holding.or(named.first())?;
+    let kind = &filter.event;
+    let held = if named.len() == 1 { Some(true) } else { None };
+    Some(match &filter.when {
+        None => RuleDraft::plain(format!("event {kind}"), Some(true)),
+        Some(when) => rule(when, held, sight).of(&format!("event {kind} when")),
+    })
+}
