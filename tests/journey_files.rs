@@ -38,6 +38,15 @@ fn the_first_journey_is_clean() {
     assert_clean(&read_directory(&root().join("examples/first")));
 }
 
+/// By themselves, as they are published, and with their tests.
+#[test]
+fn the_twelve_journeys_are_clean() {
+    let mut files = read_directory(&root().join("examples/journeys"));
+    assert_clean(&files);
+    files.extend(read_directory(&root().join("examples/tests")));
+    assert_clean(&files);
+}
+
 /// Text between ```` ```yaml ```` and ```` ``` ````, each block a file named by its line.
 fn yaml_blocks(name: &str, text: &str) -> Vec<SourceFile> {
     let mut blocks = Vec::new();

@@ -33,12 +33,27 @@ fn write(directory: &Path, name: &str, text: &str) {
 
 #[test]
 fn the_examples_pass() {
-    for (directory, tests) in [("examples/first", 5), ("examples/demo", 9)] {
-        let (code, body) = json(root(), &[directory]);
+    let sets: [(&[&str], i32); 3] =
+        [(&["examples/first"], 5), (&["examples/demo"], 9), (&["examples/journeys", "examples/tests"], 83)];
+    for (directories, tests) in sets {
+        let (code, body) = json(root(), directories);
         assert_eq!((code, &body["failed"], &body["errors"]), (Some(0), &0.into(), &0.into()), "{body:#}");
         assert_eq!((&body["tests"], &body["passed"]), (&tests.into(), &tests.into()));
         assert!(body["results"].as_array().expect("results").iter().all(|result| result["status"] == "passed"));
     }
+}
+
+/// Twelve journeys beside one another, each with at least five tests of its own.
+#[test]
+fn each_of_the_twelve_journeys_is_tested() {
+    let (_, body) = json(root(), &["examples/journeys", "examples/tests"]);
+    assert_eq!(body["warnings"].as_array().map(Vec::len), Some(0), "{:#}", body["warnings"]);
+    let mut counts = std::collections::BTreeMap::new();
+    for result in body["results"].as_array().expect("results") {
+        *counts.entry(result["journey"].as_str().expect("each is about one").to_owned()).or_insert(0) += 1;
+    }
+    assert_eq!(counts.len(), 12, "{counts:?}");
+    assert!(counts.values().all(|tests| *tests >= 5), "{counts:?}");
 }
 
 /// What the page shows as a test is one, and passes.
