@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use crate::domain::expression::{About, Expr, FieldPath, Root, Scope};
+use crate::domain::expression::{Expr, FieldPath, Root, Scope};
 use crate::domain::ids::Millis;
 use crate::domain::value::{Map, Value};
 
@@ -122,7 +122,7 @@ pub(super) fn holds(expression: &Expr, sight: Sight<'_>) -> Option<bool> {
         meta_type: entry.map_or("", |event| &event.kind),
         meta_time: entry.map_or(sight.at, |event| event.time),
         now: sight.at,
-        about: About::default(),
+        facts: None,
     };
     expression.eval_bool(&scope).ok()
 }
