@@ -21,6 +21,7 @@ use crate::domain::journey::compile::{Compiled, Numbers, check_alone, compile};
 use crate::domain::journey::definition::{EventDefinition, JourneyDefinition, NodeForm};
 use crate::domain::journey::duration;
 use crate::domain::journey::findings::{Findings, PUBLISHED};
+use crate::domain::journey::lint;
 use crate::domain::journey::program::{Program, Reentry};
 use crate::domain::journey::source::{Kind, Resources, read};
 use crate::domain::suggest::did_you_mean;
@@ -103,6 +104,7 @@ impl Catalog {
         merged.check_messages(&mut findings);
         let candidates = merged.check_journeys(&mut findings);
         merged.check_unused(&mut findings);
+        merged.lint_unused(&candidates, &mut findings);
         if findings.any_error() {
             return Err(findings.into_sorted());
         }
@@ -223,10 +225,15 @@ impl<'a> Merged<'a> {
     fn check_journeys(&self, findings: &mut Findings<'_>) -> Vec<Option<Candidate>> {
         let mut candidates = Vec::new();
         for definition in self.files.journeys.values() {
+            let before = findings.count();
             check::check(definition, findings);
             self.check_reentry(definition, findings);
             self.check_rule_set(definition, findings);
-            candidates.push(self.candidate(definition, findings));
+            let candidate = self.candidate(definition, findings);
+            if let Some(candidate) = candidate.as_ref().filter(|_| !findings.any_error_since(before)) {
+                self.lint(candidate, findings);
+            }
+            candidates.push(candidate);
         }
         for definition in &self.others {
             candidates.push(self.candidate(definition, findings));
@@ -282,6 +289,34 @@ impl<'a> Merged<'a> {
                 check_alone(message, &self.widest_schemas(), findings);
             }
         }
+    }
+
+    fn lint(&self, candidate: &Candidate, findings: &mut Findings<'_>) {
+        let source = &candidate.source;
+        let messages = source.messages.iter().map(|id| Arc::clone(&self.next.messages[id.0 as usize])).collect();
+        let subject = lint::Subject {
+            definition: &source.definition,
+            vocabulary: &source.vocabulary,
+            profile: &self.profile,
+            messages,
+        };
+        lint::lint(&subject, findings);
+    }
+
+    /// Hints at what nothing refers to, where all that may refer to it is known and there is a journey at all.
+    fn lint_unused(&self, candidates: &[Option<Candidate>], findings: &mut Findings<'_>) {
+        let mut used = lint::Used::default();
+        for candidate in candidates {
+            let Some(candidate) = candidate else { return };
+            used.add(&candidate.source.definition, &candidate.compiled.reads);
+        }
+        if candidates.is_empty() || self.files.partial {
+            return;
+        }
+        for message in self.messages.values() {
+            used.add_message(&self.next.messages[message.0 as usize]);
+        }
+        lint::lint_unused(self.files, &used, findings);
     }
 
     /// Every field that any event declares; the first declaration of a name counts.
