@@ -518,7 +518,7 @@ expect: [ { profile: 'crm:1', entries: 1 }, { profile: 'crm:2', entries: 1 } ]
         let refused = Catalog::default().apply(&files(&[RESOURCES, shapeless]), Millis(0)).expect_err("a typo");
         assert_eq!(
             refused.iter().map(|finding| finding.code).collect::<Vec<_>>(),
-            ["unused_message", "missing_key", "unknown_key"]
+            ["unused_attribute", "unused_message", "missing_key", "unknown_key"]
         );
     }
 }

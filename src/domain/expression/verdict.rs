@@ -84,6 +84,11 @@ impl<'s> Reasoner<'s> {
         }
     }
 
+    /// Whether it is certain that what is taken for granted is never true.
+    pub fn is_contradicted(&mut self) -> bool {
+        self.never_all(&[], &[])
+    }
+
     /// Whether it is certain that `claim` is never true where none of `denied` is.
     pub fn never(&mut self, claim: Claim, denied: &[Claim]) -> bool {
         self.never_all(&[claim], denied)

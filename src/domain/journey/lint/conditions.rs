@@ -5,7 +5,9 @@ use smol_str::SmolStr;
 
 use super::subject::{DeadWays, Subject};
 use crate::domain::expression::{Claim, Part, Reasoner, Schemas};
-use crate::domain::journey::definition::{BranchDefinition, FilterDefinition, NodeForm, RacerDefinition, TestDefinition};
+use crate::domain::journey::definition::{
+    BranchDefinition, FilterDefinition, NodeForm, RacerDefinition, TestDefinition,
+};
 use crate::domain::journey::findings::{At, Findings};
 
 /// Parts of a conflict that a message still lists.
@@ -68,6 +70,10 @@ fn inside<'s>(subject: &Subject<'_>, schemas: &'s Schemas) -> Reasoner<'s> {
     let mut reasoner = Reasoner::new(schemas);
     if let Some(when) = &subject.definition.entry.when {
         reasoner.entered_by(&when.value);
+        if reasoner.is_contradicted() {
+            // Nobody comes inside: that is said of the entry, and not of everything behind it.
+            return Reasoner::new(schemas);
+        }
     }
     reasoner
 }

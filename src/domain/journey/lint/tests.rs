@@ -215,8 +215,9 @@ fn races() {
     assert_eq!(race("{ event: purchase, then: done }, { wait: 1h, then: ask }"), [""; 0]);
     assert_eq!(race("{ wait: 1h, then: ask }, { wait: 2h, then: done }"), ["hidden_branch (W)"]);
     assert_eq!(race("{ wait: 1h, then: ask }, { wait: { days: [mon] }, then: done }"), [""; 0]);
-    let never = "{ event: purchase, when: last.amount < 1.0 && last.amount > 2.0, then: ask }, { wait: 1h, then: done }";
-    assert_eq!(race(never), ["never_visited (W)", "never_true (W)"]);
+    let never =
+        "{ event: purchase, when: last.amount < 1.0 && last.amount > 2.0, then: ask }, { wait: 1h, then: done }";
+    assert_eq!(race(never), ["never_true (W)", "never_visited (W)"]);
 }
 
 #[test]
