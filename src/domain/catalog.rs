@@ -4,6 +4,7 @@
 //! revisions and field types it was published with, so an instance's path means the same until it ends.
 
 mod attributes;
+mod guardrails;
 mod publish;
 mod record;
 mod rules;

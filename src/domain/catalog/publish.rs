@@ -12,9 +12,11 @@ use serde::Serialize;
 use smol_str::SmolStr;
 
 use crate::domain::catalog::attributes::{check_attributes, profile_fields};
+use crate::domain::catalog::guardrails;
 use crate::domain::catalog::{Catalog, Rehearsal, SourceFile, Version, VersionSource, VersionStatus};
 use crate::domain::expression::{Fields, Schemas};
 use crate::domain::finding::{Finding, Severity};
+use crate::domain::guardrails::Guardrails;
 use crate::domain::ids::{JourneyId, MessageId, Millis, VersionId};
 use crate::domain::journey::check;
 use crate::domain::journey::compile::{Compiled, Numbers, check_alone, compile};
@@ -79,7 +81,12 @@ struct Candidate {
 impl Catalog {
     /// Everything wrong with `files` taken by themselves, tests among them included: errors and warnings.
     pub fn check(files: &[SourceFile]) -> Vec<Finding> {
-        match Rehearsal::of(files) {
+        Self::check_within(files, &Guardrails::DEFAULT)
+    }
+
+    /// The same within other guardrails.
+    pub fn check_within(files: &[SourceFile], rails: &Guardrails) -> Vec<Finding> {
+        match Rehearsal::within(files, rails) {
             Ok(rehearsal) => rehearsal.warnings,
             Err(findings) => findings,
         }
@@ -87,9 +94,19 @@ impl Catalog {
 
     /// Publishes `files` over what is published, at engine time `now`. Any error refuses the whole set.
     pub fn apply(&self, files: &[SourceFile], now: Millis) -> Result<(Self, ApplyReport), Vec<Finding>> {
+        self.apply_within(files, now, &Guardrails::DEFAULT)
+    }
+
+    /// The same within other guardrails.
+    pub fn apply_within(
+        &self,
+        files: &[SourceFile],
+        now: Millis,
+        rails: &Guardrails,
+    ) -> Result<(Self, ApplyReport), Vec<Finding>> {
         let mut findings = Findings::new(files);
         let resources = read(files, &self.fragments, &mut findings);
-        self.publish_resources(&resources, now, findings)
+        self.publish_resources(&resources, now, rails, findings)
     }
 
     /// Publishes what was read, with the findings so far.
@@ -97,8 +114,13 @@ impl Catalog {
         &self,
         resources: &Resources,
         now: Millis,
+        rails: &Guardrails,
         mut findings: Findings<'_>,
     ) -> Result<(Self, ApplyReport), Vec<Finding>> {
+        for definition in resources.journeys.values().filter(|definition| !definition.broken) {
+            guardrails::check_journey(definition, rails, &mut findings);
+        }
+        guardrails::check_counts(self, resources.journeys.values(), rails, &mut findings);
         let merged = Merged::new(self, resources, &mut findings);
         merged.check_rules(&mut findings);
         merged.check_messages(&mut findings);
