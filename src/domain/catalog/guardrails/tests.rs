@@ -101,7 +101,7 @@ fn waits_and_timeouts() {
     with("wait: 1h", "wait: 10d", &[]);
     with("wait: 1h", "wait: 10d1ms", &["7:18 guardrail wait_max"]);
     with(
-        "wait: 1h",
+        "wait: 1h, then: send",
         "first_of: [ { wait: 11d, then: done }, { event: quit, then: send } ]",
         &["7:32 guardrail wait_max"],
     );
@@ -141,7 +141,7 @@ fn reaction_timeouts() {
         JOURNEY.replace("message: hello, then: done }", &format!("message: hello, {waits}"))
     };
     assert_eq!(found(&reaction("40s"), &Guardrails::DEFAULT), [""; 0]);
-    assert_eq!(found(&reaction("39s"), &Guardrails::DEFAULT), ["8:53 short_reaction reaction_timeout_min"]);
+    assert_eq!(found(&reaction("39s"), &Guardrails::DEFAULT), ["8:52 short_reaction reaction_timeout_min"]);
     assert_eq!(found(&reaction("39s"), &Guardrails::WIDEST), [""; 0]);
     // An event of one's own may come sooner.
     check("wait: 1h", "event: quit, within: 1s", &Guardrails::DEFAULT, &[]);

@@ -6,7 +6,7 @@ use smol_str::SmolStr;
 use super::subject::{DeadWays, Subject};
 use crate::domain::expression::{Claim, Part, Reasoner, Schemas};
 use crate::domain::journey::definition::{
-    BranchDefinition, FilterDefinition, NodeForm, RacerDefinition, TestDefinition,
+    BranchDefinition, FilterDefinition, JourneyDefinition, NodeForm, RacerDefinition, TestDefinition,
 };
 use crate::domain::journey::findings::{At, Findings};
 
@@ -19,11 +19,14 @@ pub(super) fn check(subject: &Subject<'_>, dead: &mut DeadWays, findings: &mut F
     let at_entry = Schemas { last: None, ..subject.schemas() };
     if let Some(when) = &definition.entry.when {
         let nobody = format!("nobody enters journey `{}`", definition.name.value);
-        check_filter(when, Reasoner::new(&at_entry), &nobody, findings);
+        let mut reasoner = Reasoner::new(&at_entry);
+        know_type(subject, &mut reasoner);
+        check_filter(when, reasoner, &nobody, findings);
     }
     for exit in &definition.exit {
         check_event_filter(subject, exit, "the exit criterion never ends an instance", findings);
     }
+    check_asked(definition, findings);
     for when in &definition.exit_when {
         let schemas = subject.schemas();
         check_filter(when, inside(subject, &schemas), "the exit criterion never ends an instance", findings);
@@ -68,6 +71,7 @@ pub(super) fn is_left_by_event(form: &NodeForm) -> bool {
 /// A reasoner inside the journey: what the entry's filter says of the entry event holds.
 fn inside<'s>(subject: &Subject<'_>, schemas: &'s Schemas) -> Reasoner<'s> {
     let mut reasoner = Reasoner::new(schemas);
+    know_type(subject, &mut reasoner);
     if let Some(when) = &subject.definition.entry.when {
         reasoner.entered_by(&when.value);
         if reasoner.is_contradicted() {
@@ -76,6 +80,40 @@ fn inside<'s>(subject: &Subject<'_>, schemas: &'s Schemas) -> Reasoner<'s> {
         }
     }
     reasoner
+}
+
+/// The type of the entry event is that of the entry.
+fn know_type(subject: &Subject<'_>, reasoner: &mut Reasoner<'_>) {
+    let event = &subject.definition.entry.event.value;
+    if !event.contains(['\'', '\\']) {
+        reasoner.entered_by(&format!("meta.type == '{event}'"));
+    }
+}
+
+/// `never_asked`: exit criteria about the profile are asked where an instance is about to send, and nothing is sent.
+fn check_asked(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
+    // Every form that asks nothing: a form that is new is taken to ask.
+    let asks = |form: &NodeForm| {
+        !matches!(
+            form,
+            NodeForm::Wait { .. }
+                | NodeForm::Condition { .. }
+                | NodeForm::Split { .. }
+                | NodeForm::Event { .. }
+                | NodeForm::FirstOf { .. }
+                | NodeForm::UpdateProfile { .. }
+                | NodeForm::Jump { .. }
+                | NodeForm::End
+        )
+    };
+    if let Some(when) = definition.exit_when.first()
+        && !definition.nodes.iter().any(|node| asks(&node.form))
+    {
+        let message =
+            format!("`{}` ends nobody: it is asked where something is about to be sent, and nothing is", when.value);
+        let suggestion = "exit by an event, or put a condition where it matters".to_owned();
+        findings.warning(when.place, "never_asked", message, suggestion);
+    }
 }
 
 /// Whether the filter lets no event pass.

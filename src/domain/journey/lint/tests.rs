@@ -153,6 +153,24 @@ fn always_true() {
 }
 
 #[test]
+fn the_type_of_the_entry_event_is_known() {
+    let nothing = ["never_true (W)", "never_visited (W)"];
+    branches(&["when: meta.type == 'purchase'"], &nothing);
+    branches(&["when: meta.type == 'cart_add' && event.total > 1.0"], &[]);
+    check("cart_add }", "cart_add, when: meta.type == 'cart_add' }", &["always_true (W)"]);
+}
+
+#[test]
+fn never_asked() {
+    let exit = |sends: &str| {
+        let journey = JOURNEY.replace("start: pause", "exit: [ { when: profile.tier == 'a' } ]\nstart: pause");
+        codes(PRELUDE, &journey.replace("message: hello", sends))
+    };
+    assert_eq!(exit("message: hello"), [""; 0]);
+    assert_eq!(exit("wait: 1h"), ["never_asked (W)"]);
+}
+
+#[test]
 fn hidden_branch() {
     let then_done = "then: done }, { when: event.total > 20.0";
     check("then: send } ]", &format!("{then_done}, then: send }} ]"), &["hidden_branch (W)", "never_visited (W)"]);
