@@ -3,6 +3,7 @@
 //! References resolve against the files and what is published already. A live journey that is not in the files is
 //! compiled again too: a change of what it refers to makes it a new version, or an error of the whole set.
 
+mod linted;
 mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,6 @@ use crate::domain::journey::compile::{Compiled, Numbers, check_alone, compile};
 use crate::domain::journey::definition::{EventDefinition, JourneyDefinition, NodeForm};
 use crate::domain::journey::duration;
 use crate::domain::journey::findings::{Findings, PUBLISHED};
-use crate::domain::journey::lint;
 use crate::domain::journey::program::{Program, Reentry};
 use crate::domain::journey::source::{Kind, Resources, read};
 use crate::domain::suggest::did_you_mean;
@@ -117,7 +117,8 @@ impl Catalog {
         rails: &Guardrails,
         mut findings: Findings<'_>,
     ) -> Result<(Self, ApplyReport), Vec<Finding>> {
-        for definition in resources.journeys.values().filter(|definition| !definition.broken) {
+        let journeys = resources.journeys.values().filter(|definition| !definition.broken);
+        for definition in journeys.filter(|definition| !self.is_live_as(definition)) {
             guardrails::check_journey(definition, rails, &mut findings);
         }
         guardrails::check_counts(self, resources.journeys.values(), rails, &mut findings);
@@ -311,34 +312,6 @@ impl<'a> Merged<'a> {
                 check_alone(message, &self.widest_schemas(), findings);
             }
         }
-    }
-
-    fn lint(&self, candidate: &Candidate, findings: &mut Findings<'_>) {
-        let source = &candidate.source;
-        let messages = source.messages.iter().map(|id| Arc::clone(&self.next.messages[id.0 as usize])).collect();
-        let subject = lint::Subject {
-            definition: &source.definition,
-            vocabulary: &source.vocabulary,
-            profile: &self.profile,
-            messages,
-        };
-        lint::lint(&subject, findings);
-    }
-
-    /// Hints at what nothing refers to, where all that may refer to it is known and there is a journey at all.
-    fn lint_unused(&self, candidates: &[Option<Candidate>], findings: &mut Findings<'_>) {
-        let mut used = lint::Used::default();
-        for candidate in candidates {
-            let Some(candidate) = candidate else { return };
-            used.add(&candidate.source.definition, &candidate.compiled.reads);
-        }
-        if candidates.is_empty() || self.files.partial {
-            return;
-        }
-        for message in self.messages.values() {
-            used.add_message(&self.next.messages[message.0 as usize]);
-        }
-        lint::lint_unused(self.files, &used, findings);
     }
 
     /// Every field that any event declares; the first declaration of a name counts.

@@ -244,6 +244,17 @@ fn guardrails_go_no_wider_than_the_engine() {
     }
 }
 
+#[test]
+fn what_is_live_is_not_refused_when_a_guardrail_moves() {
+    let tighter = Guardrails { wait_max_ms: 1, journey_bytes_max: 10, ..Guardrails::DEFAULT };
+    let (live, _) = Catalog::default().apply(&files(&[PRELUDE, JOURNEY]), Millis(0)).expect("publishes");
+    let (again, _) = live.apply_within(&files(&[PRELUDE, JOURNEY]), Millis(0), &tighter).expect("is live as it is");
+    assert_eq!(again.version, live.version);
+    let changed = JOURNEY.replace("wait: 1h", "wait: 2h");
+    let refused = codes(live.apply_within(&files(&[PRELUDE, &changed]), Millis(0), &tighter));
+    assert_eq!(refused, ["guardrail journey_bytes_max", "guardrail wait_max"]);
+}
+
 /// As long as the contract allows, in any letters; Adobe's are 30 of a few.
 #[test]
 fn names_of_events() {
