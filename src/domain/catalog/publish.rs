@@ -127,6 +127,7 @@ impl Catalog {
         merged.check_messages(&mut findings);
         let candidates = merged.check_journeys(&mut findings);
         merged.check_unused(&mut findings);
+        merged.lint_rules(&mut findings);
         merged.lint_unused(&candidates, &mut findings);
         if findings.any_error() {
             return Err(findings.into_sorted());

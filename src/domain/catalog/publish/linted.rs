@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::{Candidate, Merged};
+use crate::domain::catalog::rules::Rule;
+use crate::domain::expression::Schemas;
 use crate::domain::journey::findings::Findings;
 use crate::domain::journey::lint;
 
@@ -13,11 +15,26 @@ impl Merged<'_> {
         let messages = source.messages.iter().map(|id| Arc::clone(&self.next.messages[id.0 as usize])).collect();
         let subject = lint::Subject {
             definition: &source.definition,
+            entry: match self.events.get(&source.definition.entry.event.value) {
+                Some(event) if event.rule.is_none() => lint::EntryEvent::Sent,
+                _ => lint::EntryEvent::Recognised,
+            },
             vocabulary: &source.vocabulary,
             profile: &self.profile,
             messages,
         };
         lint::lint(&subject, findings);
+    }
+
+    /// Warnings about rules by which events are recognised.
+    pub(super) fn lint_rules(&self, findings: &mut Findings<'_>) {
+        for event in self.files.events.values().filter(|event| !event.broken) {
+            let Some(rule) = &event.rule else { continue };
+            let Some(base) = self.events.get(&rule.of.value).filter(|base| !base.broken) else { continue };
+            let (event_fields, profile) = (Some(base.schema.clone()), Some(self.profile.clone()));
+            let schemas = Schemas { event: event_fields, profile, ..Schemas::default() };
+            lint::lint_rule(&event.name.value, &rule.when, &schemas, findings);
+        }
     }
 
     /// Hints at what nothing refers to, where all that may refer to it is known and there is a journey at all.
@@ -29,6 +46,13 @@ impl Merged<'_> {
         }
         if candidates.is_empty() || self.files.partial {
             return;
+        }
+        for event in self.events.values() {
+            let Some(rule) = &event.rule else { continue };
+            let Some(base) = self.events.get(&rule.of.value) else { continue };
+            if let Ok(compiled) = Rule::compile(&event.name.value, rule, base, &self.profile) {
+                used.add_rule(&event.name.value, &rule.of.value, compiled.when.reads());
+            }
         }
         for message in self.messages.values() {
             used.add_message(&self.next.messages[message.0 as usize]);

@@ -20,7 +20,7 @@ fn schemas() -> Schemas {
         field("tags", Type::List(Box::new(Type::String))),
         field("cart", Type::Object(vec![field("n", Type::Integer)])),
     ];
-    Schemas { event: Some(fields.clone()), last: Some(fields.clone()), profile: Some(fields) }
+    Schemas { event: Some(fields.clone()), last: Some(fields.clone()), profile: Some(fields), journey: None }
 }
 
 /// `never`, `always` or `open`.
@@ -205,6 +205,7 @@ fn document() -> impl Strategy<Value = Map> {
 fn outcome(expr: &Expr, event: &Map, last: &Map) -> Option<bool> {
     let nothing = Map::default();
     let scope = Scope {
+        about: crate::domain::expression::About::default(),
         event,
         last,
         profile: &nothing,

@@ -7,6 +7,7 @@ use super::Reasoner;
 use super::formula::{Formula, Outcomes, Test};
 use super::print::text_of;
 use super::subject::{Origin, Point, Sort, Subject};
+use crate::domain::expression::about::About;
 use crate::domain::expression::comparison::Comparison;
 use crate::domain::expression::compile::Compiler;
 use crate::domain::expression::read;
@@ -124,11 +125,12 @@ impl Reasoner<'_> {
     fn presence(&mut self, node: &IdedExpr, select: &SelectExpr) -> Formula {
         let field = IdedExpr { id: node.id, expr: Tree::Select(SelectExpr { test: false, ..select.clone() }) };
         match root_of(&field) {
-            Some(_) => match self.subject(&field) {
+            // Facts of the instance are no stored fields: whether they are there is a question of its own.
+            Some(root) if root != "journey" => match self.subject(&field) {
                 Some(subject) => Formula::Atom { subject, test: Test::Has },
                 None => self.truth(node),
             },
-            None => self.truth(node),
+            _ => self.truth(node),
         }
     }
 
@@ -152,6 +154,7 @@ impl Reasoner<'_> {
         }
         let nothing = Map::default();
         let scope = Scope {
+            about: About::default(),
             event: &nothing,
             last: &nothing,
             profile: &nothing,

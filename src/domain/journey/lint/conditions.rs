@@ -3,7 +3,7 @@
 
 use smol_str::SmolStr;
 
-use super::subject::{DeadWays, Subject};
+use super::subject::{DeadWays, EntryEvent, Subject};
 use crate::domain::expression::{Claim, Part, Reasoner, Schemas};
 use crate::domain::journey::definition::{
     BranchDefinition, FilterDefinition, JourneyDefinition, NodeForm, RacerDefinition, TestDefinition,
@@ -16,7 +16,7 @@ const PARTS_SHOWN_MAX: usize = 3;
 /// `never_true`, `always_true`, `hidden_branch` and `absent_is_unequal`.
 pub(super) fn check(subject: &Subject<'_>, dead: &mut DeadWays, findings: &mut Findings<'_>) {
     let definition = subject.definition;
-    let at_entry = Schemas { last: None, ..subject.schemas() };
+    let at_entry = Schemas { last: None, journey: None, ..subject.schemas() };
     if let Some(when) = &definition.entry.when {
         let nobody = format!("nobody enters journey `{}`", definition.name.value);
         let mut reasoner = Reasoner::new(&at_entry);
@@ -82,10 +82,15 @@ fn inside<'s>(subject: &Subject<'_>, schemas: &'s Schemas) -> Reasoner<'s> {
     reasoner
 }
 
-/// The type of the entry event is that of the entry.
+/// The rule by which events are recognised as `name`: `never_true` and `always_true`.
+pub(super) fn check_rule(name: &str, when: &At<SmolStr>, schemas: &Schemas, findings: &mut Findings<'_>) {
+    check_filter(when, Reasoner::new(schemas), &format!("no event is `{name}`"), findings);
+}
+
+/// The type of the entry event is that of the entry, if events are sent as such.
 fn know_type(subject: &Subject<'_>, reasoner: &mut Reasoner<'_>) {
     let event = &subject.definition.entry.event.value;
-    if !event.contains(['\'', '\\']) {
+    if subject.entry == EntryEvent::Sent && !event.contains(['\'', '\\']) {
         reasoner.entered_by(&format!("meta.type == '{event}'"));
     }
 }

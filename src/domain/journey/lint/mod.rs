@@ -14,7 +14,7 @@ mod unused;
 mod waits;
 mod ways;
 
-pub use subject::{Subject, lint};
+pub use subject::{EntryEvent, Subject, lint, lint_rule};
 pub use unused::{Used, lint_unused};
 
 #[cfg(test)]

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use smol_str::SmolStr;
+
 use super::{clocks, conditions, consents, cycles, recipients, waits, ways};
 use crate::domain::expression::{Fields, Schemas};
 use crate::domain::journey::compile::{Vocabulary, inner_schemas};
 use crate::domain::journey::definition::{JourneyDefinition, MessageDefinition, NodeDefinition, NodeForm};
-use crate::domain::journey::findings::Findings;
+use crate::domain::journey::findings::{At, Findings};
 use crate::domain::journey::graph::Graph;
 
 /// A journey that compiled.
@@ -15,12 +17,23 @@ use crate::domain::journey::graph::Graph;
 pub struct Subject<'a> {
     /// It.
     pub definition: &'a JourneyDefinition,
+    /// What its entry event is.
+    pub entry: EntryEvent,
     /// What is declared of its events.
     pub vocabulary: &'a Vocabulary,
     /// Everything declared of the profile.
     pub profile: &'a Fields,
     /// The messages it sends.
     pub messages: Vec<Arc<MessageDefinition>>,
+}
+
+/// How events come to be of the type that lets profiles in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryEvent {
+    /// They are sent as such.
+    Sent,
+    /// A rule recognises them among others.
+    Recognised,
 }
 
 /// Ways that nobody goes, by node and by index among its targets, each with the reason.
@@ -38,6 +51,11 @@ pub fn lint(subject: &Subject<'_>, findings: &mut Findings<'_>) {
     cycles::check(subject, &graph, findings);
     recipients::check(subject, findings);
     consents::check(subject, &graph, findings);
+}
+
+/// Notes what the rules find in the rule that recognises events as `name`, which may read `schemas`.
+pub fn lint_rule(name: &str, when: &At<SmolStr>, schemas: &Schemas, findings: &mut Findings<'_>) {
+    conditions::check_rule(name, when, schemas, findings);
 }
 
 impl Subject<'_> {

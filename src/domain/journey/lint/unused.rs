@@ -29,6 +29,14 @@ impl Used {
         }
     }
 
+    /// Adds what the rule of an event that is used refers to: the type it is recognised among, and what it reads.
+    pub fn add_rule(&mut self, name: &str, of: &SmolStr, reads: &[FieldPath]) {
+        if self.events.contains(name) {
+            self.events.insert(of.clone());
+            self.fields.extend(reads.iter().filter(|read| read.root == Root::Profile).map(|read| read.path.clone()));
+        }
+    }
+
     /// Adds what a message refers to, whether or not a journey sends it.
     pub fn add_message(&mut self, message: &MessageDefinition) {
         self.surfaces.extend(message.surface.iter().map(|surface| surface.value.clone()));
