@@ -132,6 +132,8 @@ sections! {
         journeys_max: usize = "200",
         /// Live journeys that name one event. May be wider: each is asked for every event of the type.
         journeys_per_event_max: usize = "25",
+        /// Rule sets. May be wider.
+        rule_sets_max: usize = "10",
         /// Shortest re-entrance period.
         reentry_min: Span = "5m",
         /// Longest re-entrance period; `never` is for ever.
@@ -203,6 +205,7 @@ impl Guardrails {
             journey_bytes_max: usize::try_from(self.journey_bytes_max.0).unwrap_or(usize::MAX),
             journeys_max: self.journeys_max,
             journeys_per_event_max: self.journeys_per_event_max,
+            rule_sets_max: self.rule_sets_max,
             reentry_min_ms: self.reentry_min.as_millis(),
             reentry_max_ms: self.reentry_max.as_millis(),
             wait_max_ms: self.wait_max.as_millis(),

@@ -19,6 +19,8 @@ pub struct Guardrails {
     pub journeys_max: usize,
     /// Live journeys that name one event.
     pub journeys_per_event_max: usize,
+    /// Rule sets.
+    pub rule_sets_max: usize,
     /// Shortest re-entrance period.
     pub reentry_min_ms: i64,
     /// Longest re-entrance period.
@@ -43,6 +45,7 @@ impl Guardrails {
         journey_bytes_max: 4_000_000,
         journeys_max: 200,
         journeys_per_event_max: 25,
+        rule_sets_max: 10,
         reentry_min_ms: limits::REENTRY_MS_MIN,
         reentry_max_ms: limits::REENTRY_MS_MAX,
         wait_max_ms: limits::WAIT_MS_MAX,
@@ -58,6 +61,7 @@ impl Guardrails {
         journey_bytes_max: usize::MAX,
         journeys_max: usize::MAX,
         journeys_per_event_max: usize::MAX,
+        rule_sets_max: usize::MAX,
         reaction_timeout_min_ms: 0,
         ..Self::DEFAULT
     };

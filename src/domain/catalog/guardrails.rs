@@ -5,7 +5,9 @@ use smol_str::SmolStr;
 use crate::domain::catalog::{Catalog, Version, VersionStatus};
 use crate::domain::event::is_feedback;
 use crate::domain::guardrails::Guardrails;
-use crate::domain::journey::definition::{JourneyDefinition, NodeDefinition, NodeForm, WaitDefinition};
+use crate::domain::journey::definition::{
+    JourneyDefinition, NodeDefinition, NodeForm, RuleSetDefinition, WaitDefinition,
+};
 use crate::domain::journey::duration::print;
 use crate::domain::journey::findings::{Findings, Place};
 use crate::domain::journey::program::Reentry;
@@ -133,6 +135,24 @@ impl Rule<'_, '_> {
         let message = format!("journey `{}`: {what}; the limit is {limit}", self.name);
         let suggestion = format!("keep to the limit, or ask the operator to move it: `guardrails.{setting}`");
         self.findings.error_with(place, "guardrail", message, suggestion);
+    }
+}
+
+/// Checks how many rule sets there would be. What is published already is never refused.
+pub(super) fn check_rule_sets<'d>(
+    catalog: &Catalog,
+    files: impl DoubleEndedIterator<Item = &'d RuleSetDefinition>,
+    rails: &Guardrails,
+    findings: &mut Findings<'_>,
+) {
+    let added: Vec<&RuleSetDefinition> =
+        files.filter(|rules| !catalog.rule_sets.contains_key(&rules.name.value)).collect();
+    let total = catalog.rule_sets.len() + added.len();
+    if let Some(last) = added.last().filter(|_| total > rails.rule_sets_max) {
+        let message =
+            format!("with rule set `{}` there would be {total}; the limit is {}", last.name.value, rails.rule_sets_max);
+        let suggestion = "share one, or ask the operator for more: `guardrails.rule_sets_max`".to_owned();
+        findings.error_with(last.name.place, "guardrail", message, suggestion);
     }
 }
 

@@ -121,6 +121,7 @@ impl Catalog {
         for definition in journeys.filter(|definition| !self.is_live_as(definition)) {
             guardrails::check_journey(definition, rails, &mut findings);
         }
+        guardrails::check_rule_sets(self, resources.rule_sets.values(), rails, &mut findings);
         guardrails::check_counts(self, resources.journeys.values(), rails, &mut findings);
         let merged = Merged::new(self, resources, &mut findings);
         merged.check_rules(&mut findings);

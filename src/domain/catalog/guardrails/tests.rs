@@ -213,6 +213,19 @@ fn live_journeys() {
 }
 
 #[test]
+fn rule_sets() {
+    let sets = |first: usize, count: usize| {
+        let sets = (first..first + count).map(|n| format!("kind: rule_set\nname: s{n:02}\nconcurrent: 1\n"));
+        sets.collect::<Vec<_>>().join("---\n")
+    };
+    let apply = |catalog: &Catalog, text: &str| catalog.apply(&files(&[text]), Millis(0));
+    let (ten, _) = apply(&Catalog::default(), &sets(0, 10)).expect("ten");
+    assert_eq!(codes(apply(&Catalog::default(), &sets(0, 11))), ["guardrail rule_sets_max"]);
+    assert_eq!(codes(apply(&ten, &sets(10, 1))), ["guardrail rule_sets_max"]);
+    assert_eq!(codes(apply(&ten, &sets(0, 10).replace("concurrent: 1", "concurrent: 2"))), [""; 0]);
+}
+
+#[test]
 fn journeys_of_one_event() {
     let apply = |catalog: &Catalog, text: &str| catalog.apply(&files(&[PRELUDE, text]), Millis(0));
     let (full, _) = apply(&Catalog::default(), &many(0, 25)).expect("25");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Candidate, Merged};
 use crate::domain::catalog::rules::Rule;
 use crate::domain::expression::Schemas;
+use crate::domain::journey::definition::JourneyDefinition;
 use crate::domain::journey::findings::Findings;
 use crate::domain::journey::lint;
 
@@ -58,5 +59,18 @@ impl Merged<'_> {
             used.add_message(&self.next.messages[message.0 as usize]);
         }
         lint::lint_unused(self.files, &used, findings);
+        self.lint_rule_sets(findings);
+    }
+
+    /// Warnings about caps: what profiles are in may be of versions that are closed, so all count that ever carried a set.
+    fn lint_rule_sets(&self, findings: &mut Findings<'_>) {
+        for (name, rules) in self.files.rule_sets.iter().filter(|(_, rules)| !rules.broken) {
+            let published = self.catalog.versions.iter().map(|version| &version.source.definition);
+            let carries =
+                |journey: &&JourneyDefinition| journey.rule_set.as_ref().is_some_and(|set| set.value == *name);
+            let carriers: Vec<&JourneyDefinition> =
+                self.files.journeys.values().chain(published).filter(carries).collect();
+            lint::lint_rule_set(rules, &carriers, findings);
+        }
     }
 }

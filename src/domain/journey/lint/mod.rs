@@ -4,6 +4,7 @@
 //!
 //! `ways` puts together what the others found: a way of a node that nobody ever goes.
 
+mod caps;
 mod clocks;
 mod conditions;
 mod consents;
@@ -14,6 +15,7 @@ mod unused;
 mod waits;
 mod ways;
 
+pub use caps::lint_rule_set;
 pub use subject::{EntryEvent, Subject, lint, lint_rule};
 pub use unused::{Used, lint_unused};
 

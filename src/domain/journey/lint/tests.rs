@@ -299,6 +299,28 @@ fn unused() {
 }
 
 #[test]
+fn caps() {
+    let carried = JOURNEY.replace("start: pause", "rule_set: calm\nreentry: { after: 1d }\nstart: pause");
+    let with = |journey: &str, caps: &str| {
+        let set = format!("{PRELUDE}---\nkind: rule_set\nname: calm\n{caps}\n");
+        let found = findings(&set, journey).into_iter().filter(|finding| finding.line > 36);
+        found.map(|finding| finding.code).collect::<Vec<_>>()
+    };
+    let two = format!("{carried}---\n{}", carried.replace("name: j", "name: k"));
+    let never = ["cap_never_met"];
+    assert_eq!(with(&carried, "concurrent: 1"), never);
+    assert_eq!(with(&two, "concurrent: 1"), [""; 0]);
+    assert_eq!(with(&two, "concurrent: 2"), never);
+    assert_eq!(with(&carried, "entries: { max: 6, per: week }"), [""; 0]);
+    assert_eq!(with(&carried, "entries: { max: 7, per: week }"), never);
+    assert_eq!(with(&two, "entries: { max: 7, per: week }"), [""; 0]);
+    assert_eq!(with(&carried.replace("{ after: 1d }", "never"), "entries: { max: 1, per: month }"), never);
+    let ids = carried.replace("cart_add }", "cart_add, supplemental_id: event.currency }");
+    assert_eq!(with(&ids, "concurrent: 1"), [""; 0]);
+    assert_eq!(with(JOURNEY, "concurrent: 1"), ["unused_rule_set"]);
+}
+
+#[test]
 fn findings_say_where_and_why() {
     let journey =
         JOURNEY.replace("event.total > 5.0", "\"profile.tier == 'x' && event.total > 5.0 && event.total < 3.0\"");
