@@ -91,7 +91,7 @@ fn check_size(definition: &JourneyDefinition, rails: &Guardrails, findings: &mut
     if size < max - max / 10 {
         return;
     }
-    let largest = definition.nodes.iter().max_by_key(|node| stored_bytes(node));
+    let largest = definition.nodes.iter().max_by_key(stored_bytes);
     let of_node =
         largest.map(|node| format!("; its largest node is `{}` with {} bytes", node.name.value, stored_bytes(node)));
     let message = format!(
@@ -121,17 +121,17 @@ struct Rule<'r, 'f> {
 impl Rule<'_, '_> {
     fn span(&mut self, place: Place, what: &str, span_ms: i64, (setting, max_ms): (&str, i64)) {
         if span_ms > max_ms {
-            self.refuse(place, format!("{what} of {} is too long", print(span_ms)), setting, &print(max_ms));
+            self.refuse(place, &format!("{what} of {} is too long", print(span_ms)), setting, &print(max_ms));
         }
     }
 
     fn count(&mut self, place: Place, what: &str, count: usize, of: &str, (setting, max): (&str, usize)) {
         if count > max {
-            self.refuse(place, format!("{what} {count} {of}"), setting, &max.to_string());
+            self.refuse(place, &format!("{what} {count} {of}"), setting, &max.to_string());
         }
     }
 
-    fn refuse(&mut self, place: Place, what: String, setting: &str, limit: &str) {
+    fn refuse(&mut self, place: Place, what: &str, setting: &str, limit: &str) {
         let message = format!("journey `{}`: {what}; the limit is {limit}", self.name);
         let suggestion = format!("keep to the limit, or ask the operator to move it: `guardrails.{setting}`");
         self.findings.error_with(place, "guardrail", message, suggestion);
