@@ -46,7 +46,7 @@ pub(super) fn check_journey(definition: &JourneyDefinition, rails: &Guardrails, 
             let least = print(rails.reentry_min_ms);
             rule.refuse(
                 place,
-                format!("its re-entrance period of {} is too short", print(after_ms)),
+                &format!("its re-entrance period of {} is too short", print(after_ms)),
                 "reentry_min",
                 &least,
             );
