@@ -11,8 +11,8 @@ mod value;
 
 pub use load::{ConfigError, Loaded, Origin, Sources, load, variable_of};
 pub use sections::{
-    Archive, Auth, Checkpoint, Config, Dedup, Engine, Http, Journal, Limits, Log, Outbox, SECTIONS, Section, Shutdown,
-    Tcp, Tls, setting,
+    Archive, Auth, Checkpoint, Config, Dedup, Engine, Guardrails, Http, Journal, Limits, Log, Outbox, SECTIONS,
+    Section, Shutdown, Tcp, Tls, setting,
 };
 pub use value::{ByteSize, Clock, KeyDigest, LogFormat, Rate, Setting, ShardCount, Span};
 

@@ -186,6 +186,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if !(1..=32_768).contains(&config.engine.partitions) {
         return refuse("partitions must be 1 to 32768");
     }
+    if let Some((name, bounds)) = config.guardrails.limits().beyond() {
+        return refuse(&format!("guardrails.{name} must be {bounds}"));
+    }
     if config.journal.tail_bytes_max.0 < 4 * config.journal.segment_bytes.0 {
         return refuse("journal.tail_bytes_max must be at least 4 times journal.segment_bytes");
     }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::Description;
 use super::load::{ConfigError, Values};
 use super::value::{ByteSize, Clock, KeyDigest, LogFormat, Rate, Setting, ShardCount, Span};
+use crate::domain::guardrails;
 
 /// Settings that belong together.
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +120,35 @@ sections! {
         /// Token bucket of native events (profile updates and feedback excepted); a burst is one second's worth.
         events_per_second: Rate = "5000",
     }
+    /// What may be published ([guardrails.md](guardrails.md)). Tighter than the defaults everywhere, wider only where it says so. What is published already stays.
+    Guardrails guardrails "guardrails." {
+        /// Nodes of a journey, ends not counted; 50 at most.
+        journey_nodes_max: usize = "50",
+        /// Nodes beyond which `check` hints that a journey is hard to follow.
+        journey_nodes_advised: usize = "25",
+        /// Size of a journey's definition as it is stored. From 90 % on there is a warning. May be wider.
+        journey_bytes_max: ByteSize = "4000000",
+        /// Live journeys. May be wider; a profile is in 200 at once at most.
+        journeys_max: usize = "200",
+        /// Live journeys that name one event. May be wider: each is asked for every event of the type.
+        journeys_per_event_max: usize = "25",
+        /// Rule sets. May be wider.
+        rule_sets_max: usize = "10",
+        /// Shortest re-entrance period.
+        reentry_min: Span = "5m",
+        /// Longest re-entrance period; `never` is for ever.
+        reentry_max: Span = "90d",
+        /// Longest wait.
+        wait_max: Span = "90d",
+        /// Longest time that a node waits for an event.
+        event_timeout_max: Span = "90d",
+        /// Shortest time to wait for feedback on a message: below, a warning. May be wider.
+        reaction_timeout_min: Span = "40s",
+        /// Longest life of an instance.
+        timeout_max: Span = "91d",
+        /// Fields that one node sets in the profile's document; 5 at most.
+        update_fields_max: usize = "5",
+    }
     /// How repeats of events without a sequence (HTTP, unary gRPC) are recognised.
     Dedup dedup "dedup." {
         /// How long the id of an event is remembered.
@@ -163,6 +193,27 @@ sections! {
         format: LogFormat = "text",
         /// What is logged: a level, or levels per module as in `info,sojourn::transport=debug`.
         filter: String = "info",
+    }
+}
+
+impl Guardrails {
+    /// As the domain takes them.
+    pub fn limits(&self) -> guardrails::Guardrails {
+        guardrails::Guardrails {
+            journey_nodes_max: self.journey_nodes_max,
+            journey_nodes_advised: self.journey_nodes_advised,
+            journey_bytes_max: usize::try_from(self.journey_bytes_max.0).unwrap_or(usize::MAX),
+            journeys_max: self.journeys_max,
+            journeys_per_event_max: self.journeys_per_event_max,
+            rule_sets_max: self.rule_sets_max,
+            reentry_min_ms: self.reentry_min.as_millis(),
+            reentry_max_ms: self.reentry_max.as_millis(),
+            wait_max_ms: self.wait_max.as_millis(),
+            event_timeout_max_ms: self.event_timeout_max.as_millis(),
+            reaction_timeout_min_ms: self.reaction_timeout_min.as_millis(),
+            timeout_max_ms: self.timeout_max.as_millis(),
+            update_fields_max: self.update_fields_max,
+        }
     }
 }
 

@@ -30,6 +30,24 @@ fn defaults_are_valid() {
 }
 
 #[test]
+fn guardrails_are_those_of_the_domain_and_no_wider_than_the_engine() {
+    use crate::domain::guardrails::Guardrails;
+    let config = check(None, &[], &[]).expect("valid").config;
+    assert_eq!(config.guardrails.limits(), Guardrails::DEFAULT);
+    let moved = [("guardrails.wait_max", "30d"), ("guardrails.journeys_max", "1000")];
+    let config = check(None, &[], &moved).expect("valid").config;
+    assert_eq!(config.guardrails.limits().wait_max_ms, 30 * 86_400_000);
+    assert_eq!(config.guardrails.limits().journeys_max, 1_000);
+    for (key, text, error) in [
+        ("guardrails.wait_max", "91d", "guardrails.wait_max must be at most 90d"),
+        ("guardrails.journey_nodes_max", "51", "guardrails.journey_nodes_max must be at most 50"),
+        ("guardrails.reentry_min", "1m", "guardrails.reentry_min must be 5m to `reentry_max`"),
+    ] {
+        assert_eq!(check(None, &[], &[(key, text)]).expect_err("too wide"), error);
+    }
+}
+
+#[test]
 fn flag_beats_environment_beats_file_beats_default() {
     let file = Some(("s.toml", "shards = 3\n[http]\nlisten = \"127.0.0.1:1\"\n[limits]\nevents_per_second = 10\n"));
     let loaded = check(

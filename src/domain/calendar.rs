@@ -119,6 +119,24 @@ impl Hours {
     }
 }
 
+impl Hours {
+    /// The same hours as ranges of the week that the clock on the wall shows: milliseconds since Monday 00:00, ends excluded.
+    pub fn of_week(self) -> Vec<(u32, u32)> {
+        let week = 7 * DAY_MS;
+        let mut ranges = Vec::new();
+        for day in (0..7).filter(|day| self.days.0 & (1 << day) != 0) {
+            let begins = day * DAY_MS + self.from.0;
+            let ends = day * DAY_MS + self.to.0 + if self.from < self.to { 0 } else { DAY_MS };
+            ranges.push((begins.min(week), ends.min(week)));
+            if ends > week {
+                ranges.push((begins.saturating_sub(week), ends - week));
+            }
+        }
+        ranges.retain(|(begins, ends)| begins < ends);
+        ranges
+    }
+}
+
 /// The first instant after `now` at which the clock shows `time` on one of `days`; `now` itself beyond the calendar. Never the
 /// present instant, so that what comes round every morning comes once a morning.
 pub fn next_local(now: Millis, time: DayTime, days: Days, zone: &TimeZone) -> Millis {
@@ -271,6 +289,27 @@ mod tests {
             (&["mon"], "21:00", "09:00", "2026-01-05T07:00:00Z", false),
         ] {
             assert_eq!(hours(days, from, to).hold(at(now), &paris), holds, "{days:?} {from} to {to} at {now}");
+        }
+    }
+
+    #[test]
+    fn hours_of_a_week_are_the_hours_that_hold() {
+        let monday = at("2026-01-05T00:00:00Z");
+        for (days, from, to) in [
+            (&["mon", "wed"][..], "09:00", "17:00"),
+            (&["sun"], "21:00", "09:00"),
+            (&["sat", "sun"], "00:00", "24:00"),
+            (&["sun"], "24:00", "09:00"),
+            (&["fri"], "12:00", "00:00"),
+        ] {
+            let hours = hours(days, from, to);
+            let ranges = hours.of_week();
+            for half_hour in 0..7 * 48 {
+                let since = half_hour * 1_800_000;
+                let within = ranges.iter().any(|(begins, ends)| (*begins..*ends).contains(&since));
+                let holds = hours.hold(monday.plus(i64::from(since)), &TimeZone::UTC);
+                assert_eq!(within, holds, "{days:?} {from} to {to}, half hour {half_hour}");
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod attributes;
 mod difference;
+mod guardrails;
 mod publish;
 mod record;
 mod rules;

@@ -10,6 +10,19 @@ pub enum Severity {
     Error,
     /// Publishing goes on.
     Warning,
+    /// Publishing goes on; it may well be meant.
+    Hint,
+}
+
+impl Severity {
+    /// As reports name it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Hint => "hint",
+        }
+    }
 }
 
 /// One finding. Lines and columns count from 1; 0 means "the file as a whole".
@@ -23,7 +36,7 @@ pub struct Finding {
     pub column: u32,
     /// A stable, documented code such as `unknown_target`.
     pub code: &'static str,
-    /// Error or warning.
+    /// Error, warning or hint.
     pub severity: Severity,
     /// What is wrong, with the names involved.
     pub message: String,
@@ -34,10 +47,7 @@ pub struct Finding {
 
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let severity = match self.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
+        let severity = self.severity.word();
         write!(f, "{}:{}:{}: {severity}[{}]: {}", self.file, self.line, self.column, self.code, self.message)?;
         if let Some(suggestion) = &self.suggestion {
             write!(f, "\n    help: {suggestion}")?;

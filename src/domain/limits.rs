@@ -89,6 +89,8 @@ pub const EXPRESSION_COST_MAX: u64 = 10_000;
 /// Items that a list is assumed to have when the cost of an expression is computed: as many as a long cart holds. One loop
 /// inside another passes with it, a third does not.
 pub const EXPRESSION_LIST_ITEMS_ASSUMED: u64 = 20;
+/// Questions about fields that are asked to find out whether the conditions of one node can be true: about 10 ms.
+pub const REASONING_STEPS_MAX: u64 = 200_000;
 /// Bytes of one resource file.
 pub const RESOURCE_BYTES_MAX: usize = 4 << 20;
 /// Bytes of a test's name: a sentence.

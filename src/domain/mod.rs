@@ -10,6 +10,7 @@ pub mod effect;
 pub mod event;
 pub mod expression;
 pub mod finding;
+pub mod guardrails;
 pub mod ids;
 pub mod journey;
 pub mod limits;

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::domain::event::Event;
 use crate::domain::finding::Finding;
+use crate::domain::guardrails::Guardrails;
 use crate::domain::ids::{HashKey, Millis};
 use crate::replay::mapping::Mapping;
 use crate::replay::sink::CountingSink;
@@ -156,6 +157,7 @@ fn start(directory: &Path, shards: u16) -> Result<(Engine, Arc<CountingSink>), S
         id_window_ms: ID_WINDOW_MS,
         // A recording holds what it holds: its ids within the window are the bound.
         ids_max: usize::MAX,
+        guardrails: Guardrails::WIDEST,
         outbox_rows_max: usize::MAX,
         journal: JournalConfig { segment_bytes: SEGMENT_BYTES, sync: SyncMode::Off, ..JournalConfig::default() },
         keeper: KeeperConfig { tail_bytes: TAIL_BYTES, interval: Duration::from_secs(86_400) },

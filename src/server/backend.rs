@@ -146,6 +146,7 @@ fn engine_config(config: &Config, directory: &DataDirectory, sync: SyncMode) -> 
         },
         id_window_ms: config.dedup.window.as_millis(),
         ids_max: usize::try_from(config.dedup.ids_max).unwrap_or(usize::MAX),
+        guardrails: config.guardrails.limits(),
         outbox_rows_max: config.outbox.rows_max,
         journal: JournalConfig {
             segment_bytes: config.journal.segment_bytes.0,

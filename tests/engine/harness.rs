@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sojourn::domain::effect::{DeliveryOutcome, DeliveryReport};
 use sojourn::domain::event::Event;
+use sojourn::domain::guardrails::Guardrails;
 use sojourn::domain::ids::{HashKey, Millis};
 use sojourn::domain::value::{Map, Value};
 use sojourn::runtime::admission::Rate;
@@ -63,6 +64,7 @@ pub fn config(shards: u16) -> EngineConfig {
         rate: Rate::Unlimited,
         id_window_ms: 86_400_000,
         ids_max: 1 << 20,
+        guardrails: Guardrails::DEFAULT,
         outbox_rows_max: 1 << 20,
         journal: JournalConfig { segment_bytes: 1 << 20, ..JournalConfig::default() },
         keeper: KeeperConfig { tail_bytes: 4 << 20, interval: Duration::from_secs(60) },

@@ -16,7 +16,8 @@ pub fn run(args: &FilesArgs, output: &Output) -> Result<(), Failure> {
     let body = CheckBody::new(&findings);
     output.result(&body, |body| {
         let mut text: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
-        text.push_str(&format!("{} file(s), {} errors, {} warnings", sources.len(), body.errors, body.warnings));
+        let (errors, warnings, hints) = (body.errors, body.warnings, body.hints);
+        text.push_str(&format!("{} file(s), {errors} errors, {warnings} warnings, {hints} hints", sources.len()));
         text
     });
     if body.errors > 0 { Err(Failure::Failed(String::new())) } else { Ok(()) }

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use sojourn::domain::catalog::{Catalog, Rehearsal, SourceFile};
 use sojourn::domain::finding::{Finding, Severity};
+use sojourn::domain::guardrails::Guardrails;
 use sojourn::domain::journey::findings::Place;
 use sojourn::domain::journey::trial::Trial;
 use sojourn::transport::http::schema::{CheckBody, FindingBody};
@@ -74,7 +75,7 @@ struct MismatchBody {
 pub fn run(args: &TestArgs, output: &Output) -> Result<(), Failure> {
     let files = files::read(&args.files)?;
     let files: Vec<SourceFile> = files.into_iter().map(|(name, text)| SourceFile { name, text }).collect();
-    let Rehearsal { catalog, trials, warnings } = match Rehearsal::of(&files) {
+    let Rehearsal { catalog, trials, warnings } = match Rehearsal::within(&files, &Guardrails::WIDEST) {
         Ok(rehearsal) => rehearsal,
         Err(findings) => return refuse(&findings, args.junit.as_deref(), output),
     };

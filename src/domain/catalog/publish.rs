@@ -3,6 +3,7 @@
 //! References resolve against the files and what is published already. A live journey that is not in the files is
 //! compiled again too: a change of what it refers to makes it a new version, or an error of the whole set.
 
+mod linted;
 mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,9 +13,11 @@ use serde::Serialize;
 use smol_str::SmolStr;
 
 use crate::domain::catalog::attributes::{check_attributes, profile_fields};
+use crate::domain::catalog::guardrails;
 use crate::domain::catalog::{Catalog, Difference, Rehearsal, SourceFile, Version, VersionSource, VersionStatus};
 use crate::domain::expression::{Fields, Schemas};
 use crate::domain::finding::{Finding, Severity};
+use crate::domain::guardrails::Guardrails;
 use crate::domain::ids::{JourneyId, MessageId, Millis, VersionId};
 use crate::domain::journey::check;
 use crate::domain::journey::compile::{Compiled, Numbers, check_alone, compile};
@@ -81,7 +84,12 @@ struct Candidate {
 impl Catalog {
     /// Everything wrong with `files` taken by themselves, tests among them included: errors and warnings.
     pub fn check(files: &[SourceFile]) -> Vec<Finding> {
-        match Rehearsal::of(files) {
+        Self::check_within(files, &Guardrails::DEFAULT)
+    }
+
+    /// The same within other guardrails.
+    pub fn check_within(files: &[SourceFile], rails: &Guardrails) -> Vec<Finding> {
+        match Rehearsal::within(files, rails) {
             Ok(rehearsal) => rehearsal.warnings,
             Err(findings) => findings,
         }
@@ -89,9 +97,19 @@ impl Catalog {
 
     /// Publishes `files` over what is published, at engine time `now`. Any error refuses the whole set.
     pub fn apply(&self, files: &[SourceFile], now: Millis) -> Result<(Self, ApplyReport), Vec<Finding>> {
+        self.apply_within(files, now, &Guardrails::DEFAULT)
+    }
+
+    /// The same within other guardrails.
+    pub fn apply_within(
+        &self,
+        files: &[SourceFile],
+        now: Millis,
+        rails: &Guardrails,
+    ) -> Result<(Self, ApplyReport), Vec<Finding>> {
         let mut findings = Findings::new(files);
         let resources = read(files, &self.fragments, &mut findings);
-        self.publish_resources(&resources, now, findings)
+        self.publish_resources(&resources, now, rails, findings)
     }
 
     /// Publishes what was read, with the findings so far.
@@ -99,13 +117,22 @@ impl Catalog {
         &self,
         resources: &Resources,
         now: Millis,
+        rails: &Guardrails,
         mut findings: Findings<'_>,
     ) -> Result<(Self, ApplyReport), Vec<Finding>> {
+        let journeys = resources.journeys.values().filter(|definition| !definition.broken);
+        for definition in journeys.filter(|definition| !self.is_live_as(definition)) {
+            guardrails::check_journey(definition, rails, &mut findings);
+        }
+        guardrails::check_rule_sets(self, resources.rule_sets.values(), rails, &mut findings);
+        guardrails::check_counts(self, resources.journeys.values(), rails, &mut findings);
         let merged = Merged::new(self, resources, &mut findings);
         merged.check_rules(&mut findings);
         merged.check_messages(&mut findings);
         let candidates = merged.check_journeys(&mut findings);
         merged.check_unused(&mut findings);
+        merged.lint_rules(&mut findings);
+        merged.lint_unused(&candidates, &mut findings);
         if findings.any_error() {
             return Err(findings.into_sorted());
         }
@@ -226,10 +253,15 @@ impl<'a> Merged<'a> {
     fn check_journeys(&self, findings: &mut Findings<'_>) -> Vec<Option<Candidate>> {
         let mut candidates = Vec::new();
         for definition in self.files.journeys.values() {
+            let before = findings.count();
             check::check(definition, findings);
             self.check_reentry(definition, findings);
             self.check_rule_set(definition, findings);
-            candidates.push(self.candidate(definition, findings));
+            let candidate = self.candidate(definition, findings);
+            if let Some(candidate) = candidate.as_ref().filter(|_| !findings.any_error_since(before)) {
+                self.lint(candidate, findings);
+            }
+            candidates.push(candidate);
         }
         for definition in &self.others {
             candidates.push(self.candidate(definition, findings));

@@ -10,6 +10,7 @@ use crate::domain::catalog::{Catalog, SourceFile};
 use crate::domain::event::{FEEDBACK_PROPERTIES, PROFILE_UPDATE, is_feedback};
 use crate::domain::expression::{Fields, Type};
 use crate::domain::finding::Finding;
+use crate::domain::guardrails::Guardrails;
 use crate::domain::ids::Millis;
 use crate::domain::journey::definition::JourneyDefinition;
 use crate::domain::journey::findings::{At, Findings, Place};
@@ -32,10 +33,15 @@ pub struct Rehearsal {
 impl Rehearsal {
     /// Reads and checks `files`. Any error refuses the whole set.
     pub fn of(files: &[SourceFile]) -> Result<Self, Vec<Finding>> {
+        Self::within(files, &Guardrails::DEFAULT)
+    }
+
+    /// The same within other guardrails.
+    pub fn within(files: &[SourceFile], rails: &Guardrails) -> Result<Self, Vec<Finding>> {
         let mut findings = Findings::new(files);
         let resources = read(files, &BTreeMap::new(), &mut findings);
         let trials = Resolver::new(&resources).resolve_all(&mut findings);
-        let (catalog, report) = Catalog::default().publish_resources(&resources, Millis(0), findings)?;
+        let (catalog, report) = Catalog::default().publish_resources(&resources, Millis(0), rails, findings)?;
         Ok(Self { catalog, trials, warnings: report.warnings })
     }
 }
@@ -518,7 +524,7 @@ expect: [ { profile: 'crm:1', entries: 1 }, { profile: 'crm:2', entries: 1 } ]
         let refused = Catalog::default().apply(&files(&[RESOURCES, shapeless]), Millis(0)).expect_err("a typo");
         assert_eq!(
             refused.iter().map(|finding| finding.code).collect::<Vec<_>>(),
-            ["unused_message", "missing_key", "unknown_key"]
+            ["unused_attribute", "unused_message", "missing_key", "unknown_key"]
         );
     }
 }

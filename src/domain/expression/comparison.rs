@@ -40,7 +40,7 @@ impl Comparison {
 
     /// Whether it holds for operands in this order; none = unordered (NaN).
     #[inline]
-    fn holds(self, order: Option<Ordering>) -> bool {
+    pub(super) fn holds(self, order: Option<Ordering>) -> bool {
         match self {
             Self::Equal => order == Some(Ordering::Equal),
             Self::Unequal => order != Some(Ordering::Equal),
@@ -52,7 +52,7 @@ impl Comparison {
     }
 
     /// The same with its operands swapped.
-    fn swapped(self) -> Self {
+    pub(super) fn swapped(self) -> Self {
         match self {
             Self::Less => Self::Greater,
             Self::LessOrEqual => Self::GreaterOrEqual,

@@ -4,6 +4,7 @@
 //! that one slip makes one error.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use cel::common::ast::{
     CallExpr, EntryExpr, Expr as Tree, IdedExpr, ListExpr, LiteralValue, MapExpr, SelectExpr, operators,
@@ -17,7 +18,9 @@ use super::code::{
 use super::cost::{self, Heaviest};
 use super::parse::{self, At, Places};
 use super::read::Instant;
+use super::scope::{Env, Scope};
 use super::types::{FieldPath, Fields, Root, Schemas, SourceError, Type};
+use crate::domain::limits;
 use crate::domain::suggest::{did_you_mean, nearest};
 use crate::domain::value::{Map, Value};
 
@@ -38,15 +41,7 @@ pub(super) fn compile(
     cost_max: u64,
 ) -> Result<Compiled, Vec<SourceError>> {
     let tree = parse::parse(source)?;
-    let mut compiler = Compiler {
-        schemas,
-        variables: Vec::new(),
-        reads: Vec::new(),
-        constants: Vec::new(),
-        problems: Vec::new(),
-        spent: 0,
-        heaviest: None,
-    };
+    let mut compiler = Compiler::new(schemas);
     let typed = compiler.node(&tree);
     if let Some(typed) = &typed
         && (!typed.ty.fits(expected) || typed.is_null())
@@ -131,7 +126,34 @@ pub(super) struct Compiler<'s> {
     pub(super) heaviest: Option<Heaviest>,
 }
 
+impl<'s> Compiler<'s> {
+    pub(super) fn new(schemas: &'s Schemas) -> Self {
+        Self {
+            schemas,
+            variables: Vec::new(),
+            reads: Vec::new(),
+            constants: Vec::new(),
+            problems: Vec::new(),
+            spent: 0,
+            heaviest: None,
+        }
+    }
+}
+
 impl Compiler<'_> {
+    /// The type of a node that stands by itself, and its value in `scope`; none if it is wrong.
+    pub(super) fn valued(&mut self, node: &IdedExpr, scope: &Scope<'_>) -> Option<(Type, Option<Value>)> {
+        let typed = self.node(node)?;
+        let ty = typed.ty.clone();
+        if ty == Type::Null {
+            return Some((ty, Some(Value::Null)));
+        }
+        let code = typed.code(&ty);
+        let budget = Cell::new(limits::EXPRESSION_STEPS_MAX);
+        let env = Env { scope, constants: &self.constants, locals: None, budget: &budget };
+        Some((ty, code.owned(&env).ok()))
+    }
+
     /// Notes an error; the `None` is for the caller to return.
     pub(super) fn report<T>(&mut self, at: At, problem: Problem) -> Option<T> {
         self.problems.push((at, problem));

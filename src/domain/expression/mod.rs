@@ -51,6 +51,7 @@ mod scope;
 mod text;
 mod time;
 mod types;
+mod verdict;
 
 #[cfg(test)]
 mod tests;
@@ -59,3 +60,4 @@ pub use about::{About, Facts, Knows};
 pub use expr::Expr;
 pub use scope::{EvalError, Scope};
 pub use types::{FieldPath, Fields, Root, Schemas, SourceError, Type};
+pub use verdict::{Claim, Part, Reasoner};

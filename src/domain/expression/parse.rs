@@ -121,7 +121,8 @@ fn check_tree(tree: &IdedExpr) -> Result<(), Vec<SourceError>> {
     Ok(())
 }
 
-fn children(node: &IdedExpr) -> Vec<&IdedExpr> {
+/// The nodes right below `node`.
+pub(super) fn children(node: &IdedExpr) -> Vec<&IdedExpr> {
     match &node.expr {
         Tree::Unspecified | Tree::Ident(_) | Tree::Literal(_) => Vec::new(),
         Tree::Call(call) => call.target.iter().map(|target| &**target).chain(&call.args).collect(),

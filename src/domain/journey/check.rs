@@ -31,7 +31,6 @@ pub fn check(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
     check_feedback(definition, &graph, findings);
     check_ends(definition, &graph, &reachable, findings);
     check_cycles(definition, &graph, findings);
-    check_long_ways(definition, &graph, findings);
 }
 
 fn check_count(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
@@ -191,29 +190,6 @@ fn check_cycles(definition: &JourneyDefinition, graph: &Graph, findings: &mut Fi
             let message = format!("{} go round in a cycle without a wait or an event", names.join(", "));
             let suggestion = "put a wait or an event into the cycle".to_owned();
             findings.error_with(definition.nodes[component[0]].name.place, "cycle_without_wait", message, suggestion);
-        }
-    }
-}
-
-/// Warns at the nodes where the waits of the longest way first pass the timeout.
-fn check_long_ways(definition: &JourneyDefinition, graph: &Graph, findings: &mut Findings<'_>) {
-    let timeout_ms = definition.timeout_ms;
-    for (node, leave_ms) in definition.nodes.iter().zip(graph.longest_ways_ms()) {
-        let Some((_, _, longest)) = durations(node).max_by_key(|(_, _, duration_ms)| duration_ms.value) else {
-            continue;
-        };
-        let (duration_ms, place) = (longest.value, longest.place);
-        let Some(leave_ms) = leave_ms else { continue };
-        if duration_ms <= timeout_ms && leave_ms > timeout_ms && leave_ms - duration_ms <= timeout_ms {
-            let message = format!(
-                "waits up to node `{}` may add up to {}, more than the journey's timeout of {}",
-                node.name.value,
-                print(leave_ms),
-                print(timeout_ms)
-            );
-            let suggestion =
-                "the timeout will end those instances: shorten the waits, or lengthen `timeout`".to_owned();
-            findings.warning(place, "waits_exceed_timeout", message, suggestion);
         }
     }
 }

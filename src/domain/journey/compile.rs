@@ -248,15 +248,13 @@ struct Compiler<'c, 'f> {
 
 impl<'c, 'f> Compiler<'c, 'f> {
     fn new(definition: &'c JourneyDefinition, vocabulary: &'c Vocabulary, findings: &'c mut Findings<'f>) -> Self {
-        let entry = vocabulary.events.get(&definition.entry.event.value).cloned();
-        let (last, conflicts) = last_fields(definition, vocabulary);
-        let profile = Some(vocabulary.profile.clone());
+        let (_, conflicts) = last_fields(definition, vocabulary);
         let numbers = definition.nodes.iter().enumerate().map(|(n, node)| (node.name.value.as_str(), n)).collect();
         Self {
             definition,
             vocabulary,
             findings,
-            inside: Schemas { event: entry, last: Some(last), profile, journey: Schemas::of_instance() },
+            inside: inner_schemas(definition, vocabulary),
             conflicts,
             numbers,
             reads: BTreeSet::new(),
@@ -386,6 +384,14 @@ impl<'c, 'f> Compiler<'c, 'f> {
         self.findings.error_within(source, offset, "conflicting_field", message, Some(suggestion));
         true
     }
+}
+
+/// What nodes and messages may read.
+pub fn inner_schemas(definition: &JourneyDefinition, vocabulary: &Vocabulary) -> Schemas {
+    let event = vocabulary.events.get(&definition.entry.event.value).cloned();
+    let (last, _) = last_fields(definition, vocabulary);
+    let profile = Some(vocabulary.profile.clone());
+    Schemas { event, last: Some(last), profile, journey: Schemas::of_instance() }
 }
 
 /// The fields of `last` at a node: those of the entry event and of every awaited one. An exit's event never gets here.

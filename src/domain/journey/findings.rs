@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::finding::{Finding, Severity};
 
-/// Findings kept of one check; past that, reading on helps nobody.
+/// Errors kept of one check, and as many others; past that, reading on helps nobody.
 const FINDINGS_MAX: usize = 1_000;
 /// What a finding names as its file where the resource comes from the catalog, not from a file.
 pub const PUBLISHED: &str = "<published>";
@@ -129,6 +129,11 @@ impl<'a> Findings<'a> {
         self.push(place, (place.line, place.column), (code, Severity::Warning), message.into(), suggestion.into());
     }
 
+    /// Notes a hint and what to do about it.
+    pub fn hint(&mut self, place: Place, code: &'static str, message: impl Into<String>, suggestion: String) {
+        self.push(place, (place.line, place.column), (code, Severity::Hint), message.into(), Some(suggestion));
+    }
+
     /// Notes an error at byte `offset` of the text `within`.
     pub fn error_within(
         &mut self,
@@ -138,12 +143,29 @@ impl<'a> Findings<'a> {
         message: impl Into<String>,
         suggestion: Option<String>,
     ) {
+        let at = self.locate(within, offset);
+        self.push(within.place, at, (code, Severity::Error), message.into(), suggestion);
+    }
+
+    /// Notes a warning at byte `offset` of the text `within`.
+    pub fn warning_within(
+        &mut self,
+        within: &At<impl AsRef<str>>,
+        offset: usize,
+        code: &'static str,
+        message: impl Into<String>,
+        suggestion: Option<String>,
+    ) {
+        let at = self.locate(within, offset);
+        self.push(within.place, at, (code, Severity::Warning), message.into(), suggestion);
+    }
+
+    fn locate(&self, within: &At<impl AsRef<str>>, offset: usize) -> (u32, u32) {
         let place = within.place;
-        let at = match self.files.get((place.file as usize).wrapping_sub(1)) {
+        match self.files.get((place.file as usize).wrapping_sub(1)) {
             Some(file) => locate(&file.text, place, within.value.as_ref(), offset),
             None => (place.line, place.column),
-        };
-        self.push(place, at, (code, Severity::Error), message.into(), suggestion);
+        }
     }
 
     /// Whether any is an error.
@@ -186,20 +208,23 @@ impl<'a> Findings<'a> {
         message: String,
         suggestion: Option<String>,
     ) {
-        if self.list.len() > FINDINGS_MAX {
+        // What does not hinder must neither crowd out errors nor, by its number, become one.
+        let is_error = |severity: Severity| severity == Severity::Error;
+        let count = self.list.iter().filter(|f| is_error(f.severity) == is_error(severity)).count();
+        if count > FINDINGS_MAX {
             return;
         }
         let file = match self.files.get((place.file as usize).wrapping_sub(1)) {
             Some(file) => file.name.clone(),
             None => PUBLISHED.to_owned(),
         };
-        if self.list.len() == FINDINGS_MAX {
+        if count == FINDINGS_MAX {
             self.list.push(Finding {
                 file,
                 line,
                 column,
                 code: "too_many_findings",
-                severity: Severity::Error,
+                severity: if is_error(severity) { Severity::Error } else { Severity::Warning },
                 message: format!("more than {FINDINGS_MAX} findings; the rest is not shown"),
                 suggestion: Some("mend these first".to_owned()),
             });

@@ -1,5 +1,5 @@
 //! Journeys: from resource files (`source`) to definitions (`definition`), through the rules (`check`, `graph`) and the
-//! compiler (`compile`), to the program that profiles walk (`program`).
+//! compiler (`compile`), past the linter (`lint`), to the program that profiles walk (`program`).
 
 pub mod check;
 pub mod compile;
@@ -7,6 +7,7 @@ pub mod definition;
 pub mod duration;
 pub mod findings;
 pub mod graph;
+pub mod lint;
 pub mod program;
 pub mod source;
 pub mod trial;

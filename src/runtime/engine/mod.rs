@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::domain::catalog::Catalog;
 use crate::domain::effect::DeliveryReport;
 use crate::domain::finding::Finding;
+use crate::domain::guardrails::Guardrails;
 use crate::domain::ids::Millis;
 use crate::runtime::admission::Admission;
 use crate::runtime::api::{EventStatus, Patience, Refusal, Submission};
@@ -54,6 +55,7 @@ struct Core {
     router: Arc<Router>,
     admission: Admission,
     catalog: ArcSwap<Catalog>,
+    guardrails: Guardrails,
     /// One change of the catalog, or of the shards, at a time.
     changing: tokio::sync::Mutex<()>,
     /// Questions to all shards see every partition once: none moves meanwhile.

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::domain::catalog::{Catalog, CatalogError, SourceFile};
 use crate::domain::effect::OutboxState;
+use crate::domain::finding::Finding;
 use crate::domain::ids::{DeliveryId, Millis, PartitionId};
 use crate::runtime::api::Refusal;
 use crate::runtime::engine::start::SHARDS_MAX;
@@ -66,12 +67,19 @@ impl Engine {
         Ok(())
     }
 
+    /// What is found in files taken by themselves.
+    pub fn check(&self, files: Vec<(String, String)>) -> Vec<Finding> {
+        let files: Vec<SourceFile> = files.into_iter().map(|(name, text)| SourceFile { name, text }).collect();
+        Catalog::check_within(&files, &self.core.guardrails)
+    }
+
     fn applied(
         &self,
         files: Vec<(String, String)>,
     ) -> Result<(Catalog, crate::domain::catalog::ApplyReport), RequestError> {
         let files: Vec<SourceFile> = files.into_iter().map(|(name, text)| SourceFile { name, text }).collect();
-        self.core.catalog.load().apply(&files, self.core.engine_now()).map_err(RequestError::Findings)
+        let (now, rails) = (self.core.engine_now(), &self.core.guardrails);
+        self.core.catalog.load().apply_within(&files, now, rails).map_err(RequestError::Findings)
     }
 
     /// Makes `catalog` durable, then the one that every shard decides with.

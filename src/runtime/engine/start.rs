@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::apply::Firing;
 use crate::domain::catalog::{Catalog, CatalogError};
+use crate::domain::guardrails::Guardrails;
 use crate::domain::ids::{HashKey, PartitionId, ShardId};
 use crate::domain::limits::{BLOCK_BYTES_MAX, BLOCKS_IN_FLIGHT_MAX};
 use crate::runtime::actor::ShardActor;
@@ -62,6 +63,8 @@ pub struct EngineConfig {
     pub id_window_ms: i64,
     /// Ids kept at most, over all partitions.
     pub ids_max: usize,
+    /// Limits on what is published.
+    pub guardrails: Guardrails,
     /// Outbox rows of one surface at most, over all partitions; on the events' clock, rows with which the feed waits.
     pub outbox_rows_max: usize,
     /// The journal.
@@ -192,6 +195,7 @@ impl Engine {
             failure,
             ack_latency: Arc::default(),
             outbox_rows,
+            guardrails: config.guardrails,
             outbox_rows_max: config.outbox_rows_max,
             stopping: AtomicBool::new(false),
             all_open: opener.complete(),

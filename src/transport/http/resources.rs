@@ -8,7 +8,6 @@ use super::body::JsonBody;
 use super::error::{ApiError, ErrorBody};
 use super::router::Api;
 use super::schema::{ApplyBody, CheckBody, ResourceFiles};
-use crate::domain::catalog::{Catalog, SourceFile};
 
 fn texts(files: ResourceFiles) -> Vec<(String, String)> {
     files.files.into_iter().map(|f| (f.name, f.text)).collect()
@@ -22,7 +21,7 @@ fn report(report: serde_json::Value) -> Result<Json<ApplyBody>, ApiError> {
     })
 }
 
-/// Checks resources by themselves, as `sojourn check` does; publishes nothing.
+/// Checks resources by themselves, as `sojourn check` does, within this server's guardrails; publishes nothing.
 #[utoipa::path(
     post, path = "/v1/resources/check", tag = "resources", request_body = ResourceFiles,
     responses(
@@ -31,10 +30,12 @@ fn report(report: serde_json::Value) -> Result<Json<ApplyBody>, ApiError> {
         (status = 401, description = "No valid API key", body = ErrorBody),
     )
 )]
-pub async fn check(JsonBody(files): JsonBody<ResourceFiles>) -> Result<Json<CheckBody>, ApiError> {
-    let sources = files.files.into_iter().map(|f| SourceFile { name: f.name, text: f.text }).collect::<Vec<_>>();
+pub async fn check(
+    State(api): State<Api>,
+    JsonBody(files): JsonBody<ResourceFiles>,
+) -> Result<Json<CheckBody>, ApiError> {
     // Compiling a large set takes milliseconds: not on a thread that serves connections.
-    let checking = tokio::task::spawn_blocking(move || Catalog::check(&sources));
+    let checking = tokio::task::spawn_blocking(move || api.engine.check(texts(files)));
     let findings = checking
         .await
         .map_err(|_| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the check ended early"))?;

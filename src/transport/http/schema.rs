@@ -99,12 +99,15 @@ pub struct NodeDifferenceBody {
 /// What `check` found.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct CheckBody {
-    /// Findings, errors and warnings.
+    /// Findings: errors, warnings and hints.
     pub findings: Vec<FindingBody>,
     /// How many are errors.
     pub errors: usize,
     /// How many are warnings.
     pub warnings: usize,
+    /// How many are hints.
+    #[serde(default)]
+    pub hints: usize,
 }
 
 /// One finding. Lines and columns count from 1; 0 means the file as a whole.
@@ -118,7 +121,7 @@ pub struct FindingBody {
     pub column: u32,
     /// Stable, documented code.
     pub code: String,
-    /// `error` or `warning`.
+    /// `error`, `warning` or `hint`.
     pub severity: String,
     /// What is wrong.
     pub message: String,
@@ -134,11 +137,7 @@ impl From<&Finding> for FindingBody {
             line: finding.line,
             column: finding.column,
             code: finding.code.to_owned(),
-            severity: match finding.severity {
-                Severity::Error => "error",
-                Severity::Warning => "warning",
-            }
-            .to_owned(),
+            severity: finding.severity.word().to_owned(),
             message: finding.message.clone(),
             suggestion: finding.suggestion.clone(),
         }
@@ -148,8 +147,13 @@ impl From<&Finding> for FindingBody {
 impl CheckBody {
     /// Findings with their counts.
     pub fn new(findings: &[Finding]) -> Self {
-        let errors = findings.iter().filter(|f| f.severity == Severity::Error).count();
-        Self { findings: findings.iter().map(FindingBody::from).collect(), errors, warnings: findings.len() - errors }
+        let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
+        Self {
+            findings: findings.iter().map(FindingBody::from).collect(),
+            errors: count(Severity::Error),
+            warnings: count(Severity::Warning),
+            hints: count(Severity::Hint),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use tower::ServiceExt as _;
 
 use super::error::{ApiError, retry_after_seconds};
 use super::*;
+use crate::domain::guardrails::Guardrails;
 use crate::domain::ids::HashKey;
 use crate::domain::journey::program::Channel;
 use crate::domain::limits;
@@ -41,6 +42,7 @@ fn engine() -> Engine {
             rate: Rate::Unlimited,
             id_window_ms: 3_600_000,
             ids_max: 1 << 16,
+            guardrails: Guardrails::DEFAULT,
             outbox_rows_max: 1 << 10,
             journal: JournalConfig { segment_bytes: 1 << 20, ..JournalConfig::default() },
             keeper: KeeperConfig { tail_bytes: 4 << 20, interval: Duration::from_secs(60) },

@@ -31,6 +31,7 @@ use smol_str::SmolStr;
 use crate::domain::apply::{self, EventInput, Firing, Outcome, World};
 use crate::domain::catalog::{Catalog, SourceFile};
 use crate::domain::effect::{Effect, OutboxRow};
+use crate::domain::guardrails::Guardrails;
 use crate::domain::ids::{HashKey, Millis, PartitionId, SandboxId};
 use crate::domain::journey::duration;
 use crate::domain::profile::Profile;
@@ -165,7 +166,7 @@ impl Rig {
 
     fn publish(mut self, journeys: &str) -> Self {
         let file = SourceFile { name: "f.yaml".to_owned(), text: format!("{PRELUDE}---\n{journeys}") };
-        match self.catalog.apply(&[file], START) {
+        match self.catalog.apply_within(&[file], START, &Guardrails::WIDEST) {
             Ok((catalog, _)) => self.catalog = catalog,
             Err(findings) => panic!("{findings:#?}\n{journeys}"),
         }

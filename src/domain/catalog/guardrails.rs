@@ -1,0 +1,206 @@
+//! Guardrails held against what is about to be published. Every finding names the setting that allows more.
+
+use smol_str::SmolStr;
+
+use crate::domain::catalog::{Catalog, Version, VersionStatus};
+use crate::domain::event::is_feedback;
+use crate::domain::guardrails::Guardrails;
+use crate::domain::journey::definition::{
+    JourneyDefinition, NodeDefinition, NodeForm, RuleSetDefinition, WaitDefinition,
+};
+use crate::domain::journey::duration::print;
+use crate::domain::journey::findings::{Findings, Place};
+use crate::domain::journey::program::Reentry;
+use crate::domain::limits;
+
+impl Catalog {
+    /// Whether the journey is live just so: guardrails that were moved since don't concern it.
+    pub(super) fn is_live_as(&self, definition: &JourneyDefinition) -> bool {
+        let live = self.live.get(&definition.name.value).map(|id| &self.get(*id).source.definition);
+        live.is_some_and(|live| live.same_meaning(definition))
+    }
+}
+
+/// Checks one journey of the files.
+pub(super) fn check_journey(definition: &JourneyDefinition, rails: &Guardrails, findings: &mut Findings<'_>) {
+    let mut rule = Rule { name: &definition.name.value, findings };
+    let place = definition.name.place;
+    let nodes = definition.nodes.iter().filter(|node| !matches!(node.form, NodeForm::End)).count();
+    // Beyond what the engine takes there is an error of its own.
+    if nodes <= limits::NODES_MAX {
+        rule.count(place, "it has", nodes, "nodes", ("journey_nodes_max", rails.journey_nodes_max));
+    }
+    if nodes > rails.journey_nodes_advised && nodes <= rails.journey_nodes_max {
+        let message = format!("journey `{}` has {nodes} nodes: few can follow so many", definition.name.value);
+        let suggestion = format!(
+            "up to {} are advised: let it jump to another journey; see `guardrails.journey_nodes_advised`",
+            rails.journey_nodes_advised
+        );
+        rule.findings.hint(place, "large_journey", message, suggestion);
+    }
+    rule.span(place, "its timeout", definition.timeout_ms, ("timeout_max", rails.timeout_max_ms));
+    if let Reentry::After(after_ms) = definition.reentry.value {
+        let place = definition.reentry.place;
+        rule.span(place, "its re-entrance period", after_ms, ("reentry_max", rails.reentry_max_ms));
+        if after_ms < rails.reentry_min_ms {
+            let least = print(rails.reentry_min_ms);
+            rule.refuse(
+                place,
+                &format!("its re-entrance period of {} is too short", print(after_ms)),
+                "reentry_min",
+                &least,
+            );
+        }
+    }
+    for node in &definition.nodes {
+        check_node(node, rails, &mut rule);
+    }
+    check_size(definition, rails, findings);
+}
+
+fn check_node(node: &NodeDefinition, rails: &Guardrails, rule: &mut Rule<'_, '_>) {
+    let name = &node.name.value;
+    for wait in node.form.waits() {
+        if let WaitDefinition::For(span) = wait {
+            rule.span(span.place, &format!("the wait of node `{name}`"), span.value, ("wait_max", rails.wait_max_ms));
+        }
+    }
+    match &node.form {
+        NodeForm::Event { awaited, within_ms: Some(within), .. } => {
+            let limit = ("event_timeout_max", rails.event_timeout_max_ms);
+            rule.span(within.place, &format!("`within` of node `{name}`"), within.value, limit);
+            if is_feedback(&awaited.filter.event.value) && within.value < rails.reaction_timeout_min_ms {
+                let message = format!("node `{name}` waits {} for feedback: few are so quick", print(within.value));
+                let least = print(rails.reaction_timeout_min_ms);
+                let suggestion = format!("wait {least} at least; see `guardrails.reaction_timeout_min`");
+                rule.findings.warning(within.place, "short_reaction", message, suggestion);
+            }
+        }
+        NodeForm::UpdateProfile { fields, .. } => {
+            let limit = ("update_fields_max", rails.update_fields_max);
+            rule.count(node.name.place, &format!("node `{name}` sets"), fields.len(), "fields", limit);
+        }
+        _ => {}
+    }
+}
+
+/// Its size as it is stored, and which node takes most of it.
+fn check_size(definition: &JourneyDefinition, rails: &Guardrails, findings: &mut Findings<'_>) {
+    let size = stored_bytes(definition);
+    let max = rails.journey_bytes_max;
+    if size < max - max / 10 {
+        return;
+    }
+    let largest = definition.nodes.iter().max_by_key(stored_bytes);
+    let of_node =
+        largest.map(|node| format!("; its largest node is `{}` with {} bytes", node.name.value, stored_bytes(node)));
+    let message = format!(
+        "journey `{}` takes {size} bytes of the {max} that are allowed{}",
+        definition.name.value,
+        of_node.unwrap_or_default()
+    );
+    let suggestion = "split it, or ask the operator for more: `guardrails.journey_bytes_max`".to_owned();
+    let place = definition.name.place;
+    if size > max {
+        findings.error_with(place, "guardrail", message, suggestion);
+    } else {
+        findings.warning(place, "near_guardrail", message, suggestion);
+    }
+}
+
+fn stored_bytes(what: &impl serde::Serialize) -> usize {
+    rmp_serde::to_vec(what).map_or(usize::MAX, |bytes| bytes.len())
+}
+
+/// One journey's findings against guardrails.
+struct Rule<'r, 'f> {
+    name: &'r SmolStr,
+    findings: &'r mut Findings<'f>,
+}
+
+impl Rule<'_, '_> {
+    fn span(&mut self, place: Place, what: &str, span_ms: i64, (setting, max_ms): (&str, i64)) {
+        if span_ms > max_ms {
+            self.refuse(place, &format!("{what} of {} is too long", print(span_ms)), setting, &print(max_ms));
+        }
+    }
+
+    fn count(&mut self, place: Place, what: &str, count: usize, of: &str, (setting, max): (&str, usize)) {
+        if count > max {
+            self.refuse(place, &format!("{what} {count} {of}"), setting, &max.to_string());
+        }
+    }
+
+    fn refuse(&mut self, place: Place, what: &str, setting: &str, limit: &str) {
+        let message = format!("journey `{}`: {what}; the limit is {limit}", self.name);
+        let suggestion = format!("keep to the limit, or ask the operator to move it: `guardrails.{setting}`");
+        self.findings.error_with(place, "guardrail", message, suggestion);
+    }
+}
+
+/// Checks how many rule sets there would be. What is published already is never refused.
+pub(super) fn check_rule_sets<'d>(
+    catalog: &Catalog,
+    files: impl DoubleEndedIterator<Item = &'d RuleSetDefinition>,
+    rails: &Guardrails,
+    findings: &mut Findings<'_>,
+) {
+    let added: Vec<&RuleSetDefinition> =
+        files.filter(|rules| !catalog.rule_sets.contains_key(&rules.name.value)).collect();
+    let total = catalog.rule_sets.len() + added.len();
+    if let Some(last) = added.last().filter(|_| total > rails.rule_sets_max) {
+        let message =
+            format!("with rule set `{}` there would be {total}; the limit is {}", last.name.value, rails.rule_sets_max);
+        let suggestion = "share one, or ask the operator for more: `guardrails.rule_sets_max`".to_owned();
+        findings.error_with(last.name.place, "guardrail", message, suggestion);
+    }
+}
+
+/// Checks how many journeys there would be, and how many that name one event. What is live already is never refused.
+pub(super) fn check_counts<'d>(
+    catalog: &Catalog,
+    files: impl Iterator<Item = &'d JourneyDefinition>,
+    rails: &Guardrails,
+    findings: &mut Findings<'_>,
+) {
+    let files: Vec<&JourneyDefinition> = files.collect();
+    let is_in_files = |name: &SmolStr| files.iter().any(|journey| journey.name.value == *name);
+    let live: Vec<&Version> = catalog.versions.iter().filter(|version| version.status == VersionStatus::Live).collect();
+    let others =
+        live.iter().filter(|version| !is_in_files(&version.program.name)).map(|version| &version.source.definition);
+    let others: Vec<&JourneyDefinition> = others.collect();
+    let is_live = |name: &SmolStr| catalog.live.contains_key(name);
+    let total = others.len() + files.len();
+    if total > rails.journeys_max
+        && let Some(journey) = files.iter().rev().find(|journey| !is_live(&journey.name.value))
+    {
+        let message = format!(
+            "with journey `{}` there would be {total} live journeys; the limit is {}",
+            journey.name.value, rails.journeys_max
+        );
+        let suggestion = "close some, or ask the operator for more: `guardrails.journeys_max`".to_owned();
+        findings.error_with(journey.name.place, "guardrail", message, suggestion);
+    }
+    let names =
+        |journey: &JourneyDefinition, event: &str| journey.event_types().iter().any(|known| known.value == event);
+    let was_named = |journey: &SmolStr, event: &str| {
+        live.iter().any(|version| version.program.name == *journey && names(&version.source.definition, event))
+    };
+    for journey in &files {
+        for event in journey.event_types().into_iter().filter(|event| !is_feedback(&event.value)) {
+            let count = others.iter().chain(&files).filter(|other| names(other, &event.value)).count();
+            if count > rails.journeys_per_event_max && !was_named(&journey.name.value, &event.value) {
+                let message = format!(
+                    "event `{}` is named by {count} live journeys; the limit is {}",
+                    event.value, rails.journeys_per_event_max
+                );
+                let suggestion =
+                    "merge some of them, or ask the operator for more: `guardrails.journeys_per_event_max`".to_owned();
+                findings.error_with(event.place, "guardrail", message, suggestion);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,281 @@
+//! Each guardrail at its bound and beyond. `docs/guardrails.md` names these tests.
+
+use super::*;
+use crate::domain::catalog::SourceFile;
+use crate::domain::finding::{Finding, Severity};
+use crate::domain::ids::Millis;
+
+const PRELUDE: &str = "\
+kind: event
+name: go
+schema: { n: integer }
+---
+kind: event
+name: quit
+schema: {}
+---
+kind: attribute
+name: a
+type: integer
+---
+kind: attribute
+name: b
+type: integer
+---
+kind: message
+name: hello
+channel: log
+body: hi
+";
+
+const JOURNEY: &str = "\
+kind: journey
+name: j
+entry: { event: go }
+start: pause
+nodes:
+  pause: { wait: 1h, then: send }
+  send: { message: hello, then: done }
+  done: { end: true }
+";
+
+fn files(texts: &[&str]) -> Vec<SourceFile> {
+    let name = |index: usize| format!("f{index}.yaml");
+    texts.iter().enumerate().map(|(i, text)| SourceFile { name: name(i), text: (*text).to_owned() }).collect()
+}
+
+/// What the guardrails, or the bounds below them, say of a journey: code and setting, or place.
+fn found(journey: &str, rails: &Guardrails) -> Vec<String> {
+    let findings = Catalog::check_within(&files(&[PRELUDE, journey]), rails);
+    let of_journey = findings.into_iter().filter(|finding| finding.file == "f1.yaml");
+    of_journey
+        .map(|finding| format!("{}:{} {}{}", finding.line, finding.column, finding.code, setting(&finding)))
+        .collect()
+}
+
+fn setting(finding: &Finding) -> String {
+    let suggestion = finding.suggestion.as_deref().unwrap_or_default();
+    let named = suggestion.split('`').find_map(|word| word.strip_prefix("guardrails."));
+    named.map(|name| format!(" {name}")).unwrap_or_default()
+}
+
+fn check(from: &str, to: &str, rails: &Guardrails, expected: &[&str]) {
+    assert!(JOURNEY.contains(from), "{from}");
+    let journey = JOURNEY.replace(from, to);
+    assert_eq!(found(&journey, rails), expected, "{journey}");
+}
+
+const DAY_MS: i64 = 86_400_000;
+
+#[test]
+fn nodes_of_a_journey() {
+    let chain = |count: usize| {
+        let mut text = JOURNEY[..JOURNEY.find("  pause").expect("nodes")].replace("start: pause", "start: n0");
+        for i in 0..count {
+            text.push_str(&format!("  n{i}: {{ wait: 1s, then: n{} }}\n", i + 1));
+        }
+        text + &format!("  n{count}: {{ end: true }}\n")
+    };
+    let rails = Guardrails { journey_nodes_max: 10, journey_nodes_advised: 5, ..Guardrails::DEFAULT };
+    assert_eq!(found(&chain(5), &rails), [""; 0]);
+    assert_eq!(found(&chain(6), &rails), ["2:7 large_journey journey_nodes_advised"]);
+    assert_eq!(found(&chain(11), &rails), ["2:7 guardrail journey_nodes_max"]);
+    assert_eq!(found(&chain(25), &Guardrails::DEFAULT), [""; 0]);
+    assert_eq!(found(&chain(26), &Guardrails::DEFAULT), ["2:7 large_journey journey_nodes_advised"]);
+    assert_eq!(found(&chain(51), &Guardrails::WIDEST), ["2:7 too_many_nodes"]);
+}
+
+#[test]
+fn waits_and_timeouts() {
+    let rails = Guardrails {
+        wait_max_ms: 10 * DAY_MS,
+        event_timeout_max_ms: 5 * DAY_MS,
+        timeout_max_ms: 20 * DAY_MS,
+        ..Guardrails::DEFAULT
+    };
+    let with = |from: &str, to: &str, expected: &[&str]| {
+        let journey = JOURNEY.replace("start:", "timeout: 20d\nstart:");
+        assert!(journey.contains(from), "{from}");
+        assert_eq!(found(&journey.replace(from, to), &rails), expected, "{to}");
+    };
+    with("wait: 1h", "wait: 10d", &[]);
+    with("wait: 1h", "wait: 10d1ms", &["7:18 guardrail wait_max"]);
+    with(
+        "wait: 1h, then: send",
+        "first_of: [ { wait: 11d, then: done }, { event: quit, then: send } ]",
+        &["7:32 guardrail wait_max"],
+    );
+    with("wait: 1h", "event: quit, within: 5d", &[]);
+    with("wait: 1h", "event: quit, within: 6d", &["7:33 guardrail event_timeout_max"]);
+    with("timeout: 20d", "timeout: 21d", &["2:7 guardrail timeout_max"]);
+    // AJO's own values are what the engine takes.
+    check("wait: 1h", "wait: 90d", &Guardrails::WIDEST, &[]);
+    check("wait: 1h", "wait: 90d1ms", &Guardrails::WIDEST, &["6:18 duration_out_of_range"]);
+    check("wait: 1h", "event: quit, within: 90d1ms", &Guardrails::WIDEST, &["6:33 duration_out_of_range"]);
+    check("start:", "timeout: 92d\nstart:", &Guardrails::WIDEST, &["4:10 duration_out_of_range"]);
+}
+
+#[test]
+fn re_entrance_periods() {
+    let rails = Guardrails { reentry_min_ms: 3_600_000, reentry_max_ms: 7 * DAY_MS, ..Guardrails::DEFAULT };
+    let reentry = |reentry: &str| JOURNEY.replace("start:", &format!("reentry: {reentry}\nstart:"));
+    for (written, expected) in [
+        ("{ after: 1h }", &[][..]),
+        ("{ after: 59m }", &["4:10 guardrail reentry_min"]),
+        ("{ after: 7d }", &[]),
+        ("{ after: 8d }", &["4:10 guardrail reentry_max"]),
+        ("never", &[]),
+    ] {
+        assert_eq!(found(&reentry(written), &rails), expected, "{written}");
+    }
+    assert_eq!(found(&reentry("{ after: 5m }"), &Guardrails::DEFAULT), [""; 0]);
+    assert_eq!(found(&reentry("{ after: 4m59s }"), &Guardrails::WIDEST), ["4:19 duration_out_of_range"]);
+    assert_eq!(found(&reentry("{ after: 90d1ms }"), &Guardrails::WIDEST), ["4:19 duration_out_of_range"]);
+}
+
+#[test]
+fn reaction_timeouts() {
+    let reaction = |within: &str| {
+        let waits =
+            format!("then: seen }}\n  seen: {{ event: message.opened, of: send, within: {within}, then: done }}");
+        JOURNEY.replace("message: hello, then: done }", &format!("message: hello, {waits}"))
+    };
+    assert_eq!(found(&reaction("40s"), &Guardrails::DEFAULT), [""; 0]);
+    assert_eq!(found(&reaction("39s"), &Guardrails::DEFAULT), ["8:52 short_reaction reaction_timeout_min"]);
+    assert_eq!(found(&reaction("39s"), &Guardrails::WIDEST), [""; 0]);
+    // An event of one's own may come sooner.
+    check("wait: 1h", "event: quit, within: 1s", &Guardrails::DEFAULT, &[]);
+}
+
+#[test]
+fn fields_of_an_update() {
+    let rails = Guardrails { update_fields_max: 1, ..Guardrails::DEFAULT };
+    let update = |fields: &str| format!("update_profile: {{ {fields} }}");
+    check("wait: 1h", &update("a: event.n"), &rails, &[]);
+    check("wait: 1h", &update("a: event.n, b: 1"), &rails, &["6:3 guardrail update_fields_max"]);
+    check("wait: 1h", &update("a: event.n, b: 1"), &Guardrails::DEFAULT, &[]);
+}
+
+#[test]
+fn size_of_a_definition() {
+    let size = |text: &str| {
+        let (catalog, _) = Catalog::default().apply(&files(&[PRELUDE, text]), Millis(0)).expect("publishes");
+        stored_bytes(&catalog.versions[0].source.definition)
+    };
+    let bytes = size(JOURNEY);
+    let of = |max: usize| Guardrails { journey_bytes_max: max, ..Guardrails::DEFAULT };
+    assert_eq!(found(JOURNEY, &of(bytes - 1)), ["2:7 guardrail journey_bytes_max"]);
+    assert_eq!(found(JOURNEY, &of(bytes)), ["2:7 near_guardrail journey_bytes_max"]);
+    assert_eq!(found(JOURNEY, &of(bytes * 10 / 9)), ["2:7 near_guardrail journey_bytes_max"]);
+    assert_eq!(found(JOURNEY, &of(bytes * 10 / 8)), [""; 0]);
+    let wide = JOURNEY.replace(
+        "wait: 1h",
+        "condition: [ { when: event.n > 1, then: done }, { when: event.n > 0, then: send } ], otherwise: done",
+    );
+    let wide = wide.replace("otherwise: done, then: send", "otherwise: done");
+    let findings = Catalog::check_within(&files(&[PRELUDE, &wide]), &of(100));
+    let near = findings.iter().find(|finding| finding.code == "guardrail").expect("a finding");
+    assert!(near.message.contains("its largest node is `pause`"), "{near}");
+    assert_eq!(near.severity, Severity::Error);
+}
+
+/// `count` journeys that `go` lets in.
+fn many(first: usize, count: usize) -> String {
+    let journeys: Vec<String> = (first..first + count)
+        .map(|n| format!("kind: journey\nname: j{n:03}\nentry: {{ event: go }}\nstart: done\nnodes: {{ done: {{ end: true }} }}\n"))
+        .collect();
+    journeys.join("---\n")
+}
+
+fn codes(result: Result<(Catalog, crate::domain::catalog::ApplyReport), Vec<Finding>>) -> Vec<String> {
+    let refused = result.err().unwrap_or_default().into_iter().filter(|finding| finding.severity == Severity::Error);
+    refused.map(|finding| format!("{}{}", finding.code, setting(&finding))).collect()
+}
+
+#[test]
+fn live_journeys() {
+    let rails = Guardrails { journeys_max: 5, journeys_per_event_max: usize::MAX, ..Guardrails::DEFAULT };
+    let apply = |catalog: &Catalog, text: &str, rails: &Guardrails| {
+        catalog.apply_within(&files(&[PRELUDE, text]), Millis(0), rails)
+    };
+    let none = Catalog::default();
+    let (five, _) = apply(&none, &many(0, 5), &rails).expect("five");
+    assert_eq!(codes(apply(&none, &many(0, 6), &rails)), ["guardrail journeys_max"]);
+    assert_eq!(codes(apply(&five, &many(5, 1), &rails)), ["guardrail journeys_max"]);
+    let (four, _) = apply(&five.close("j002", None).expect("closes"), &many(5, 1), &rails).expect("one for another");
+    assert_eq!(four.live.len(), 5);
+    // What is live stays, and may change, when the limit moves.
+    let tighter = Guardrails { journeys_max: 3, ..rails };
+    assert_eq!(codes(apply(&five, &many(1, 2).replace("{ event: go }", "{ event: quit }"), &tighter)), [""; 0]);
+    let usual = Guardrails { journeys_per_event_max: usize::MAX, ..Guardrails::DEFAULT };
+    assert_eq!(codes(apply(&none, &many(0, 200), &usual)), [""; 0]);
+    assert_eq!(codes(apply(&none, &many(0, 201), &usual)), ["guardrail journeys_max"]);
+}
+
+#[test]
+fn rule_sets() {
+    let sets = |first: usize, count: usize| {
+        let sets = (first..first + count).map(|n| format!("kind: rule_set\nname: s{n:02}\nconcurrent: 1\n"));
+        sets.collect::<Vec<_>>().join("---\n")
+    };
+    let apply = |catalog: &Catalog, text: &str| catalog.apply(&files(&[text]), Millis(0));
+    let (ten, _) = apply(&Catalog::default(), &sets(0, 10)).expect("ten");
+    assert_eq!(codes(apply(&Catalog::default(), &sets(0, 11))), ["guardrail rule_sets_max"]);
+    assert_eq!(codes(apply(&ten, &sets(10, 1))), ["guardrail rule_sets_max"]);
+    assert_eq!(codes(apply(&ten, &sets(0, 10).replace("concurrent: 1", "concurrent: 2"))), [""; 0]);
+}
+
+#[test]
+fn journeys_of_one_event() {
+    let apply = |catalog: &Catalog, text: &str| catalog.apply(&files(&[PRELUDE, text]), Millis(0));
+    let (full, _) = apply(&Catalog::default(), &many(0, 25)).expect("25");
+    let beyond = ["guardrail journeys_per_event_max"];
+    assert_eq!(codes(apply(&full, &many(25, 1))), beyond);
+    assert_eq!(codes(apply(&full, &many(25, 1).replace("event: go", "event: quit"))), [""; 0]);
+    // Each naming counts, not only the entry's; what names it already may change.
+    let exits = many(25, 1).replace("entry: { event: go }", "entry: { event: quit }\nexit: [ { event: go } ]");
+    assert_eq!(codes(apply(&full, &exits)), beyond);
+    assert_eq!(codes(apply(&full, &many(3, 1).replace("event: go", "event: go, when: event.n > 1"))), [""; 0]);
+}
+
+#[test]
+fn guardrails_go_no_wider_than_the_engine() {
+    assert_eq!(Guardrails::DEFAULT.beyond(), None);
+    assert_eq!(Guardrails::WIDEST.beyond(), None);
+    let day_more = limits::WAIT_MS_MAX + DAY_MS;
+    for (rails, name) in [
+        (Guardrails { wait_max_ms: day_more, ..Guardrails::DEFAULT }, "wait_max"),
+        (Guardrails { event_timeout_max_ms: day_more, ..Guardrails::DEFAULT }, "event_timeout_max"),
+        (Guardrails { timeout_max_ms: limits::TIMEOUT_MS_MAX + 1, ..Guardrails::DEFAULT }, "timeout_max"),
+        (Guardrails { reentry_max_ms: day_more, ..Guardrails::DEFAULT }, "reentry_max"),
+        (Guardrails { reentry_min_ms: 1, ..Guardrails::DEFAULT }, "reentry_min"),
+        (Guardrails { reentry_min_ms: day_more, ..Guardrails::DEFAULT }, "reentry_min"),
+        (Guardrails { journey_nodes_max: 51, ..Guardrails::DEFAULT }, "journey_nodes_max"),
+        (Guardrails { update_fields_max: 6, ..Guardrails::DEFAULT }, "update_fields_max"),
+    ] {
+        assert_eq!(rails.beyond().map(|(name, _)| name), Some(name));
+    }
+}
+
+#[test]
+fn what_is_live_is_not_refused_when_a_guardrail_moves() {
+    let tighter = Guardrails { wait_max_ms: 1, journey_bytes_max: 10, ..Guardrails::DEFAULT };
+    let (live, _) = Catalog::default().apply(&files(&[PRELUDE, JOURNEY]), Millis(0)).expect("publishes");
+    let (again, _) = live.apply_within(&files(&[PRELUDE, JOURNEY]), Millis(0), &tighter).expect("is live as it is");
+    assert_eq!(again.version, live.version);
+    let changed = JOURNEY.replace("wait: 1h", "wait: 2h");
+    let refused = codes(live.apply_within(&files(&[PRELUDE, &changed]), Millis(0), &tighter));
+    assert_eq!(refused, ["guardrail journey_bytes_max", "guardrail wait_max"]);
+}
+
+/// As long as the contract allows, in any letters; Adobe's are 30 of a few.
+#[test]
+fn names_of_events() {
+    let named = |name: &str| {
+        let text = format!("kind: event\nname: {name}\nschema: {{}}\n");
+        let codes = Catalog::check(&files(&[&text])).into_iter().map(|finding| finding.code);
+        codes.collect::<Vec<_>>()
+    };
+    assert_eq!(named(&"é".repeat(limits::NAME_BYTES_MAX / 2)), [""; 0]);
+    assert_eq!(named(&"e".repeat(limits::NAME_BYTES_MAX + 1)), ["bad_name"]);
+}

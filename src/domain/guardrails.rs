@@ -1,0 +1,97 @@
+//! Guardrails: limits on what may be published, which an operator may move (spec §14). Owns their names, defaults and how far
+//! they may be moved; the rules lie in `catalog::guardrails`.
+//!
+//! What the engine itself relies on is no guardrail but a constant in [`limits`]: a guardrail may be set tighter than such a
+//! constant, never wider. Whatever was published before stays as it is when a guardrail moves.
+
+use crate::domain::limits;
+
+/// Limits on journeys. Spans are in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guardrails {
+    /// Nodes of a journey, ends not counted (contract: 50).
+    pub journey_nodes_max: usize,
+    /// Nodes beyond which a journey is hard to follow (AJO recommends 15 to 25): a hint.
+    pub journey_nodes_advised: usize,
+    /// Bytes of a journey's definition as it is stored; from 90 % on a warning.
+    pub journey_bytes_max: usize,
+    /// Live journeys.
+    pub journeys_max: usize,
+    /// Live journeys that name one event.
+    pub journeys_per_event_max: usize,
+    /// Rule sets.
+    pub rule_sets_max: usize,
+    /// Shortest re-entrance period.
+    pub reentry_min_ms: i64,
+    /// Longest re-entrance period.
+    pub reentry_max_ms: i64,
+    /// Longest wait.
+    pub wait_max_ms: i64,
+    /// Longest time an event is waited for.
+    pub event_timeout_max_ms: i64,
+    /// Shortest time that feedback is waited for (AJO: 40 s): below, a warning.
+    pub reaction_timeout_min_ms: i64,
+    /// Longest life of an instance.
+    pub timeout_max_ms: i64,
+    /// Fields that one node sets in the profile's document.
+    pub update_fields_max: usize,
+}
+
+impl Guardrails {
+    /// The values of AJO, and of the contract where it says otherwise.
+    pub const DEFAULT: Self = Self {
+        journey_nodes_max: limits::NODES_MAX,
+        journey_nodes_advised: 25,
+        journey_bytes_max: 4_000_000,
+        journeys_max: 200,
+        journeys_per_event_max: 25,
+        rule_sets_max: 10,
+        reentry_min_ms: limits::REENTRY_MS_MIN,
+        reentry_max_ms: limits::REENTRY_MS_MAX,
+        wait_max_ms: limits::WAIT_MS_MAX,
+        event_timeout_max_ms: limits::WAIT_MS_MAX,
+        reaction_timeout_min_ms: 40_000,
+        timeout_max_ms: limits::TIMEOUT_MS_MAX,
+        update_fields_max: limits::UPDATE_FIELDS_MAX,
+    };
+
+    /// As wide as they go.
+    pub const WIDEST: Self = Self {
+        journey_nodes_advised: usize::MAX,
+        journey_bytes_max: usize::MAX,
+        journeys_max: usize::MAX,
+        journeys_per_event_max: usize::MAX,
+        rule_sets_max: usize::MAX,
+        reaction_timeout_min_ms: 0,
+        ..Self::DEFAULT
+    };
+
+    /// Which of them is wider than the engine goes, by its name; none if all is well.
+    pub fn beyond(&self) -> Option<(&'static str, String)> {
+        use crate::domain::journey::duration::print;
+        let widest = Self::WIDEST;
+        let spans = [
+            ("reentry_max", self.reentry_max_ms, widest.reentry_max_ms),
+            ("wait_max", self.wait_max_ms, widest.wait_max_ms),
+            ("event_timeout_max", self.event_timeout_max_ms, widest.event_timeout_max_ms),
+            ("timeout_max", self.timeout_max_ms, widest.timeout_max_ms),
+        ];
+        let counts = [
+            ("journey_nodes_max", self.journey_nodes_max, widest.journey_nodes_max),
+            ("update_fields_max", self.update_fields_max, widest.update_fields_max),
+        ];
+        if self.reentry_min_ms < widest.reentry_min_ms || self.reentry_min_ms > self.reentry_max_ms {
+            return Some(("reentry_min", format!("{} to `reentry_max`", print(widest.reentry_min_ms))));
+        }
+        let span = spans.into_iter().find(|(_, value, max)| value > max).map(|(name, _, max)| (name, print(max)));
+        let count =
+            counts.into_iter().find(|(_, value, max)| value > max).map(|(name, _, max)| (name, max.to_string()));
+        span.or(count).map(|(name, max)| (name, format!("at most {max}")))
+    }
+}
+
+impl Default for Guardrails {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

@@ -1,0 +1,69 @@
+//! Rules about resources that nothing refers to. They look at a whole set, not at one journey.
+
+use std::collections::BTreeSet;
+
+use smol_str::SmolStr;
+
+use crate::domain::expression::{FieldPath, Root};
+use crate::domain::journey::definition::{JourneyDefinition, LocalTime, MessageDefinition};
+use crate::domain::journey::findings::Findings;
+use crate::domain::journey::program::Channel;
+use crate::domain::journey::source::Resources;
+
+/// What all journeys together refer to.
+#[derive(Clone, Debug, Default)]
+pub struct Used {
+    events: BTreeSet<SmolStr>,
+    /// Paths below `profile`.
+    fields: BTreeSet<Vec<SmolStr>>,
+    surfaces: BTreeSet<SmolStr>,
+}
+
+impl Used {
+    /// Adds what one journey refers to, by its definition and the fields it reads.
+    pub fn add(&mut self, definition: &JourneyDefinition, reads: &BTreeSet<FieldPath>) {
+        self.events.extend(definition.event_types().into_iter().map(|event| event.value.clone()));
+        self.fields.extend(reads.iter().filter(|read| read.root == Root::Profile).map(|read| read.path.clone()));
+        if definition.local_time == LocalTime::Profile {
+            self.fields.insert(vec![SmolStr::new_static("timezone")]);
+        }
+    }
+
+    /// Adds what the rule of an event that is used refers to: the type it is recognised among, and what it reads.
+    pub fn add_rule(&mut self, name: &str, of: &SmolStr, reads: &[FieldPath]) {
+        if self.events.contains(name) {
+            self.events.insert(of.clone());
+            self.fields.extend(reads.iter().filter(|read| read.root == Root::Profile).map(|read| read.path.clone()));
+        }
+    }
+
+    /// Adds what a message refers to, whether or not a journey sends it.
+    pub fn add_message(&mut self, message: &MessageDefinition) {
+        self.surfaces.extend(message.surface.iter().map(|surface| surface.value.clone()));
+        if message.channel == Channel::Email {
+            self.fields.insert(vec![SmolStr::new_static("email")]);
+        }
+    }
+
+    fn reads(&self, attribute: &str) -> bool {
+        let path: Vec<SmolStr> = attribute.split('.').map(SmolStr::new).collect();
+        self.fields.iter().any(|read| read.starts_with(&path) || path.starts_with(read))
+    }
+}
+
+/// `unused_event`, `unused_attribute` and `unused_surface`, of what `resources` declare.
+pub fn lint_unused(resources: &Resources, used: &Used, findings: &mut Findings<'_>) {
+    for event in resources.events.values().filter(|event| !used.events.contains(&event.name.value)) {
+        let message = format!("no journey names event `{}`", event.name.value);
+        findings.hint(event.name.place, "unused_event", message, "use it in a journey, or remove it".to_owned());
+    }
+    for attribute in resources.attributes.values().filter(|attribute| !used.reads(&attribute.name.value)) {
+        let message = format!("nothing reads or sets attribute `{}`", attribute.name.value);
+        let suggestion = "read it in a condition or a message, or remove it".to_owned();
+        findings.hint(attribute.name.place, "unused_attribute", message, suggestion);
+    }
+    for (name, surface) in resources.surfaces.iter().filter(|(name, _)| !used.surfaces.contains(*name)) {
+        let message = format!("no message leaves by surface `{name}`");
+        findings.hint(surface.place, "unused_surface", message, "name it in a message, or remove it".to_owned());
+    }
+}
