@@ -47,7 +47,9 @@ fn the_examples_pass() {
 #[test]
 fn each_of_the_twelve_journeys_is_tested() {
     let (_, body) = json(root(), &["examples/journeys", "examples/tests"]);
-    assert_eq!(body["warnings"].as_array().map(Vec::len), Some(0), "{:#}", body["warnings"]);
+    // Mails about orders and memberships, which are no advertising, ask for no consent: a hint.
+    let mut warnings = body["warnings"].as_array().expect("a list").iter();
+    assert!(warnings.all(|warning| warning["code"] == "unasked_consent"), "{:#}", body["warnings"]);
     let mut counts = std::collections::BTreeMap::new();
     for result in body["results"].as_array().expect("results") {
         *counts.entry(result["journey"].as_str().expect("each is about one").to_owned()).or_insert(0) += 1;

@@ -76,8 +76,8 @@ impl Event {
     pub fn validate(&self) -> Result<(), EventError> {
         check_name("id", "bad_id", &self.id, limits::EVENT_ID_BYTES_MAX)?;
         check_name("type", "bad_type", &self.kind, limits::NAME_BYTES_MAX)?;
-        let is_open = self.kind == PROFILE_UPDATE || is_feedback(&self.kind);
-        if !is_open && RESERVED_PREFIXES.iter().any(|p| self.kind.starts_with(p)) {
+        let is_open = || self.kind == PROFILE_UPDATE || is_feedback(&self.kind);
+        if RESERVED_PREFIXES.iter().any(|p| self.kind.starts_with(p)) && !is_open() {
             let open = FEEDBACK_TYPES.join(", ");
             return Err(EventError::new(
                 "reserved_type",
