@@ -17,12 +17,9 @@ impl Judge<'_> {
         open.sort_by_key(|(_, version)| std::cmp::Reverse(version.journey.priority));
         for (journey, version) in open {
             let (name, number) = (journey.name.as_str(), version.number);
-            let ids = match self.entry_ids(&version.journey, event) {
-                Ok(ids) => ids,
-                Err(_) => {
-                    self.expect(name, number, "", 0, "entry_filter_error", None)?;
-                    continue;
-                }
+            let Ok(ids) = self.entry_ids(&version.journey, event) else {
+                self.expect(name, number, "", 0, "entry_filter_error", None)?;
+                continue;
             };
             if ids.as_ref().is_some_and(Vec::is_empty) {
                 self.expect(name, number, "", 0, "no_supplemental_id", None)?;

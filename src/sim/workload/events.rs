@@ -78,7 +78,7 @@ impl Workload {
     pub fn feedback(&mut self, dice: &mut Dice, now_ms: i64, (profile, delivery): (String, String)) -> ScriptEvent {
         let mut properties = properties(dice, now_ms);
         properties.insert("delivery".to_owned(), Value::from(delivery));
-        let mut event = self.script(*dice.pick::<&str>(&FEEDBACK_KINDS), 0, Some(now_ms), properties);
+        let mut event = self.script(dice.pick::<&str>(&FEEDBACK_KINDS), 0, Some(now_ms), properties);
         event.profile = profile;
         event
     }

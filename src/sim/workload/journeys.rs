@@ -371,7 +371,7 @@ fn draw_node(dice: &mut Dice, before: &[Node], count: usize, wait_ms_max: i64, o
 
 /// From when on an event counts: mostly as usual.
 fn since(dice: &mut Dice) -> &'static str {
-    *dice.pick::<&str>(&["", "", "", ", since: here", ", since: entry", ", since: last_message"])
+    dice.pick::<&str>(&["", "", "", ", since: here", ", since: entry", ", since: last_message"])
 }
 
 /// An event to await: feedback, where there is a message before.
