@@ -1,4 +1,4 @@
-//! `kind: journey` as written: what lets profiles in and out, its zone and dates; [`nodes`](super::nodes) reads the graph.
+//! `kind: journey` as written: what lets profiles in and out, its zone and dates; [`nodes`] reads the graph.
 
 use jiff::tz::TimeZone;
 use smol_str::SmolStr;
