@@ -30,6 +30,7 @@ fn decisions(criterion: &mut Criterion) {
         catalog: &catalog,
         sandbox: SandboxId::DEFAULT,
         partition: PartitionId(1),
+        calls: sojourn::domain::apply::Calls::Made,
         firing: Firing::Engine,
         room: &room,
     };

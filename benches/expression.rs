@@ -29,7 +29,7 @@ fn schemas() -> Schemas {
             ("tier", Type::String),
             ("consents", Type::Object(fields(&[("email", Type::Boolean)]))),
         ])),
-        journey: None,
+        ..Schemas::default()
     }
 }
 
@@ -62,6 +62,7 @@ fn scope<'a>(event: &'a Map, last: &'a Map, profile: &'a Map) -> Scope<'a> {
         meta_id: "e1",
         meta_type: "cart_add",
         meta_time: Millis(0),
+        action: Map::EMPTY,
         now: Millis(1_700_000_000_000),
         facts: None,
     }

@@ -82,6 +82,8 @@ bugs! {
     HeardForEver: "what came before a message still counts as since the last one",
     FeedbackOnAnything: "feedback on one message counts for every other",
     RaceWonByLast: "of waits that race, the last to end wins",
+    CallErrorIgnored: "a call that ended in an error takes the good way",
+    AnswerNotKept: "what an action answered is not kept",
     ParkedForgotten: "a message that found no room is not tried again",
     TimeGoesBack: "engine time follows the clock backwards",
     CatalogToldEarly: "a catalog counts as published before it is durable",

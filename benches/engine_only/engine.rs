@@ -67,6 +67,10 @@ impl Ports for Recorder {
         Ok(())
     }
 
+    fn call(&mut self, job: sojourn::runtime::delivery::CallJob) -> Result<(), sojourn::runtime::delivery::CallJob> {
+        Err(job)
+    }
+
     fn load_slot(&mut self, _: PartitionId, _: SlotNo) {}
 
     fn hand_over(&mut self, _: ShardId, _: Box<Partition>) {}
@@ -112,6 +116,7 @@ impl Engine {
             ids_max: 100_000,
             outbox_rows_max: 100_000,
             firing: Firing::Engine,
+            calls: sojourn::domain::apply::Calls::Made,
             hash_key: HashKey::FIXED,
         };
         let told = Recorder::default();

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::attempt::pause_before;
+use super::call::{CallPool, Limits, pause_before_retry};
 use super::log::{LogChannel, LogFile};
 use super::metrics::DeliveryMetrics;
 use super::pool::{Context, Pool};
@@ -21,7 +22,7 @@ use crate::domain::ids::Millis;
 use crate::domain::journey::program::Channel;
 use crate::domain::limits::SURFACE_QUEUE_MAX;
 use crate::domain::surface::Surface;
-use crate::runtime::delivery::{DeliverySink, Job, ReportSink};
+use crate::runtime::delivery::{CallJob, DeliverySink, Job, ReportSink};
 
 /// Engine time now, read when a delivery is handed over, to know how old its journaled first attempt is. On the
 /// events' clock give a constant [`Millis::MIN`]: event time says nothing about a provider's patience, and every
@@ -34,8 +35,12 @@ pub struct Dispatcher {
     log: LogChannel,
     /// One pool a surface; grows only with the number of surfaces published.
     pools: RwLock<HashMap<(Channel, SmolStr), Pool>>,
+    /// One pool an action; grows only with the number of actions published.
+    call_pools: RwLock<HashMap<SmolStr, CallPool>>,
+    call_limits: Arc<Limits>,
     webhook: Context,
     email: Context,
+    call: Context,
     log_metrics: DeliveryMetrics,
     /// `None` while deliveries are taken. The lock makes "stopped" and "a new pool" exclude each other.
     stop: Mutex<watch::Sender<Option<Instant>>>,
@@ -72,8 +77,11 @@ impl Dispatcher {
             runtime: runtime.clone(),
             log,
             pools: RwLock::new(HashMap::new()),
+            call_pools: RwLock::new(HashMap::new()),
+            call_limits: Arc::new(Limits::new()),
             webhook: context(Channel::Webhook),
             email: context(Channel::Email),
+            call: Context { pause: pause_before_retry, ..context(Channel::Call) },
             log_metrics,
             stop: Mutex::new(stop),
         })
@@ -99,7 +107,9 @@ impl Dispatcher {
         let tasks: Vec<_> = {
             let stop = self.stop.lock();
             stop.send_replace(Some(Instant::now() + grace));
-            self.pools.read().values().map(Pool::take_task).chain([self.log.take_task()]).flatten().collect()
+            let (pools, calls) = (self.pools.read(), self.call_pools.read());
+            let senders = pools.values().map(Pool::take_task).chain(calls.values().map(CallPool::take_task));
+            senders.chain([self.log.take_task()]).flatten().collect()
         };
         for ended in futures_util::future::join_all(tasks).await {
             if let Err(error) = ended {
@@ -122,9 +132,27 @@ impl Dispatcher {
         let mut pools = self.pools.write();
         let pool = pools.entry(key).or_insert_with(|| match channel {
             Channel::Email => Pool::start::<SmtpSender>(&self.runtime, context.clone()),
-            Channel::Log | Channel::Webhook => Pool::start::<WebhookSender>(&self.runtime, context.clone()),
+            Channel::Log | Channel::Webhook | Channel::Call => {
+                Pool::start::<WebhookSender>(&self.runtime, context.clone())
+            }
         });
         pool.offer(job)
+    }
+}
+
+impl Dispatcher {
+    fn offer_call(&self, job: CallJob) -> Result<(), CallJob> {
+        if let Some(pool) = self.call_pools.read().get(&job.action.name) {
+            return pool.offer(job);
+        }
+        // ORDER: the stop lock comes before the table's, as in `stop`.
+        let stop = self.stop.lock();
+        if stop.borrow().is_some() {
+            return Err(job);
+        }
+        let mut pools = self.call_pools.write();
+        let start = || CallPool::start(&self.runtime, self.call.clone(), Arc::clone(&self.call_limits));
+        pools.entry(job.action.name.clone()).or_insert_with(start).offer(job)
     }
 }
 
@@ -134,9 +162,18 @@ impl DeliverySink for Dispatcher {
             Channel::Log => (self.log.offer(job), &self.log_metrics),
             Channel::Webhook => (self.offer_to_pool(job, Channel::Webhook, &self.webhook), &self.webhook.metrics),
             Channel::Email => (self.offer_to_pool(job, Channel::Email, &self.email), &self.email.metrics),
+            Channel::Call => unreachable!("calls are handed over as calls"),
         };
         if offered.is_err() {
             metrics.refused.increment(1);
+        }
+        offered
+    }
+
+    fn call(&self, job: CallJob) -> Result<(), CallJob> {
+        let offered = self.offer_call(job);
+        if offered.is_err() {
+            self.call.metrics.refused.increment(1);
         }
         offered
     }

@@ -31,6 +31,7 @@ impl DeliveryMetrics {
             Channel::Log => "log",
             Channel::Webhook => "webhook",
             Channel::Email => "email",
+            Channel::Call => "call",
         };
         let outcome = |outcome: &'static str| {
             let labels = [("channel", name), ("outcome", outcome)];

@@ -5,7 +5,9 @@
 //! blocks a shard, and never sends what it must not send twice before the attempt is journaled. Channels do not know
 //! each other; `attempt`, `queue` and `pool` are what they share.
 
+mod address;
 mod attempt;
+mod call;
 pub mod dispatch;
 pub mod log;
 mod metrics;

@@ -390,7 +390,10 @@ async fn settle(delivery: Delivery, context: &Context, outcome: DeliveryOutcome)
         (Ok(Recorded::Applied), DeliveryOutcome::Sent) => context.metrics.sent_after(offered_at.elapsed()),
         (Ok(Recorded::Applied), DeliveryOutcome::Failed { .. }) => context.metrics.failed.increment(1),
         (Ok(Recorded::Applied), DeliveryOutcome::InDoubt { .. }) => context.metrics.in_doubt.increment(1),
-        (Ok(Recorded::Applied), DeliveryOutcome::AttemptStarted | DeliveryOutcome::AttemptFailed { .. }) => {}
+        (
+            Ok(Recorded::Applied),
+            DeliveryOutcome::AttemptStarted | DeliveryOutcome::AttemptFailed { .. } | DeliveryOutcome::Answered(_),
+        ) => {}
     }
 }
 

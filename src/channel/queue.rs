@@ -9,15 +9,15 @@ use tokio::time::Instant;
 use crate::runtime::delivery::Job;
 
 /// The offering end.
-pub(super) struct Queue {
-    jobs: mpsc::Sender<Queued>,
+pub(super) struct Queue<T = Job> {
+    jobs: mpsc::Sender<Queued<T>>,
     slots: Arc<Semaphore>,
 }
 
 /// A delivery inside a channel.
-pub(super) struct Queued {
+pub(super) struct Queued<T = Job> {
     /// What to deliver.
-    pub(super) job: Job,
+    pub(super) job: T,
     /// When it was handed over.
     pub(super) offered_at: Instant,
     /// Its place; dropped when the outcome is durable.
@@ -25,14 +25,14 @@ pub(super) struct Queued {
 }
 
 /// A queue of `capacity` slots and its receiving end.
-pub(super) fn queue(capacity: usize) -> (Queue, mpsc::Receiver<Queued>) {
+pub(super) fn queue<T>(capacity: usize) -> (Queue<T>, mpsc::Receiver<Queued<T>>) {
     let (jobs, receiver) = mpsc::channel(capacity);
     (Queue { jobs, slots: Arc::new(Semaphore::new(capacity)) }, receiver)
 }
 
-impl Queue {
+impl<T> Queue<T> {
     /// Queues `job`, or gives it back if every slot is taken or the channel has stopped.
-    pub(super) fn offer(&self, job: Job) -> Result<(), Job> {
+    pub(super) fn offer(&self, job: T) -> Result<(), T> {
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else { return Err(job) };
         let queued = Queued { job, offered_at: Instant::now(), slot };
         self.jobs.try_send(queued).map_err(|refused| match refused {

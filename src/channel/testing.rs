@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use smol_str::SmolStr;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -14,11 +15,15 @@ use super::metrics::DeliveryMetrics;
 use super::pool::Context;
 use crate::domain::content::{Escape, RenderInput, Template};
 use crate::domain::effect::{DeliveryOutcome, DeliveryReport, OutboxRow, OutboxState};
-use crate::domain::expression::Schemas;
+use crate::domain::endpoint::Endpoint;
+use crate::domain::expression::{Schemas, Type};
 use crate::domain::ids::{DeliveryId, InstanceId, MessageId, Millis, NodeNo, PartitionId, VersionId};
+use crate::domain::journey::action::{Action, ActionDefinition, ActionShape, BodyDefinition};
+use crate::domain::journey::findings::{At, Findings, Place};
 use crate::domain::journey::program::{Channel, Message};
 use crate::domain::surface::{InDoubt, Network, Settings, Smtp, Surface, Tls, Webhook};
-use crate::runtime::delivery::{Job, Recorded, ReportSink, Standing, Stopped};
+use crate::domain::value::{Map, Value};
+use crate::runtime::delivery::{CallJob, Job, Recorded, ReportSink, Standing, Stopped};
 
 /// Remembers every report; answers as told.
 pub(super) struct Reports {
@@ -200,5 +205,32 @@ pub(super) fn failed_because(outcome: &DeliveryOutcome) -> &str {
     match outcome {
         DeliveryOutcome::Failed { reason } => reason,
         other => panic!("not failed: {other:?}"),
+    }
+}
+
+/// A call of delivery `n` to `endpoint`: `POST …/4711/points?page=2` with one header and `{"points":2}`.
+pub(super) fn call_job(n: u128, endpoint: &Endpoint, timeout_ms: i64) -> CallJob {
+    let at = |text: &str| At::new(SmolStr::new(text), Place::default());
+    let shape = ActionShape {
+        parameters: vec![("member".into(), Type::String), ("points".into(), Type::Integer)],
+        path: Some(at("/{member}/points")),
+        query: vec![("page".into(), at("{points}"))],
+        headers: vec![("X-Shop".into(), at("a"))],
+        body: Some(BodyDefinition::Object(vec![("points".into(), BodyDefinition::Value(at("with.points")))])),
+        response: vec![("level".into(), Type::String), ("points".into(), Type::Integer)],
+        error_response: vec![("code".into(), Type::String)],
+        ..ActionShape::default()
+    };
+    let action = Action::compile(&endpoint.name, &shape, &mut Findings::new(&[])).expect("compiles");
+    let parameters = Map(vec![("member".into(), Value::Str("4711".into())), ("points".into(), Value::Int(2))]);
+    let published = ActionDefinition { name: at("loyalty"), endpoint: Some(endpoint.clone()), shape, broken: false };
+    let row = with_row(&job(n, Channel::Call, None), |row| row.input.action = parameters).row;
+    CallJob {
+        row,
+        action: Arc::new(action),
+        published: Some(Arc::new(published)),
+        cappings: Arc::default(),
+        timeout_ms,
+        sender: sender(),
     }
 }

@@ -17,8 +17,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
+use crate::domain::endpoint::{Capping, Endpoint};
 use crate::domain::expression::Fields;
 use crate::domain::ids::{CatalogVersion, JourneyId, MessageId, Millis, VersionId};
+use crate::domain::journey::action::ActionDefinition;
 use crate::domain::journey::compile::Vocabulary;
 use crate::domain::journey::definition::{
     AttributeDefinition, EventDefinition, FragmentDefinition, JourneyDefinition, MessageDefinition, RuleSetDefinition,
@@ -95,6 +97,10 @@ pub struct Catalog {
     pub rule_sets: BTreeMap<SmolStr, RuleSetDefinition>,
     /// Fragments, by name: journeys that took them over have copies.
     pub fragments: BTreeMap<SmolStr, FragmentDefinition>,
+    /// Custom actions as last published, by name.
+    pub actions: BTreeMap<SmolStr, Arc<ActionDefinition>>,
+    /// Limits of calls, by name.
+    pub cappings: Arc<BTreeMap<SmolStr, Capping>>,
     /// Event types that are recognised by rules, by the type they are sent as.
     pub rules: BTreeMap<SmolStr, Vec<Rule>>,
     /// Event types that some version not stopped names in its entry, exits or nodes, and those they are recognised among.
@@ -187,6 +193,11 @@ impl Catalog {
     /// The surface `name`.
     pub fn surface(&self, name: &str) -> Option<&Arc<Surface>> {
         self.surfaces.get(name)
+    }
+
+    /// Where the custom action `name` calls now.
+    pub fn endpoint(&self, name: &str) -> Option<&Endpoint> {
+        self.actions.get(name)?.endpoint.as_ref()
     }
 
     /// The message revision `id`.

@@ -110,6 +110,16 @@ pub const LOG_QUEUE_MAX: usize = 65_536;
 pub const LOG_BATCH_BYTES_MAX: usize = 4 << 20;
 /// Bytes of a provider's HTTP answer that are read (and thrown away) so that its connection can be used again.
 pub const WEBHOOK_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Shortest and longest time of one call of a custom action, its retries included (spec §3.7).
+pub const CALL_TIMEOUT_RANGE_MS: (i64, i64) = (1_000, 30_000);
+/// Retries of one call, after the first request (spec §3.7).
+pub const CALL_RETRIES_MAX: u32 = 3;
+/// Bytes of an answer to a call that are read; a longer one is an error.
+pub const CALL_ANSWER_BYTES_MAX: usize = 256 << 10;
+/// Calls of one host in a minute, over all its actions (spec §3.7).
+pub const CALLS_PER_HOST_MAX: u32 = 300_000;
+/// Calls of one slow action in half a minute (spec §3.7).
+pub const CALLS_PER_SLOW_ACTION_MAX: u32 = 150_000;
 /// Bytes of one TCP frame: a full batch and room for its own heads.
 pub const FRAME_BYTES_MAX: usize = BATCH_BYTES_MAX + (64 << 10);
 /// Bytes of a first frame: it comes before the key is checked, so a stranger may claim no more.

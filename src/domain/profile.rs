@@ -124,6 +124,8 @@ pub struct Extra {
     pub previous_node: Option<NodeNo>,
     /// Where and how it failed last and went on, where something reads it.
     pub error: Option<(NodeNo, Failure)>,
+    /// What custom actions answered last, by their names: the fields that are read, and the status.
+    pub called: Map,
 }
 
 impl Instance {
@@ -137,6 +139,11 @@ impl Context {
     /// What it remembers beside its events, to be changed.
     pub fn extra_mut(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
+    }
+
+    /// What custom actions answered.
+    pub fn called(&self) -> &Map {
+        self.extra.as_ref().map_or(Map::EMPTY, |extra| &extra.called)
     }
 
     /// The send ordinal of the latest message of a followed node.

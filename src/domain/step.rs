@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::effect::CallStatus;
 use crate::domain::ids::{Millis, NodeNo, VersionId};
 
 /// One step. `node` is [`Step::NO_NODE`] where none is meant (discards at entry).
@@ -47,6 +48,8 @@ pub enum StepKind {
         /// What became of it.
         outcome: MessageOutcome,
     },
+    /// The call of the node's custom action has ended.
+    Called(CallStatus),
 }
 
 /// Whether a profile enters a journey for the first time.
@@ -109,6 +112,8 @@ pub enum Failure {
     Jump,
     /// An update would have made the profile's document too large.
     DocumentTooLarge,
+    /// A custom action answered with an error, or not at all.
+    Action,
 }
 
 impl Failure {
@@ -121,6 +126,7 @@ impl Failure {
             Self::InstanceTooLarge => "instance_too_large",
             Self::Jump => "jump",
             Self::DocumentTooLarge => "document_too_large",
+            Self::Action => "action",
         }
     }
 }
@@ -186,6 +192,7 @@ impl StepKind {
             Self::Failed(failure) => (6, failure.code()),
             Self::Discarded(reason) => (7, reason.code()),
             Self::Message { message, outcome } => (MESSAGE_BASE + outcome.code() as u8, message),
+            Self::Called(status) => (CALLED, status.code()),
         }
     }
 
@@ -205,6 +212,7 @@ impl StepKind {
             (5, detail) => Self::Exited(ExitReason::from_code(detail)?),
             (6, detail) => Self::Failed(Failure::from_code(detail)?),
             (7, detail) => Self::Discarded(DiscardReason::from_code(detail)?),
+            (CALLED, status) => Self::Called(CallStatus::from_code(status)?),
             (code, message) => {
                 let outcome = MessageOutcome::from_code(u16::from(code.checked_sub(MESSAGE_BASE)?))?;
                 Self::Message { message, outcome }
@@ -221,6 +229,7 @@ impl StepKind {
             Self::Message { outcome, .. } => {
                 matches!(outcome, MessageOutcome::Requested | MessageOutcome::Excluded)
             }
+            Self::Called(_) => false,
             Self::Entered(_)
             | Self::Arrived
             | Self::Left(_)
@@ -233,6 +242,8 @@ impl StepKind {
 
 /// Code of a message's first outcome.
 const MESSAGE_BASE: u8 = 8;
+/// Code of a call's end; far from those of messages, which may get more.
+const CALLED: u8 = 64;
 
 /// Gives an enum without fields its stored codes, from 0 in the order of `ALL`.
 macro_rules! codes {
@@ -260,7 +271,7 @@ macro_rules! codes {
 }
 
 codes!(ExitReason { Completed = 0, Criteria = 1, Timeout = 2, Stopped = 3, Ended = 4 });
-codes!(Failure { Expression = 0, VisitLimit = 1, StepLimit = 2, InstanceTooLarge = 3, Jump = 4, DocumentTooLarge = 5 });
+codes!(Failure { Expression = 0, VisitLimit = 1, StepLimit = 2, InstanceTooLarge = 3, Jump = 4, DocumentTooLarge = 5, Action = 6 });
 codes!(DiscardReason {
     AlreadyInJourney = 0,
     ReentranceNotAllowed = 1,
@@ -311,6 +322,11 @@ mod tests {
             (StepKind::Failed(Failure::InstanceTooLarge), (6, 3)),
             (StepKind::Failed(Failure::Jump), (6, 4)),
             (StepKind::Failed(Failure::DocumentTooLarge), (6, 5)),
+            (StepKind::Failed(Failure::Action), (6, 6)),
+            (StepKind::Called(CallStatus::Http(503)), (64, 503)),
+            (StepKind::Called(CallStatus::TimedOut), (64, 1_000)),
+            (StepKind::Called(CallStatus::Capped), (64, 1_001)),
+            (StepKind::Called(CallStatus::InternalError), (64, 1_002)),
             (StepKind::Discarded(DiscardReason::AlreadyInJourney), (7, 0)),
             (StepKind::Discarded(DiscardReason::ReentranceNotAllowed), (7, 1)),
             (StepKind::Discarded(DiscardReason::EntryFilterError), (7, 2)),
@@ -335,7 +351,8 @@ mod tests {
 
     #[test]
     fn other_codes_are_none() {
-        for (code, detail) in [(0, 0), (1, 2), (3, 6), (5, 5), (6, 6), (7, 8), (15, 0), (255, 0)] {
+        for (code, detail) in [(0, 0), (1, 2), (3, 6), (5, 5), (6, 7), (7, 8), (15, 0), (64, 99), (64, 1_003), (255, 0)]
+        {
             assert_eq!(StepKind::from_code(code, detail), None, "{code} {detail}");
         }
     }

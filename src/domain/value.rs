@@ -39,6 +39,9 @@ impl PartialEq for Map {
 }
 
 impl Map {
+    /// An empty map to refer to.
+    pub const EMPTY: &'static Self = &Self::new();
+
     /// An empty map.
     pub const fn new() -> Self {
         Self(Vec::new())

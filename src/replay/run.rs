@@ -152,6 +152,7 @@ fn start(directory: &Path, shards: u16) -> Result<(Engine, Arc<CountingSink>), S
         partitions: PARTITIONS,
         directory_id: u128::from(std::process::id()),
         hash_key: HashKey::FIXED,
+        calls: crate::domain::apply::Calls::Assumed,
         clock: ClockMode::Events,
         rate: Rate::Unlimited,
         id_window_ms: ID_WINDOW_MS,

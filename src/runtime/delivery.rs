@@ -4,12 +4,15 @@
 //! INVARIANT: a [`Job`] is offered only after the commit that decided it is durable (decide, commit, act), and a row
 //! leaves the outbox only by a [`DeliveryReport`] that became durable.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use smol_str::SmolStr;
 
 use crate::domain::effect::{DeliveryReport, OutboxRow};
+use crate::domain::endpoint::Capping;
+use crate::domain::journey::action::{Action, ActionDefinition};
 use crate::domain::journey::program::{Channel, Message};
 use crate::domain::surface::Surface;
 
@@ -26,6 +29,23 @@ pub struct Job {
     pub sender: Sender,
     /// What is known of earlier attempts.
     pub standing: Standing,
+}
+
+/// A call handed over after the commit that decided it is durable. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct CallJob {
+    /// The outbox row: parameters and idempotency key.
+    pub row: Arc<OutboxRow>,
+    /// The action as the version knows it.
+    pub action: Arc<Action>,
+    /// The action as last published, for where it calls.
+    pub published: Option<Arc<ActionDefinition>>,
+    /// Limits of calls, as last published.
+    pub cappings: Arc<BTreeMap<SmolStr, Capping>>,
+    /// Longest time of the call, its retries included, in milliseconds.
+    pub timeout_ms: i64,
+    /// Who calls: names for logs.
+    pub sender: Sender,
 }
 
 /// The journey, version and node that decided a message, by name.
@@ -53,6 +73,9 @@ pub trait DeliverySink: Send + Sync {
     /// Queues a delivery. Never blocks and never waits. The queue of each surface is bounded: an error gives the job
     /// back, and the instance parks at its message node.
     fn offer(&self, job: Job) -> Result<(), Job>;
+
+    /// Queues a call, as [`DeliverySink::offer`] does a message.
+    fn call(&self, job: CallJob) -> Result<(), CallJob>;
 
     /// How many more deliveries this surface (or, for `None`, this channel) would take now.
     fn room(&self, surface: Option<&str>, channel: Channel) -> usize;

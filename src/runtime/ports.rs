@@ -8,7 +8,7 @@ use crossbeam_channel::Sender;
 use crossbeam_queue::ArrayQueue;
 
 use crate::domain::ids::{PartitionId, ShardId};
-use crate::runtime::delivery::{DeliverySink, Job};
+use crate::runtime::delivery::{CallJob, DeliverySink, Job};
 use crate::runtime::failure::Failure;
 use crate::runtime::handle::Mailbox as _;
 use crate::runtime::keeper::KeeperMessage;
@@ -73,6 +73,10 @@ impl Ports for ThreadPorts {
 
     fn offer(&mut self, job: Job) -> Result<(), Job> {
         self.sink.offer(job)
+    }
+
+    fn call(&mut self, job: CallJob) -> Result<(), CallJob> {
+        self.sink.call(job)
     }
 
     fn load_slot(&mut self, partition: PartitionId, slot: SlotNo) {

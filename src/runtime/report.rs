@@ -214,6 +214,7 @@ fn step_words(step: &Step, program: &Program) -> (&'static str, String, Option<S
         StepKind::Exited(reason) => ("exited", exit_word(reason).to_owned(), None),
         StepKind::Failed(failure) => ("failed", failure.word().to_owned(), None),
         StepKind::Discarded(reason) => ("discarded", discard_word(reason).to_owned(), None),
+        StepKind::Called(status) => ("called", status.to_string(), None),
         StepKind::Message { message, outcome } => {
             let name = program.messages.get(usize::from(message)).map(|m| m.name.to_string());
             ("message", outcome_word(outcome).to_owned(), name)

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::domain::ids::{PartitionId, ShardId};
 use crate::domain::journey::program::Channel;
 use crate::runtime::api::{Refusal, Submission};
-use crate::runtime::delivery::Job;
+use crate::runtime::delivery::{CallJob, Job};
 use crate::runtime::handle::Mailbox;
 use crate::runtime::keeper::KeeperMessage;
 use crate::runtime::partition::Partition;
@@ -92,8 +92,10 @@ pub struct Queues {
     pub wanted: VecDeque<PartitionId>,
     /// For the channels: taken, and not looked at by them yet.
     pub offered: VecDeque<Job>,
-    /// Deliveries that each channel holds, those in `offered` too.
-    pub held: [usize; 3],
+    /// Calls of custom actions: taken, and not looked at yet.
+    pub calls: VecDeque<CallJob>,
+    /// Deliveries that each channel holds, those in `offered` and `calls` too.
+    pub held: [usize; 4],
     /// Deliveries that each channel may hold.
     pub held_max: usize,
     /// What shards say is corrupt.
@@ -106,6 +108,7 @@ pub fn place_of(channel: Channel) -> usize {
         Channel::Log => 0,
         Channel::Webhook => 1,
         Channel::Email => 2,
+        Channel::Call => 3,
     }
 }
 
@@ -180,6 +183,17 @@ impl Ports for SteppedPorts {
         }
         queues.held[place] += 1;
         queues.offered.push_back(job);
+        Ok(())
+    }
+
+    fn call(&mut self, job: CallJob) -> Result<(), CallJob> {
+        let queues = &mut *self.queues.lock();
+        let place = place_of(Channel::Call);
+        if queues.held[place] >= queues.held_max {
+            return Err(job);
+        }
+        queues.held[place] += 1;
+        queues.calls.push_back(job);
         Ok(())
     }
 

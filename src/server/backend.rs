@@ -136,6 +136,7 @@ fn engine_config(config: &Config, directory: &DataDirectory, sync: SyncMode) -> 
         partitions: header.partition_count,
         directory_id: header.id,
         hash_key: header.hash_key,
+        calls: crate::domain::apply::Calls::Made,
         clock: match config.engine.clock {
             Clock::Wall => ClockMode::Wall,
             Clock::Events => ClockMode::Events,

@@ -3,35 +3,32 @@
 //! byte leaves, what they do again after a failure, and what they make of a row that was under way when the process died.
 //! The providers' sinks outlive every crash.
 
+mod calls;
 mod lines;
 mod provider;
+mod receipts;
 mod recent;
 mod sink;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
-use tokio::sync::oneshot;
-
-use crate::domain::effect::{DeliveryOutcome, DeliveryReport, OutboxState};
+use crate::domain::effect::{DeliveryOutcome, OutboxState};
 use crate::domain::ids::{DeliveryId, Millis};
 use crate::domain::journey::program::Channel;
 use crate::domain::surface::InDoubt;
 use crate::runtime::delivery::{Job, Recorded, Standing};
-use crate::runtime::shard::input::ReportBatch;
 use crate::runtime::stepped::place_of;
-use crate::runtime::ticket::ReportTicket;
 use crate::sim::Violation;
 use crate::sim::dice::Dice;
 use crate::sim::history::{Fate, History};
 use crate::sim::machine::Machine;
 use provider::{Answer, Reply};
+use receipts::{Receipt, report};
 use recent::Recent;
 use sink::content_of;
 
+pub use calls::{answer, says};
 pub use provider::{LONG_OUTAGE, Mood};
 pub use sink::Taken;
 
@@ -53,32 +50,6 @@ enum Stage {
     Settling(Receipt),
 }
 
-/// What is heard of reports that were handed in together.
-#[derive(Debug)]
-enum Hearing {
-    Waiting(oneshot::Receiver<Vec<Recorded>>),
-    Told(Vec<Recorded>),
-}
-
-/// Where one of them is heard of.
-#[derive(Debug)]
-struct Receipt {
-    hearing: Arc<Mutex<Hearing>>,
-    index: usize,
-}
-
-impl Receipt {
-    /// What became of the report; nothing yet, or never when the process goes down.
-    fn hear(&self) -> Option<Recorded> {
-        let hearing = &mut *self.hearing.lock();
-        if let Hearing::Waiting(told) = hearing {
-            *hearing = Hearing::Told(told.try_recv().ok()?);
-        }
-        let Hearing::Told(recorded) = hearing else { return None };
-        Some(recorded[self.index])
-    }
-}
-
 struct Delivery {
     job: Job,
     stage: Stage,
@@ -98,6 +69,9 @@ impl Delivery {
 #[expect(missing_debug_implementations, reason = "holds receivers")]
 pub struct Channels {
     deliveries: Vec<Delivery>,
+    calls: Vec<calls::Call>,
+    /// What calls have said, for ever.
+    called: BTreeMap<DeliveryId, String>,
     /// What providers have taken, for ever.
     pub sink: BTreeMap<DeliveryId, Taken>,
     /// Emails that may be sent again because somebody said so.
@@ -121,6 +95,8 @@ impl Channels {
     pub fn new() -> Self {
         Self {
             deliveries: Vec::new(),
+            calls: Vec::new(),
+            called: BTreeMap::new(),
             sink: BTreeMap::new(),
             resent: BTreeMap::new(),
             mood: Mood::Well,
@@ -140,12 +116,13 @@ impl Channels {
     /// The process died: what was under way is its outbox's again.
     pub fn new_life(&mut self) {
         self.deliveries.clear();
+        self.calls.clear();
         self.life += 1;
     }
 
     /// Whether nothing is under way.
     pub fn is_idle(&self) -> bool {
-        self.deliveries.is_empty()
+        self.deliveries.is_empty() && self.calls.is_empty()
     }
 
     /// When the next attempt is due, or the next answer.
@@ -154,7 +131,7 @@ impl Channels {
             Stage::Waiting { due } | Stage::Answering { due, .. } => Some(due),
             _ => None,
         };
-        self.deliveries.iter().filter_map(due).min()
+        self.deliveries.iter().filter_map(due).chain(self.next_answer()).min()
     }
 
     /// Takes over what shards have offered. What is offered must be durable, and open.
@@ -162,10 +139,11 @@ impl Channels {
         &mut self,
         machine: &Machine,
         history: &mut History,
+        dice: &mut Dice,
         (now, steady): (Millis, Duration),
     ) -> Result<Vec<String>, Violation> {
         let offered: Vec<Job> = machine.queues.lock().offered.drain(..).collect();
-        let mut told = Vec::new();
+        let mut told = self.take_calls(machine, history, dice, steady)?;
         for job in offered {
             let id = job.row.id;
             let Some(row) = history.book(id.partition).shadow.outbox.get(id) else {
@@ -221,6 +199,9 @@ impl Channels {
         dice: &mut Dice,
         steady: Duration,
     ) -> Result<Option<String>, Violation> {
+        if let Some(told) = self.step_calls(machine, history, steady)? {
+            return Ok(Some(told));
+        }
         let count = self.deliveries.len();
         if count == 0 {
             return Ok(None);
@@ -482,18 +463,4 @@ impl Default for Channels {
     fn default() -> Self {
         Self::new()
     }
-}
-
-fn report(machine: &Machine, id: DeliveryId, outcome: DeliveryOutcome) -> Receipt {
-    report_all(machine, vec![DeliveryReport { id, outcome }]).pop().expect("there is one for each report")
-}
-
-/// Hands in reports at once; a receipt for each.
-fn report_all(machine: &Machine, reports: Vec<DeliveryReport>) -> Vec<Receipt> {
-    let (ticket, told) = ReportTicket::new(reports.len());
-    let hearing = Arc::new(Mutex::new(Hearing::Waiting(told)));
-    let receipts = (0..reports.len()).map(|index| Receipt { hearing: Arc::clone(&hearing), index }).collect();
-    let reports = (0..).zip(reports).collect();
-    machine.router.report(ReportBatch { reports, ticket: Arc::new(ticket) });
-    receipts
 }

@@ -99,6 +99,8 @@ pub enum Fate {
     Failed,
     /// Taken back.
     Cancelled,
+    /// A call that was answered or taken back.
+    Called,
 }
 
 impl History {

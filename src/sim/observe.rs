@@ -31,8 +31,10 @@ pub struct Observed {
     pub cause: Cause,
     /// Steps, in order.
     pub steps: Vec<ObservedStep>,
-    /// Messages put into the outbox, in order.
+    /// Messages and calls put into the outbox, in order.
     pub messages: Vec<ObservedMessage>,
+    /// Delivery ids of those that left it.
+    pub gone: Vec<String>,
 }
 
 /// What caused a decision.
@@ -80,11 +82,11 @@ pub struct ObservedMessage {
     pub node: String,
     /// Which entry of the profile.
     pub entry: u32,
-    /// Name of the message.
+    /// Name of the message, or of the action.
     pub message: String,
     /// Its delivery id.
     pub delivery: String,
-    /// `log`, `webhook` or `email`.
+    /// `log`, `webhook`, `email` or `call`.
     pub channel: &'static str,
     /// Address; empty where the surface is it.
     pub recipient: String,
@@ -138,6 +140,10 @@ pub fn decode_record(record: &Record<'_>, catalog: &Catalog, names: &Names) -> R
         None if payload.components.is_empty() => Cause::Report,
         None => Cause::Timers,
     };
+    let gone = payload.outbox.iter().filter_map(|change| match change {
+        OutboxChange::Gone(id) => Some(id.to_string()),
+        OutboxChange::Put(_) | OutboxChange::State { .. } => None,
+    });
     let messages = payload.outbox.iter().filter_map(|change| match change {
         OutboxChange::Put(row) => Some(message(row, catalog)),
         OutboxChange::Gone(_) | OutboxChange::State { .. } => None,
@@ -150,6 +156,7 @@ pub fn decode_record(record: &Record<'_>, catalog: &Catalog, names: &Names) -> R
         cause,
         steps: payload.steps.iter().map(|step| observed_step(step, catalog)).collect(),
         messages: messages.collect(),
+        gone: gone.collect(),
     })
 }
 
@@ -202,6 +209,7 @@ fn reason<'a>(kind: StepKind, message_name: impl Fn(u16) -> &'a str) -> String {
         StepKind::Failed(Failure::InstanceTooLarge) => "failed instance_too_large",
         StepKind::Failed(Failure::Jump) => "failed jump",
         StepKind::Failed(Failure::DocumentTooLarge) => "failed document_too_large",
+        StepKind::Failed(Failure::Action) => "failed action",
         StepKind::Discarded(DiscardReason::AlreadyInJourney) => "already_in_journey",
         StepKind::Discarded(DiscardReason::ReentranceNotAllowed) => "reentrance_not_allowed",
         StepKind::Discarded(DiscardReason::EntryFilterError) => "entry_filter_error",
@@ -210,6 +218,7 @@ fn reason<'a>(kind: StepKind, message_name: impl Fn(u16) -> &'a str) -> String {
         StepKind::Discarded(DiscardReason::NoSupplementalId) => "no_supplemental_id",
         StepKind::Discarded(DiscardReason::CapReached) => "cap_reached",
         StepKind::Discarded(DiscardReason::LowerPriority) => "lower_priority",
+        StepKind::Called(status) => return format!("called {status}"),
         StepKind::Message { message, outcome } => {
             let word = match outcome {
                 MessageOutcome::Requested => "requested",
@@ -233,12 +242,16 @@ fn message(row: &OutboxRow, catalog: &Catalog) -> ObservedMessage {
         version: program.number,
         node: program.node(row.node).name.to_string(),
         entry: row.entry_ordinal,
-        message: catalog.message(row.message_id).name.value.to_string(),
+        message: match row.channel {
+            Channel::Call => program.actions[usize::from(row.message)].name.to_string(),
+            _ => catalog.message(row.message_id).name.value.to_string(),
+        },
         delivery: row.id.to_string(),
         channel: match row.channel {
             Channel::Log => "log",
             Channel::Webhook => "webhook",
             Channel::Email => "email",
+            Channel::Call => "call",
         },
         recipient: row.recipient.to_string(),
         input: input(&row.input),
@@ -252,6 +265,7 @@ fn input(input: &RenderInput) -> Json {
         ("profile", &input.profile),
         ("meta", &input.meta),
         ("journey", &input.journey),
+        ("action", &input.action),
     ];
     let object: Map<String, Json> =
         roots.into_iter().map(|(name, map)| (name.to_owned(), Value::Map(map.clone()).to_json())).collect();

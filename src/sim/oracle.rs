@@ -5,6 +5,7 @@
 //! instant for that cause, and says precisely where the two differ. Where the documents leave the engine a choice (which
 //! messages channels had tried already, whether a surface had room) it takes the engine's and holds it to that.
 
+mod calls;
 mod cel;
 mod clock;
 mod entries;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::domain::apply::Firing;
+use crate::domain::apply::{Calls, Firing};
 use crate::runtime::keeper::KeeperConfig;
 use crate::runtime::partition::decide::DecideConfig;
 use crate::sim::dice::Dice;
@@ -59,6 +59,7 @@ impl Plan {
             ids_max: if id_window_ms < 100_000 { *dice.pick(&[8, 40, 100_000]) } else { 100_000 },
             outbox_rows_max,
             firing,
+            calls: if firing == Firing::Due { Calls::Assumed } else { Calls::Made },
             hash_key: HASH_KEY,
         };
         let segment_bytes = *dice.pick(&[32 << 10, 64 << 10, 256 << 10]);

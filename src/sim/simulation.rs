@@ -413,7 +413,7 @@ impl Simulation {
             return Err(Violation::new(format!("state can't be trusted: {corrupt}")));
         }
         let heard = self.client.listen(&self.history)?;
-        let taken = self.channels.take_offered(machine, &mut self.history, (now, self.steady))?;
+        let taken = self.channels.take_offered(machine, &mut self.history, &mut self.dice, (now, self.steady))?;
         for line in heard.into_iter().chain(taken) {
             self.note(|| line);
         }

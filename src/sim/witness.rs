@@ -58,6 +58,7 @@ impl Witness {
             cause,
             steps: Vec::new(),
             messages: Vec::new(),
+            gone: Vec::new(),
         };
         self.oracle.observe(&observed).map_err(Violation::new)
     }

@@ -3,6 +3,7 @@
 //!
 //! INVARIANT: everything drawn is valid: resources pass `check`, events pass validation.
 
+mod durations;
 mod events;
 mod expressions;
 mod journeys;
@@ -10,8 +11,9 @@ mod journeys;
 mod tests;
 
 use crate::sim::dice::Dice;
+use durations::drawn_duration;
 use expressions::{Roots, condition};
-use journeys::{Journey, drawn_duration};
+use journeys::Journey;
 
 pub use events::ScriptEvent;
 
@@ -108,6 +110,15 @@ kind: surface
 name: mails
 channel: email
 smtp: { host: 127.0.0.1, port: 25, from: "shop@example.com" }
+---
+kind: action
+name: ask
+url: "https://api.example.com/ask"
+parameters: { n: integer, tag: string }
+query: { tag: "{tag}" }
+body: { n: with.n, more: with.tag }
+response: { level: string, points: integer }
+error_response: { code: string }
 ---
 kind: event
 name: noise

@@ -1,17 +1,19 @@
 //! One shard with one partition, its journal on a disk in memory, stepped by hand: what `serve` runs, without its threads.
 //!
-//! INVARIANT: after every call everything decided is durable, and every message was taken by a channel and reported as
-//! sent. So time never passes a message that is still on its way.
+//! INVARIANT: after every call everything decided is durable, every message was taken by a channel and reported as
+//! sent, and every call was answered. So time never passes a message that is still on its way.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use smol_str::SmolStr;
 use tokio::sync::oneshot;
 
 use crate::domain::apply::Firing;
 use crate::domain::catalog::Catalog;
-use crate::domain::effect::{DeliveryOutcome, DeliveryReport};
+use crate::domain::effect::{CallAnswer, CallStatus, DeliveryOutcome, DeliveryReport};
 use crate::domain::event::Event;
 use crate::domain::ids::{HashKey, Millis, PartitionId, ProfileKey, SandboxId, ShardId};
 use crate::domain::limits::BLOCK_BYTES_MAX;
@@ -53,6 +55,8 @@ pub struct Machine {
     router: Arc<Router<Post>>,
     queues: Arc<Mutex<Queues>>,
     lane: Lane,
+    /// What custom actions answer, by name, call after call; the last answer repeats.
+    answers: BTreeMap<SmolStr, Vec<CallAnswer>>,
 }
 
 /// What a machine tells while it works.
@@ -113,6 +117,7 @@ impl Machine {
             ids_max: usize::MAX,
             outbox_rows_max: usize::MAX,
             firing: Firing::Due,
+            calls: crate::domain::apply::Calls::Made,
             hash_key: HASH_KEY,
         };
         let config = ShardConfig {
@@ -125,7 +130,13 @@ impl Machine {
         let shard = Shard::new(config, Arc::clone(catalog), Box::new(ports));
         router.start(vec![post.clone()]);
         router.send(PARTITION, ShardInput::Arrive(Box::new(Partition::new(PARTITION)), Origin::Opened));
-        Ok(Self { shard, post, router, queues, lane })
+        Ok(Self { shard, post, router, queues, lane, answers: BTreeMap::new() })
+    }
+
+    /// Custom actions answer so, by name, call after call. The last answer repeats, and others answer 200 with nothing.
+    #[must_use]
+    pub fn answering(self, answers: BTreeMap<SmolStr, Vec<CallAnswer>>) -> Self {
+        Self { answers, ..self }
     }
 
     /// Handles an event at engine time `at`, through every timer that is due by then.
@@ -206,6 +217,15 @@ impl Machine {
         }
     }
 
+    /// The next answer of an action.
+    fn answer_of(&mut self, action: &str) -> CallAnswer {
+        match self.answers.get_mut(action) {
+            Some(answers) if answers.len() > 1 => answers.remove(0),
+            Some(answers) if !answers.is_empty() => answers[0].clone(),
+            _ => CallAnswer::empty(CallStatus::Http(200)),
+        }
+    }
+
     /// Works until nothing is left to do now.
     fn settle(&mut self, witness: &mut impl Witness) -> Result<(), MachineError> {
         loop {
@@ -213,20 +233,27 @@ impl Machine {
                 self.shard.take(input);
             }
             self.shard.turn(Millis::MIN);
-            let (blocks, jobs) = {
+            let (blocks, jobs, calls) = {
                 let queues = &mut *self.queues.lock();
                 if let Some(corrupt) = queues.corrupt.first() {
                     return Err(MachineError::Corrupt(corrupt.clone()));
                 }
-                (queues.next_group(usize::MAX), std::mem::take(&mut queues.offered))
+                let (jobs, calls) = (std::mem::take(&mut queues.offered), std::mem::take(&mut queues.calls));
+                (queues.next_group(usize::MAX), jobs, calls)
             };
-            if blocks.is_empty() && jobs.is_empty() && self.post.is_empty() {
+            if blocks.is_empty() && jobs.is_empty() && calls.is_empty() && self.post.is_empty() {
                 return Ok(());
             }
             if !blocks.is_empty() {
                 self.lane.write_group(&blocks)?;
                 blocks.iter().try_for_each(|block| witness.durable(&block.bytes))?;
                 self.router.all_durable(&blocks);
+            }
+            for call in calls {
+                let answer = Box::new(self.answer_of(&call.action.name));
+                let outcome = DeliveryOutcome::Answered(answer);
+                let (batch, _) = ReportBatch::of_one(DeliveryReport { id: call.row.id, outcome });
+                self.router.report(batch);
             }
             for job in jobs {
                 witness.sent(&job);

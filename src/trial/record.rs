@@ -153,7 +153,11 @@ impl Account {
                 StepKind::Arrived => run.path.push(program.node(step.node).name.clone()),
                 StepKind::Exited(reason) => (run.end, run.ended_at) = (End::Exited(reason), Some(at)),
                 StepKind::Failed(_) => (run.end, run.ended_at) = (End::Failed, Some(at)),
-                StepKind::Entered(_) | StepKind::Left(_) | StepKind::Discarded(_) | StepKind::Message { .. } => {}
+                StepKind::Entered(_)
+                | StepKind::Left(_)
+                | StepKind::Discarded(_)
+                | StepKind::Message { .. }
+                | StepKind::Called(_) => {}
             }
         }
         runs

@@ -26,7 +26,7 @@ pub struct Outcome {
 /// # Errors
 /// It could not be run: an error of Sojourn itself.
 pub fn run(trial: &Trial, catalog: &Arc<Catalog>) -> Result<Outcome, MachineError> {
-    let mut machine = Machine::start(catalog)?;
+    let mut machine = Machine::start(catalog)?.answering(trial.answers.clone());
     let mut account = Account::default();
     let mut refused: Vec<(Place, String)> = Vec::new();
     for input in &trial.inputs {

@@ -282,9 +282,9 @@ mod tests {
         let failure = (any::<u16>().prop_map(NodeNo), proptest::sample::select(&Failure::ALL[..]));
         let id = proptest::option::of("[a-z0-9]{0,9}".prop_map(SmolStr::from));
         let node = proptest::option::of(any::<u16>().prop_map(NodeNo));
-        let extra = (proptest::option::of(any::<u16>()), heard, sent, id, node, proptest::option::of(failure))
-            .prop_map(|(arm, heard, sent, supplemental_id, previous_node, error)| {
-                Box::new(Extra { arm, heard, sent, supplemental_id, previous_node, error })
+        let extra = (proptest::option::of(any::<u16>()), heard, sent, id, node, proptest::option::of(failure), maps())
+            .prop_map(|(arm, heard, sent, supplemental_id, previous_node, error, called)| {
+                Box::new(Extra { arm, heard, sent, supplemental_id, previous_node, error, called })
             });
         proptest::option::of(extra)
     }

@@ -4,7 +4,7 @@
 //! ```text
 //! memory = flags u8: 1 a last map follows, 2 extras follow · last map · n varint · n × extra
 //! extra  = 1 · arm varint | 2 · slot varint · heard map | 3 · node varint · send ordinal varint |
-//!          4 · supplemental id text | 5 · previous node varint | 6 · node varint · failure varint
+//!          4 · supplemental id text | 5 · previous node varint | 6 · node varint · failure varint | 7 · answers map
 //! ```
 
 use smol_str::SmolStr;
@@ -25,6 +25,7 @@ const SENT: u8 = 3;
 const SUPPLEMENTAL_ID: u8 = 4;
 const PREVIOUS_NODE: u8 = 5;
 const ERROR: u8 = 6;
+const CALLED: u8 = 7;
 
 /// Appends the memory of `context`.
 #[inline]
@@ -41,8 +42,13 @@ pub(super) fn put_memory(out: &mut Vec<u8>, context: &Context) {
 }
 
 fn put_extra(out: &mut Vec<u8>, extra: &Extra) {
-    let single =
-        [extra.arm.is_some(), extra.supplemental_id.is_some(), extra.previous_node.is_some(), extra.error.is_some()];
+    let single = [
+        extra.arm.is_some(),
+        extra.supplemental_id.is_some(),
+        extra.previous_node.is_some(),
+        extra.error.is_some(),
+        !extra.called.is_empty(),
+    ];
     let count = single.into_iter().filter(|is_there| *is_there).count() + extra.heard.len() + extra.sent.len();
     put_varint(out, count as u64);
     if let Some(arm) = extra.arm {
@@ -71,6 +77,10 @@ fn put_extra(out: &mut Vec<u8>, extra: &Extra) {
         out.push(ERROR);
         put_varint(out, u64::from(node.0));
         put_varint(out, u64::from(failure.code()));
+    }
+    if !extra.called.is_empty() {
+        out.push(CALLED);
+        put_map(out, &extra.called);
     }
 }
 
@@ -101,6 +111,7 @@ fn read_extra(cursor: &mut Cursor<'_>) -> Result<Extra, WireError> {
                 let failure = Failure::from_code(code).ok_or_else(|| WireError::invalid("failure", code))?;
                 extra.error = Some((node, failure));
             }
+            CALLED => extra.called = read_map(cursor)?,
             other => return Err(WireError::invalid("extra", other)),
         }
     }

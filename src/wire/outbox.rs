@@ -5,7 +5,7 @@
 //! delivery id = partition u16 · instance u128 · ordinal u16
 //! row = delivery id · profile text · version varint · node u16 · entry ordinal varint · message varint ·
 //!       message id varint · channel u8 · recipient text · decided-at i64 · state u8 · first attempt i64 ·
-//!       profile map · event map · last map · meta map
+//!       profile map · event map · last map · meta map [· action map, if the channel has bit 128]
 //! ```
 //! A first attempt of [`Millis::NEVER`] stands for none.
 
@@ -19,6 +19,9 @@ use crate::domain::value::{Map, Value};
 use crate::wire::component::put_framed;
 use crate::wire::cursor::{Cursor, WireError, put_text, put_varint};
 use crate::wire::value::{put_map, read_value};
+
+/// Bit of the channel: what templates read of answers, or what a call says, follows.
+const ANSWERS: u8 = 128;
 
 /// One change of the outbox, absolute.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,16 +83,23 @@ pub fn put_row(out: &mut Vec<u8>, row: &OutboxRow) {
     put_varint(out, u64::from(row.entry_ordinal));
     put_varint(out, u64::from(row.message));
     put_varint(out, u64::from(row.message_id.0));
-    out.push(match row.channel {
-        Channel::Log => 0,
-        Channel::Webhook => 1,
-        Channel::Email => 2,
-    });
+    let answers = if row.input.action.is_empty() { 0 } else { ANSWERS };
+    out.push(
+        match row.channel {
+            Channel::Log => 0,
+            Channel::Webhook => 1,
+            Channel::Email => 2,
+            Channel::Call => 3,
+        } | answers,
+    );
     put_text(out, &row.recipient);
     out.extend_from_slice(&row.decided_at.0.to_le_bytes());
     put_state(out, row.state, row.first_attempt_at);
     for map in [&row.input.profile, &row.input.event, &row.input.last, &row.input.meta, &row.input.journey] {
         put_map(out, map);
+    }
+    if answers != 0 {
+        put_map(out, &row.input.action);
     }
 }
 
@@ -102,10 +112,13 @@ pub fn read_row(cursor: &mut Cursor<'_>) -> Result<OutboxRow, WireError> {
     let entry_ordinal = cursor.varint_u32("entry ordinal")?;
     let message = cursor.varint_u32("message")? as u16;
     let message_id = MessageId(cursor.varint_u32("message id")?);
-    let channel = match cursor.u8("channel")? {
+    let channel = cursor.u8("channel")?;
+    let answers = channel & ANSWERS;
+    let channel = match channel & !ANSWERS {
         0 => Channel::Log,
         1 => Channel::Webhook,
         2 => Channel::Email,
+        3 => Channel::Call,
         other => return Err(WireError::invalid("channel", other)),
     };
     let recipient = SmolStr::new(cursor.text("recipient")?);
@@ -117,6 +130,7 @@ pub fn read_row(cursor: &mut Cursor<'_>) -> Result<OutboxRow, WireError> {
         last: read_map(cursor)?,
         meta: read_map(cursor)?,
         journey: read_map(cursor)?,
+        action: if answers == 0 { Map::new() } else { read_map(cursor)? },
     };
     Ok(OutboxRow {
         id,

@@ -144,6 +144,7 @@ const CONFIG: DecideConfig = DecideConfig {
     ids_max: 1_000,
     outbox_rows_max: 1_000,
     firing: Firing::Engine,
+    calls: sojourn::domain::apply::Calls::Made,
     hash_key: HashKey::FIXED,
 };
 
@@ -246,7 +247,7 @@ impl World {
                 };
                 let report = DeliveryReport { id: row.id, outcome };
                 let about = Circumstances { config: &CONFIG, catalog: &self.catalog, now: Millis(self.now) };
-                partition.decide_report(&report, about, &mut self.draught);
+                partition.decide_report(&report, about, &mut self.draught).expect("rows can be read");
             }
             _ => self.decide_event(id),
         }

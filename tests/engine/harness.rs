@@ -49,6 +49,10 @@ impl DeliverySink for Sink {
         Ok(())
     }
 
+    fn call(&self, job: sojourn::runtime::delivery::CallJob) -> Result<(), sojourn::runtime::delivery::CallJob> {
+        Err(job)
+    }
+
     fn room(&self, _: Option<&str>, _: sojourn::domain::journey::program::Channel) -> usize {
         usize::MAX
     }
@@ -60,6 +64,7 @@ pub fn config(shards: u16) -> EngineConfig {
         partitions: 16,
         directory_id: 7,
         hash_key: HashKey::FIXED,
+        calls: sojourn::domain::apply::Calls::Made,
         clock: ClockMode::Events,
         rate: Rate::Unlimited,
         id_window_ms: 86_400_000,

@@ -43,6 +43,10 @@ impl DeliverySink for Reluctant {
         if refused.is_ok() { Err(job) } else { self.dispatcher.offer(job) }
     }
 
+    fn call(&self, job: sojourn::runtime::delivery::CallJob) -> Result<(), sojourn::runtime::delivery::CallJob> {
+        Err(job)
+    }
+
     fn room(&self, surface: Option<&str>, channel: Channel) -> usize {
         self.dispatcher.room(surface, channel)
     }

@@ -29,7 +29,7 @@ fn schemas() -> Schemas {
         event: Some(event),
         last: None,
         profile: Some(fields(&[("tier", Type::String), ("vip", Type::Boolean)])),
-        journey: None,
+        ..Schemas::default()
     }
 }
 
@@ -52,6 +52,7 @@ pub fn scope<'a>(event: &'a Map, none: &'a Map) -> Scope<'a> {
         meta_id: "e1",
         meta_type: "go",
         meta_time: Millis(0),
+        action: Map::EMPTY,
         now: Millis(1_700_000_000_000),
         facts: None,
     }

@@ -177,6 +177,7 @@ fn name(outcome: &DeliveryOutcome) -> &'static str {
         DeliveryOutcome::Sent => "sent",
         DeliveryOutcome::Failed { .. } => "failed",
         DeliveryOutcome::InDoubt { .. } => "in doubt",
+        DeliveryOutcome::Answered(_) => "answered",
     }
 }
 

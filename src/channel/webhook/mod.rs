@@ -1,7 +1,6 @@
 //! The `webhook` channel: an HTTP POST per delivery, signed by Standard Webhooks, with the delivery's id as the
 //! idempotency key of every attempt.
 
-mod address;
 mod sender;
 #[cfg(test)]
 mod tests;

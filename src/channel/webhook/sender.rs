@@ -11,7 +11,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
 use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook};
 
-use super::address::{Lookup, PublicOnly, RefusedAddress, is_public, system_lookup};
+use crate::channel::address::{Lookup, PublicOnly, RefusedAddress, is_public, system_lookup};
 use crate::channel::attempt::{Announcement, Attempt, Idempotence, Sender};
 use crate::channel::secret;
 use crate::domain::content::Escape;

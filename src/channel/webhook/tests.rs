@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::WebhookSender;
-use super::address::Lookup;
+use crate::channel::address::Lookup;
 use crate::channel::attempt::{Announcement, Attempt, Sender as _};
 use crate::channel::testing::{Reports, delivery_id, failed_because, job, job_with, pool, webhook_surface, with_row};
 use crate::domain::content::Escape;

@@ -12,7 +12,7 @@ use crate::domain::journey::program::{Program, Reentry};
 use crate::domain::limits;
 use crate::domain::profile::{CapCount, Context, DueKind, Extra, Instance, LastEntry};
 use crate::domain::step::{DiscardReason, Entrance, Failure, Step, StepKind};
-use crate::domain::value::Value;
+use crate::domain::value::{Map, Value};
 use crate::planted::{Bug, is_planted};
 
 impl<'w> Walk<'_, 'w> {
@@ -59,6 +59,7 @@ impl<'w> Walk<'_, 'w> {
             meta_id: event.id,
             meta_type: event.kind,
             meta_time: event.time,
+            action: Map::EMPTY,
             now: self.now,
             facts: None,
         }

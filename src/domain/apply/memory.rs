@@ -10,7 +10,8 @@ use crate::domain::value::{Map, Value};
 #[inline]
 pub(super) fn fits(context: &Context) -> bool {
     let heard = context.extra.iter().flat_map(|extra| &extra.heard).map(|(_, map)| map.weight());
-    let weight = context.event.weight() + context.last.as_ref().map_or(0, Map::weight) + heard.sum::<usize>();
+    let events = context.event.weight() + context.last.as_ref().map_or(0, Map::weight);
+    let weight = events + heard.sum::<usize>() + context.called().weight();
     weight <= limits::INSTANCE_BYTES_MAX
 }
 

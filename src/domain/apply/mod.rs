@@ -5,9 +5,10 @@
 //! instances entered. An instance stays on the version it entered.
 //!
 //! [`inputs`] are what callers name; [`walk`] moves one instance from node to node, [`offer`] shows events to those
-//! running, [`entry`] lets profiles in, [`send`] decides messages, [`chain`] hashes what was decided.
+//! running, [`entry`] lets profiles in, [`send`] decides messages, [`call`] calls of custom actions, [`chain`] hashes what was decided.
 
 mod act;
+mod call;
 mod chain;
 mod entry;
 mod inputs;
@@ -18,8 +19,9 @@ mod send;
 mod walk;
 mod world;
 
+pub use call::apply_answer;
 pub use inputs::{DocumentTooLarge, apply_event, apply_timers, apply_update, end_stopped};
-pub use world::{EventInput, Firing, Outcome, World};
+pub use world::{Calls, EventInput, Firing, Outcome, World};
 
 #[cfg(test)]
 mod tests;

@@ -40,7 +40,7 @@ impl Walk<'_, '_> {
     }
 
     /// Exit criteria by what the profile is count where something would be sent or called (spec §4.1, §16.15).
-    fn leaves_before_acting(&mut self, position: usize, program: &Program) -> Option<Flow> {
+    pub(super) fn leaves_before_acting(&mut self, position: usize, program: &Program) -> Option<Flow> {
         for when in &program.exit_when {
             match when.eval_bool(&self.scope(position)) {
                 Ok(false) => {}
@@ -61,7 +61,7 @@ impl Walk<'_, '_> {
     /// list in its place would go to a mail server as text that nobody wrote.
     fn recipient(&self, channel: Channel) -> Option<SmolStr> {
         match channel {
-            Channel::Log | Channel::Webhook => Some(SmolStr::default()),
+            Channel::Log | Channel::Webhook | Channel::Call => Some(SmolStr::default()),
             Channel::Email => match self.profile.document.get("email")? {
                 Value::Str(address) if !address.trim().is_empty() => Some(SmolStr::new(address.trim())),
                 _ => None,
@@ -69,8 +69,8 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Stays at the message node for a while.
-    fn park(&mut self, position: usize, program: &Program) {
+    /// Stays at the node that acts for a while.
+    pub(super) fn park(&mut self, position: usize, program: &Program) {
         let retry_at = self.now.plus(PARK_MS);
         let instance = &mut self.profile.instances[position];
         instance.generation = instance.generation.wrapping_add(1);
@@ -119,7 +119,6 @@ impl Walk<'_, '_> {
                 Root::Event => (&mut input.event, &context.event),
                 Root::Last => (&mut input.last, last),
                 Root::Profile => (&mut input.profile, &self.profile.document),
-                Root::Meta => continue,
                 Root::Journey => {
                     let about = self.about(position);
                     for (name, value) in about.values(&read.path) {
@@ -127,6 +126,8 @@ impl Walk<'_, '_> {
                     }
                     continue;
                 }
+                Root::Action => (&mut input.action, context.called()),
+                Root::Meta | Root::With => continue,
             };
             copy_path(target, source, &read.path);
         }

@@ -87,6 +87,7 @@ impl<'a, 'w> Walk<'a, 'w> {
             NodeKind::FirstOf { arms } => self.race_ended(position, arms),
             NodeKind::Event { then, on_timeout, .. } => Flow::Go(on_timeout.unwrap_or(*then), Path::TimedOut),
             NodeKind::Message { message, then } => self.send(position, program, *message, *then),
+            NodeKind::Action { .. } => self.call(position, program, program.node(instance.node)),
             NodeKind::Condition { .. }
             | NodeKind::Split { .. }
             | NodeKind::UpdateProfile { .. }
@@ -211,6 +212,10 @@ impl<'a, 'w> Walk<'a, 'w> {
                 self.step(position, StepKind::Arrived);
                 self.jump(position, program, node)
             }
+            NodeKind::Action { .. } => {
+                self.step(position, StepKind::Arrived);
+                self.call(position, program, node)
+            }
             NodeKind::End => {
                 self.step(position, StepKind::Arrived);
                 self.exit(position, ExitReason::Completed);
@@ -307,6 +312,7 @@ impl<'a, 'w> Walk<'a, 'w> {
             meta_id: &context.event_id,
             meta_type: &context.event_type,
             meta_time: context.event_time,
+            action: context.called(),
             now: self.now,
             facts: Some(Facts { source: self, position }),
         }

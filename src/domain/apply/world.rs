@@ -20,7 +20,9 @@ pub struct World<'a> {
     pub partition: PartitionId,
     /// Which instant a decision made by a timer counts as.
     pub firing: Firing,
-    /// Whether the outbox has room for one more message by this surface (`None` = the log).
+    /// What becomes of calls of custom actions.
+    pub calls: Calls,
+    /// Whether the outbox has room for one more message by this surface (`None` = the log), or call of this queue.
     pub room: &'a dyn Fn(Option<&str>) -> bool,
 }
 
@@ -31,6 +33,17 @@ pub enum Firing {
     Engine,
     /// The instant it was due: on a virtual clock, where time passes through every instant.
     Due,
+}
+
+/// What becomes of calls of custom actions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Calls {
+    /// They are made, and the answer is an input of its own.
+    #[default]
+    Made,
+    /// Every one counts as answered within the decision, with 200 and nothing: where what is decided must not hang on when
+    /// an answer comes.
+    Assumed,
 }
 
 /// An event as a decision sees it.

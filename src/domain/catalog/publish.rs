@@ -179,6 +179,12 @@ impl<'a> Merged<'a> {
         for (name, surface) in &files.surfaces {
             next.surfaces.insert(name.clone(), Arc::new(surface.value.clone()));
         }
+        if !files.cappings.is_empty() {
+            Arc::make_mut(&mut next.cappings).extend(files.cappings.clone());
+        }
+        for (name, action) in &files.actions {
+            next.actions.insert(name.clone(), Arc::new(action.clone()));
+        }
         let mut messages: BTreeMap<SmolStr, MessageId> = BTreeMap::new();
         for (index, message) in catalog.messages.iter().enumerate() {
             messages.insert(message.name.value.clone(), MessageId(index as u32));
@@ -333,6 +339,7 @@ impl<'a> Merged<'a> {
             last: Some(fields),
             profile: Some(self.profile.clone()),
             journey: Schemas::of_instance(),
+            ..Schemas::default()
         }
     }
 
@@ -395,6 +402,12 @@ impl<'a> Merged<'a> {
         for (name, fragment) in &files.fragments {
             changes.push(simple(Kind::Fragment, name, catalog.fragments.get(name).map(|before| before == fragment)));
         }
+        for (name, capping) in &files.cappings {
+            changes.push(simple(Kind::Capping, name, catalog.cappings.get(name).map(|before| before == capping)));
+        }
+        for (name, action) in &files.actions {
+            changes.push(simple(Kind::Action, name, catalog.actions.get(name).map(|before| **before == *action)));
+        }
         for (name, message) in &files.messages {
             let before = catalog.latest_message(name).map(|id| catalog.message(id));
             changes.push(simple(Kind::Message, name, before.map(|before| **before == *message)));
@@ -429,6 +442,9 @@ impl<'a> Merged<'a> {
         changes.extend(gone(Kind::RuleSet, catalog.rule_sets.keys().collect(), &|name| {
             files.rule_sets.contains_key(name)
         }));
+        changes
+            .extend(gone(Kind::Capping, catalog.cappings.keys().collect(), &|name| files.cappings.contains_key(name)));
+        changes.extend(gone(Kind::Action, catalog.actions.keys().collect(), &|name| files.actions.contains_key(name)));
         changes.extend(gone(Kind::Message, messages.into_iter().collect(), &|name| files.messages.contains_key(name)));
         changes.extend(self.others.iter().map(|definition| vanished(Kind::Journey, &definition.name.value)));
         changes

@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use crate::domain::catalog::{Catalog, CatalogError, Version, VersionSource, VersionStatus};
+use crate::domain::endpoint::Capping;
 use crate::domain::ids::{CatalogVersion, JourneyId, MessageId, Millis, VersionId};
+use crate::domain::journey::action::ActionDefinition;
 use crate::domain::journey::compile::{Numbers, compile};
 use crate::domain::journey::definition::{
     AttributeDefinition, EventDefinition, FragmentDefinition, MessageDefinition, RuleSetDefinition,
@@ -40,6 +42,8 @@ struct Record {
     surfaces: BTreeMap<SmolStr, Arc<Surface>>,
     rule_sets: BTreeMap<SmolStr, RuleSetDefinition>,
     fragments: BTreeMap<SmolStr, FragmentDefinition>,
+    actions: BTreeMap<SmolStr, Arc<ActionDefinition>>,
+    cappings: Arc<BTreeMap<SmolStr, Capping>>,
     versions: Vec<VersionRecord>,
 }
 
@@ -71,6 +75,8 @@ impl Catalog {
             surfaces: self.surfaces.clone(),
             rule_sets: self.rule_sets.clone(),
             fragments: self.fragments.clone(),
+            actions: self.actions.clone(),
+            cappings: Arc::clone(&self.cappings),
             versions: versions.collect(),
         };
         let mut bytes = MAGIC.to_vec();
@@ -109,6 +115,8 @@ impl Catalog {
             surfaces: record.surfaces,
             rule_sets: record.rule_sets,
             fragments: record.fragments,
+            actions: record.actions,
+            cappings: record.cappings,
             ..Self::default()
         };
         for (index, version) in record.versions.into_iter().enumerate() {

@@ -291,6 +291,25 @@ nodes:
   pause: { wait: 1h, then: out }
   out: { end: true }
 ---
+kind: action
+name: ask
+url: 'https://api.example.com/v1'
+auth: { type: token, url: 'https://login.example.com', form: { user: a }, form_env: { secret: S }, token_in: data.t, header: X-T }
+method: PUT
+parameters: { city: string, n: integer }
+path: '/{city}'
+query: { q: '{n}' }
+headers: { X-Shop: 'a' }
+body: { n: with.n, of: [with.city, null] }
+response: { level: string }
+error_response: { code: string }
+---
+kind: capping
+name: few
+url: 'https://api.example.com/*'
+methods: [PUT]
+rating: { max_calls: 7, per: 1m }
+---
 kind: rule_set
 name: calm
 entries: { max: 3, per: week }
@@ -304,6 +323,7 @@ entry: { event: big_cart, when: event.total > 5.0, supplemental_id: event.curren
 reentry: { after: 1d }
 exit: [ { event: cart_add, when: last.gift }, { when: event.gift } ]
 timeout: 14d
+call_timeout: 5s
 timezone: Europe/Paris
 local_time: profile
 start_date: 2026-01-01
@@ -327,7 +347,9 @@ nodes:
   until: { wait: { until: event.cart.at }, then: again_mail }
   race: { first_of: [ { event: message.opened, of: again_mail, since: entry, then: done }, { wait: 2d, then: pause } ] }
   pause: { wait: 1h, then: tell }
-  tell: { message: notify, then: done }
+  tell: { message: notify, then: call }
+  call: { action: ask, with: { city: profile.address.city, n: null }, then: called, on_error: done }
+  called: { condition: [ { when: \"action.ask.level == 'a'\", then: pause } ] }
   done: { end: true }
 ";
 

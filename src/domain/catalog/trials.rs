@@ -7,17 +7,20 @@ use smol_str::SmolStr;
 
 use crate::domain::catalog::attributes::profile_fields;
 use crate::domain::catalog::{Catalog, SourceFile};
+use crate::domain::effect::{CallAnswer, CallStatus};
 use crate::domain::event::{FEEDBACK_PROPERTIES, PROFILE_UPDATE, is_feedback};
 use crate::domain::expression::{Fields, Type};
 use crate::domain::finding::Finding;
 use crate::domain::guardrails::Guardrails;
 use crate::domain::ids::Millis;
+use crate::domain::journey::action::declared;
 use crate::domain::journey::definition::JourneyDefinition;
 use crate::domain::journey::findings::{At, Findings, Place};
 use crate::domain::journey::program::Channel;
 use crate::domain::journey::source::{Resources, Tree, literal, read};
 use crate::domain::journey::trial::{Expectation, MessageExpectation, Trial, TrialDefinition, TrialEvent, TrialInput};
 use crate::domain::suggest::did_you_mean;
+use crate::domain::value::Map;
 
 /// A set of files taken by themselves: what they publish, and the tests among them.
 #[derive(Clone, Debug)]
@@ -43,6 +46,18 @@ impl Rehearsal {
         let trials = Resolver::new(&resources).resolve_all(&mut findings);
         let (catalog, report) = Catalog::default().publish_resources(&resources, Millis(0), rails, findings)?;
         Ok(Self { catalog, trials, warnings: report.warnings })
+    }
+}
+
+/// What the channel would make of an answer.
+fn answered(status: CallStatus, body: &Map, fields: &Fields) -> CallAnswer {
+    match declared(body, fields) {
+        Ok(fields) => CallAnswer { fields, ..CallAnswer::empty(status) },
+        Err(_) if status.is_error() => CallAnswer::empty(status),
+        Err(path) => CallAnswer::because(
+            CallStatus::InternalError,
+            format!("`{path}` of the answer is not of its declared type"),
+        ),
     }
 }
 
@@ -98,6 +113,7 @@ impl<'r> Resolver<'r> {
                 of: None,
             });
         }
+        let answers = self.answers(definition, findings);
         let mut events: Vec<TrialInput> = Vec::new();
         for (index, event) in definition.events.iter().enumerate() {
             events.extend(self.event(definition, index, event, findings));
@@ -115,10 +131,34 @@ impl<'r> Resolver<'r> {
             journey: definition.journey.as_ref().map(|journey| journey.value.clone()),
             start: definition.start,
             profiles: definition.profiles.iter().map(|(identity, _)| identity.value.clone()).collect(),
+            answers,
             inputs,
             until: definition.until,
             expectations,
         })
+    }
+
+    /// What custom actions answer, read as they declare it.
+    fn answers(&self, definition: &TrialDefinition, findings: &mut Findings<'_>) -> BTreeMap<SmolStr, Vec<CallAnswer>> {
+        let mut answers: BTreeMap<SmolStr, Vec<CallAnswer>> = BTreeMap::new();
+        for (name, written) in &definition.answers {
+            let Some(action) = self.resources.actions.get(&name.value) else {
+                self.unknown(name, "action", self.resources.actions.keys(), findings);
+                continue;
+            };
+            let of_action = answers.entry(name.value.clone()).or_default();
+            for answer in written {
+                let (fields, what) = match answer.status.is_error() {
+                    false => (&action.shape.response, "response"),
+                    true => (&action.shape.error_response, "error_response"),
+                };
+                let what = format!("`{what}` of action `{}`", name.value);
+                let body = answer.body.as_ref().filter(|_| !action.broken);
+                let body = body.map(|tree| literal::fields(tree, fields, &what, definition.start, findings));
+                of_action.push(answered(answer.status, &body.unwrap_or_default(), fields));
+            }
+        }
+        answers
     }
 
     fn document(&self, tree: &Tree, start: Millis, findings: &mut Findings<'_>) -> crate::domain::value::Map {

@@ -29,6 +29,8 @@ pub struct RenderInput {
     pub meta: Map,
     /// Needed facts of the instance.
     pub journey: Map,
+    /// Needed answers of custom actions; of a call its parameters.
+    pub action: Map,
 }
 
 /// Why a template could not be rendered.
@@ -105,7 +107,9 @@ impl Template {
             ("meta", &input.meta),
             ("journey", &input.journey),
         ];
-        let context: BTreeMap<&str, Shown> = roots.into_iter().map(|(name, map)| (name, shown_map(map))).collect();
+        let answers = (!input.action.is_empty()).then_some(("action", &input.action));
+        let context: BTreeMap<&str, Shown> =
+            roots.into_iter().chain(answers).map(|(name, map)| (name, shown_map(map))).collect();
         let mut out = Capped { bytes: Vec::with_capacity(self.source.len()), full: false };
         let rendered = template.render_captured_to(Shown::from(context), &mut out).map(drop);
         match rendered {

@@ -32,6 +32,7 @@ fn schemas() -> Schemas {
             ("address", Type::Object(fields(&[("city", Type::String)]))),
         ])),
         journey: Schemas::of_instance(),
+        ..Schemas::default()
     }
 }
 
@@ -52,6 +53,7 @@ fn input() -> RenderInput {
         last: Map::new(),
         meta,
         journey: map(r#"{"name":"j"}"#),
+        ..RenderInput::default()
     }
 }
 

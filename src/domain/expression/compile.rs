@@ -33,17 +33,17 @@ pub(super) struct Compiled {
     pub(super) code: Code,
 }
 
-/// Compiles `source` to a result of type `expected`, if it costs no more than `cost_max`.
+/// Compiles `source` to a result of type `expected`, or of any unless one is given, if it costs no more than `cost_max`.
 pub(super) fn compile(
     source: &str,
     schemas: &Schemas,
-    expected: &Type,
+    expected: Option<&Type>,
     cost_max: u64,
 ) -> Result<Compiled, Vec<SourceError>> {
     let tree = parse::parse(source)?;
     let mut compiler = Compiler::new(schemas);
     let typed = compiler.node(&tree);
-    if let Some(typed) = &typed
+    if let (Some(typed), Some(expected)) = (&typed, expected)
         && (!typed.ty.fits(expected) || typed.is_null())
     {
         compiler.report::<()>(
@@ -59,13 +59,16 @@ pub(super) fn compile(
         compiler.check_cost(cost_max);
     }
     match typed {
-        Some(typed) if compiler.problems.is_empty() => Ok(Compiled {
-            code: typed.code(expected),
-            result: expected.clone(),
-            reads: sorted(compiler.reads),
-            constants: compiler.constants,
-            cost: compiler.spent,
-        }),
+        Some(typed) if compiler.problems.is_empty() => {
+            let result = expected.cloned().unwrap_or_else(|| typed.ty.clone());
+            Ok(Compiled {
+                code: typed.code(&result),
+                result,
+                reads: sorted(compiler.reads),
+                constants: compiler.constants,
+                cost: compiler.spent,
+            })
+        }
         _ => {
             let places = Places::new(source);
             let mut errors: Vec<SourceError> =

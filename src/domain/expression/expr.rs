@@ -38,14 +38,22 @@ impl Expr {
     /// `root_not_available`, `unknown_field`, `unknown_function`, `wrong_arguments`, `type_mismatch`, `bad_literal`
     /// and `unsupported`; or, if all is right otherwise, `too_costly`.
     pub fn compile(source: &str, schemas: &Schemas, expected: &Type) -> Result<Self, Vec<SourceError>> {
-        Self::costing(source, schemas, expected, limits::EXPRESSION_COST_MAX)
+        Self::costing(source, schemas, Some(expected), limits::EXPRESSION_COST_MAX)
+    }
+
+    /// The same, of whatever type it has.
+    ///
+    /// # Errors
+    /// As [`Expr::compile`].
+    pub fn compile_any(source: &str, schemas: &Schemas) -> Result<Self, Vec<SourceError>> {
+        Self::costing(source, schemas, None, limits::EXPRESSION_COST_MAX)
     }
 
     /// The same with another bound on its cost.
     pub(super) fn costing(
         source: &str,
         schemas: &Schemas,
-        expected: &Type,
+        expected: Option<&Type>,
         cost_max: u64,
     ) -> Result<Self, Vec<SourceError>> {
         let compiled = compile::compile(source, schemas, expected, cost_max)?;

@@ -22,6 +22,8 @@ pub struct Scope<'a> {
     pub meta_type: &'a str,
     /// Time of the entry event.
     pub meta_time: Millis,
+    /// Answers of custom actions, by their names; in the expressions of an action itself its parameters.
+    pub action: &'a Map,
     /// Engine time.
     pub now: Millis,
     /// The running instance, inside of one.

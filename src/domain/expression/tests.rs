@@ -40,7 +40,7 @@ fn schemas() -> Schemas {
         event: Some(event),
         last: Some(fields(&[("opened", Type::Boolean)])),
         profile: Some(profile),
-        journey: None,
+        ..Schemas::default()
     }
 }
 
@@ -59,7 +59,7 @@ const PROFILE: &str = r#"{"tier":"gold","age":40,"timezone":"Europe/Paris","cons
 
 /// Runs it with what it costs left to the budget.
 fn run_in(source: &str, expected: &Type, event: &Map) -> Result<Value, EvalError> {
-    let expr = Expr::costing(source, &schemas(), expected, u64::MAX);
+    let expr = Expr::costing(source, &schemas(), Some(expected), u64::MAX);
     let expr = expr.unwrap_or_else(|errors| panic!("{source}: {errors:?}"));
     let (last, profile) = (map(r#"{"opened":true}"#), map(PROFILE));
     let scope = Scope {
@@ -69,6 +69,7 @@ fn run_in(source: &str, expected: &Type, event: &Map) -> Result<Value, EvalError
         meta_id: "e1",
         meta_type: "cart_add",
         meta_time: Millis(1_000),
+        action: Map::EMPTY,
         now: Millis(86_400_000),
         facts: None,
     };
@@ -388,7 +389,7 @@ fn every_error_is_reported_once() {
 
 #[test]
 fn a_root_may_be_out_of_reach() {
-    let schemas = Schemas { event: Some(Vec::new()), last: None, profile: None, journey: None };
+    let schemas = Schemas { event: Some(Vec::new()), ..Schemas::default() };
     let errors = Expr::compile("last.opened || profile.x", &schemas, &Type::Boolean).expect_err("no last");
     assert_eq!(
         errors.iter().map(|e| (e.code, e.offset)).collect::<Vec<_>>(),

@@ -44,6 +44,10 @@ pub struct Schemas {
     pub profile: Option<Fields>,
     /// Fields of `journey`: [`Schemas::of_instance`] inside of one.
     pub journey: Option<Fields>,
+    /// Fields of `action`: one object for each custom action.
+    pub action: Option<Fields>,
+    /// Fields of `with`: parameters of the custom action that the expression belongs to.
+    pub with: Option<Fields>,
 }
 
 /// An error in the source of an expression. `offset` is in bytes from its start.
@@ -81,11 +85,16 @@ pub enum Root {
     Meta,
     /// Facts of the running instance.
     Journey,
+    /// Answers of custom actions.
+    Action,
+    /// Parameters of a custom action, in its own expressions.
+    With,
 }
 
 impl Root {
     /// Every root, in the order messages list them.
-    pub(in crate::domain) const ALL: [Self; 5] = [Self::Event, Self::Last, Self::Profile, Self::Meta, Self::Journey];
+    pub(in crate::domain) const ALL: [Self; 7] =
+        [Self::Event, Self::Last, Self::Profile, Self::Meta, Self::Journey, Self::Action, Self::With];
 
     /// The word that names it in expressions and templates.
     pub(in crate::domain) fn word(self) -> &'static str {
@@ -95,6 +104,8 @@ impl Root {
             Self::Profile => "profile",
             Self::Meta => "meta",
             Self::Journey => "journey",
+            Self::Action => "action",
+            Self::With => "with",
         }
     }
 
@@ -122,6 +133,8 @@ impl Schemas {
                 (SmolStr::new_static("type"), Type::String),
                 (SmolStr::new_static("time"), Type::Timestamp),
             ]),
+            Root::Action => self.action.clone(),
+            Root::With => self.with.clone(),
         }
     }
 }

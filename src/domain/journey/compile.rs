@@ -16,6 +16,7 @@ use crate::domain::calendar::zone;
 use crate::domain::content::{Escape, Template};
 use crate::domain::expression::{Expr, FieldPath, Fields, Root, Schemas, SourceError, Type};
 use crate::domain::ids::{JourneyId, MessageId, NodeNo, VersionId};
+use crate::domain::journey::action::{Action, ActionShape};
 use crate::domain::journey::definition::{Format, JourneyDefinition, MessageDefinition, Since};
 use crate::domain::journey::findings::{At, Findings};
 use crate::domain::journey::graph::Graph;
@@ -30,9 +31,14 @@ pub struct Vocabulary {
     pub profile: Fields,
     /// What lets profiles into the journeys that it jumps to, by their names.
     pub entrances: BTreeMap<SmolStr, Entrance>,
+    /// Custom actions that it calls.
+    pub actions: BTreeMap<SmolStr, ActionShape>,
     /// Event types whose fields are not known, because their declaration is missing or broken (a finding says so).
     #[serde(skip)]
     pub blurred_events: BTreeSet<SmolStr>,
+    /// An action's declaration is missing or broken.
+    #[serde(skip)]
+    pub blurred_actions: bool,
     /// An attribute's declaration is broken.
     #[serde(skip)]
     pub blurred_profile: bool,
@@ -84,11 +90,12 @@ pub fn compile(
     let exit_when: Vec<_> =
         definition.exit_when.iter().map(|when| compiler.inside(when, &Type::Boolean, "exit criterion")).collect();
     let programs: Vec<_> = messages.iter().map(|(id, message)| compiler.message(*id, message)).collect();
+    let actions = compiler.actions();
     let graph = Graph::new(definition);
     let on_cycle = graph.as_ref().map(Graph::on_cycle);
     let mut nodes = Vec::with_capacity(definition.nodes.len());
     for (index, node) in definition.nodes.iter().enumerate() {
-        let kind = compiler.node(node, &programs);
+        let kind = compiler.node(node, &programs, &actions);
         let on_cycle = on_cycle.as_ref().is_some_and(|on_cycle| on_cycle[index]);
         let on_error = node.on_error.as_ref().map(|target| compiler.target(target));
         let name = node.name.value.clone();
@@ -108,6 +115,7 @@ pub fn compile(
     let of = |root: Root| kept.iter().filter(move |read| read.root == root).map(|read| read.path.clone());
     let keeps_event = smallest(of(Root::Event).collect());
     let keeps_last = smallest(of(Root::Last).collect());
+    let keeps_action = smallest(of(Root::Action).collect());
     let start = graph?.start;
     let program = Program {
         journey: numbers.journey,
@@ -129,11 +137,14 @@ pub fn compile(
         exit: exit.into_iter().collect::<Option<_>>()?,
         exit_when: exit_when.into_iter().collect::<Option<_>>()?,
         timeout_ms: definition.timeout_ms,
+        call_timeout_ms: definition.call_timeout_ms,
         start: node_no(start),
         nodes: nodes.into_iter().collect::<Option<_>>()?,
         messages: programs.into_iter().collect::<Option<_>>()?,
+        actions,
         keeps_event,
         keeps_last,
+        keeps_action,
         heard,
         notes,
         followed: followed.into_iter().collect(),
@@ -158,6 +169,7 @@ impl Vocabulary {
         };
         let of_events = below(&[Root::Event, Root::Last]);
         let events = self.events.iter().map(|(name, fields)| (name.clone(), prune(fields, &of_events))).collect();
+        let actions = self.actions.clone();
         let mut entrances = self.entrances.clone();
         for (journey, entrance) in &mut entrances {
             let given = |name: &SmolStr| {
@@ -165,7 +177,7 @@ impl Vocabulary {
             };
             entrance.fields.retain(|(name, _)| given(name));
         }
-        Self { events, profile: prune(&self.profile, &below(&[Root::Profile])), entrances, ..Self::default() }
+        Self { events, profile: prune(&self.profile, &below(&[Root::Profile])), entrances, actions, ..Self::default() }
     }
 }
 
@@ -229,6 +241,12 @@ struct Conflict {
     second: SmolStr,
 }
 
+/// What may be read of answers; without actions there is nothing.
+fn answers(vocabulary: &Vocabulary) -> Option<Fields> {
+    let fields = vocabulary.actions.iter().map(|(name, shape)| (name.clone(), Type::Object(shape.readable())));
+    (!vocabulary.actions.is_empty()).then(|| fields.collect())
+}
+
 struct Compiler<'c, 'f> {
     definition: &'c JourneyDefinition,
     vocabulary: &'c Vocabulary,
@@ -262,6 +280,12 @@ impl<'c, 'f> Compiler<'c, 'f> {
             heard: Vec::new(),
             followed: BTreeSet::new(),
         }
+    }
+
+    /// Those that nodes call, each once; what is wrong with one was noted where it is declared.
+    fn actions(&mut self) -> Vec<Arc<Action>> {
+        let shapes = self.vocabulary.actions.iter();
+        shapes.filter_map(|(name, shape)| Action::compile(name, shape, self.findings).map(Arc::new)).collect()
     }
 
     fn message(&mut self, id: MessageId, message: &MessageDefinition) -> Option<Arc<Message>> {
@@ -358,6 +382,9 @@ impl<'c, 'f> Compiler<'c, 'f> {
         if self.vocabulary.blurred_profile {
             roots.push("profile");
         }
+        if self.vocabulary.blurred_actions {
+            roots.push("action");
+        }
         roots
     }
 
@@ -391,7 +418,14 @@ pub fn inner_schemas(definition: &JourneyDefinition, vocabulary: &Vocabulary) ->
     let event = vocabulary.events.get(&definition.entry.event.value).cloned();
     let (last, _) = last_fields(definition, vocabulary);
     let profile = Some(vocabulary.profile.clone());
-    Schemas { event, last: Some(last), profile, journey: Schemas::of_instance() }
+    Schemas {
+        event,
+        last: Some(last),
+        profile,
+        journey: Schemas::of_instance(),
+        action: answers(vocabulary),
+        with: None,
+    }
 }
 
 /// The fields of `last` at a node: those of the entry event and of every awaited one. An exit's event never gets here.

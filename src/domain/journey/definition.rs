@@ -78,6 +78,8 @@ pub struct JourneyDefinition {
     pub exit_when: Vec<At<SmolStr>>,
     /// Life of an instance, milliseconds.
     pub timeout_ms: i64,
+    /// Longest time of one call, its retries included, milliseconds.
+    pub call_timeout_ms: i64,
     /// First node.
     pub start: At<SmolStr>,
     /// All nodes, in the order of the file: the index is the node's number.
@@ -178,6 +180,15 @@ pub enum NodeForm {
         /// Name of the other journey.
         journey: At<SmolStr>,
         /// Properties of its entry event, and expressions.
+        with: Vec<Assignment>,
+        /// Target.
+        then: At<SmolStr>,
+    },
+    /// `action: …`.
+    Action {
+        /// Name of the action.
+        action: At<SmolStr>,
+        /// Its parameters, and expressions.
         with: Vec<Assignment>,
         /// Target.
         then: At<SmolStr>,
@@ -341,6 +352,14 @@ impl JourneyDefinition {
         })
     }
 
+    /// Custom actions that it calls: for each node the name and what it gives.
+    pub fn actions(&self) -> impl Iterator<Item = (&At<SmolStr>, &[Assignment])> {
+        self.nodes.iter().filter_map(|node| match &node.form {
+            NodeForm::Action { action, with, .. } => Some((action, with.as_slice())),
+            _ => None,
+        })
+    }
+
     /// Names of the messages it sends; each once, in order of nodes.
     pub fn messages(&self) -> Vec<&At<SmolStr>> {
         let mut names: Vec<&At<SmolStr>> = Vec::new();
@@ -372,7 +391,8 @@ impl NodeDefinition {
             | NodeForm::Message { then, .. }
             | NodeForm::UpdateProfile { then, .. }
             | NodeForm::Fragment { then, .. }
-            | NodeForm::Jump { then, .. } => vec![then],
+            | NodeForm::Jump { then, .. }
+            | NodeForm::Action { then, .. } => vec![then],
             NodeForm::Split { shares } => shares.iter_mut().map(|share| &mut share.then).collect(),
             NodeForm::Condition { branches, otherwise } => {
                 branches.iter_mut().map(|branch| &mut branch.then).chain(otherwise).collect()
@@ -408,7 +428,8 @@ impl NodeForm {
             Self::Wait { then, .. }
             | Self::Message { then, .. }
             | Self::UpdateProfile { then, .. }
-            | Self::Jump { then, .. } => vec![then],
+            | Self::Jump { then, .. }
+            | Self::Action { then, .. } => vec![then],
             Self::Split { shares } => shares.iter().map(|share| &share.then).collect(),
             Self::Condition { branches, otherwise } => branches.iter().map(|b| &b.then).chain(otherwise).collect(),
             Self::Event { then, on_timeout, .. } => [then].into_iter().chain(on_timeout).collect(),
@@ -463,6 +484,7 @@ impl NodeForm {
             | Self::FirstOf { .. }
             | Self::UpdateProfile { .. }
             | Self::Jump { .. }
+            | Self::Action { .. }
             | Self::Broken => true,
             Self::Split { .. } | Self::Message { .. } | Self::End | Self::Fragment { .. } => false,
         }

@@ -73,7 +73,8 @@ fn targets(node: &Node) -> Vec<NodeNo> {
         NodeKind::Wait { then, .. }
         | NodeKind::Message { then, .. }
         | NodeKind::UpdateProfile { then, .. }
-        | NodeKind::Jump { then, .. } => vec![*then],
+        | NodeKind::Jump { then, .. }
+        | NodeKind::Action { then, .. } => vec![*then],
         NodeKind::Split { ways } => ways.iter().map(|(_, to)| *to).collect(),
         NodeKind::Condition { branches, otherwise } => branches.iter().map(|(_, to)| *to).chain(*otherwise).collect(),
         NodeKind::Event { then, on_timeout, .. } => [*then].into_iter().chain(*on_timeout).collect(),

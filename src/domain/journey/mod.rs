@@ -1,6 +1,7 @@
 //! Journeys: from resource files (`source`) to definitions (`definition`), through the rules (`check`, `graph`) and the
 //! compiler (`compile`), past the linter (`lint`), to the program that profiles walk (`program`).
 
+pub mod action;
 pub mod check;
 pub mod compile;
 pub mod definition;

@@ -10,6 +10,7 @@ use crate::domain::calendar::{DayTime, Days, Hours};
 use crate::domain::content::Template;
 use crate::domain::expression::{Expr, FieldPath};
 use crate::domain::ids::{JourneyId, MessageId, Millis, NodeNo, VersionId};
+use crate::domain::journey::action::Action;
 use crate::domain::journey::definition::{Dates, LocalTime, Since};
 
 /// One version of one journey, ready to run.
@@ -47,16 +48,22 @@ pub struct Program {
     pub exit_when: Vec<Expr>,
     /// Life of an instance in milliseconds, at most 91 days.
     pub timeout_ms: i64,
+    /// Longest time of one call in milliseconds, its retries included.
+    pub call_timeout_ms: i64,
     /// Where an instance begins.
     pub start: NodeNo,
     /// All nodes, `end` nodes included.
     pub nodes: Vec<Node>,
     /// Messages that nodes send; [`NodeKind::Message`] holds an index into this.
     pub messages: Vec<Arc<Message>>,
+    /// Custom actions that nodes call; [`NodeKind::Action`] holds an index into this.
+    pub actions: Vec<Arc<Action>>,
     /// Fields of the entry event that reachable nodes, exits and messages read: an instance keeps these only.
     pub keeps_event: Vec<Vec<SmolStr>>,
     /// Fields of later events that are read as `last`.
     pub keeps_last: Vec<Vec<SmolStr>>,
+    /// What is read of answers of custom actions, below their names.
+    pub keeps_action: Vec<Vec<SmolStr>>,
     /// Events that count although their node is reached only later, by their slots.
     pub heard: Vec<(EventFilter, Since)>,
     /// What an instance notes on its way because something reads it.
@@ -205,6 +212,15 @@ pub enum NodeKind {
         /// Then.
         then: NodeNo,
     },
+    /// Calls a custom action, stays until it has answered, and goes on (spec §3.7).
+    Action {
+        /// Index into [`Program::actions`].
+        action: u16,
+        /// Its parameters; none is null.
+        with: Vec<(SmolStr, Option<Expr>)>,
+        /// Then.
+        then: NodeNo,
+    },
     /// Ends the instance as completed.
     End,
 }
@@ -249,6 +265,8 @@ pub enum Channel {
     Webhook,
     /// SMTP.
     Email,
+    /// A call of a custom action: what nodes do, and no message is sent by.
+    Call,
 }
 
 impl Program {

@@ -3,9 +3,12 @@
 //!
 //! A test is no part of what is published: it never reaches the catalog.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use smol_str::SmolStr;
 
+use crate::domain::effect::{CallAnswer, CallStatus};
 use crate::domain::ids::Millis;
 use crate::domain::journey::findings::{At, Place};
 use crate::domain::journey::program::Channel;
@@ -29,6 +32,8 @@ pub struct TrialDefinition {
     pub start: Millis,
     /// Who it is about, with their documents before the first event.
     pub profiles: Vec<(At<SmolStr>, Option<Tree>)>,
+    /// What custom actions answer, call after call; the last answer repeats.
+    pub answers: Vec<(At<SmolStr>, Vec<TrialAnswer>)>,
     /// What happens, in the order of the file.
     pub events: Vec<TrialEvent>,
     /// The end of time, that instant included; else when every instance has ended.
@@ -37,6 +42,15 @@ pub struct TrialDefinition {
     pub expectations: Vec<Expectation>,
     /// Something of it could not be read.
     pub broken: bool,
+}
+
+/// An answer to a call as written.
+#[derive(Clone, Debug)]
+pub struct TrialAnswer {
+    /// How the call ends.
+    pub status: CallStatus,
+    /// What the answer says.
+    pub body: Option<Tree>,
 }
 
 /// An event of a test as written.
@@ -166,6 +180,9 @@ pub struct Trial {
     pub start: Millis,
     /// Who it is about.
     pub profiles: Vec<SmolStr>,
+    /// What custom actions answer, by name, call after call; the last answer repeats, and an action that is not here
+    /// answers 200 with nothing.
+    pub answers: BTreeMap<SmolStr, Vec<CallAnswer>>,
     /// What happens: documents first, then events in order of time.
     pub inputs: Vec<TrialInput>,
     /// The end of time, that instant included; else when every instance has ended.

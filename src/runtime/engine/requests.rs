@@ -9,6 +9,7 @@ use crate::domain::catalog::{Catalog, CatalogError, SourceFile};
 use crate::domain::effect::OutboxState;
 use crate::domain::finding::Finding;
 use crate::domain::ids::{DeliveryId, Millis, PartitionId};
+use crate::domain::journey::program::Channel;
 use crate::runtime::api::Refusal;
 use crate::runtime::engine::start::SHARDS_MAX;
 use crate::runtime::engine::{ClockMode, DeliveryFilter, Engine, RequestError};
@@ -397,7 +398,11 @@ pub(super) fn answering<T: Send + 'static>(told: oneshot::Sender<T>, value: T) -
 
 fn delivery_view(row: &crate::domain::effect::OutboxRow, catalog: &Catalog) -> DeliveryView {
     let program = catalog.program(row.version);
-    let message = program.messages.get(usize::from(row.message)).map(|m| m.name.to_string());
+    let index = usize::from(row.message);
+    let message = match row.channel {
+        Channel::Call => program.actions.get(index).map(|action| action.name.to_string()),
+        _ => program.messages.get(index).map(|m| m.name.to_string()),
+    };
     DeliveryView {
         id: row.id.to_string(),
         profile: row.profile.to_string(),

@@ -11,7 +11,7 @@ use crossbeam_channel::{Sender, unbounded};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::domain::apply::Firing;
+use crate::domain::apply::{Calls, Firing};
 use crate::domain::catalog::{Catalog, CatalogError};
 use crate::domain::guardrails::Guardrails;
 use crate::domain::ids::{HashKey, PartitionId, ShardId};
@@ -57,6 +57,8 @@ pub struct EngineConfig {
     pub hash_key: HashKey,
     /// Which clock decides.
     pub clock: ClockMode,
+    /// What becomes of calls of custom actions.
+    pub calls: Calls,
     /// Events a second that are let in.
     pub rate: Rate,
     /// How long ids of unsequenced events are known, in milliseconds.
@@ -298,6 +300,7 @@ fn decide_config(config: &EngineConfig) -> DecideConfig {
             ClockMode::Wall => Firing::Engine,
             ClockMode::Events => Firing::Due,
         },
+        calls: config.calls,
         hash_key: config.hash_key,
     }
 }

@@ -139,6 +139,7 @@ impl Counts {
                 version.node(step.node).errors += 1;
             }
             StepKind::Discarded(reason) => version.discarded[usize::from(reason.code())] += 1,
+            StepKind::Called(_) => {}
             StepKind::Message { message, outcome } => {
                 grown(&mut version.messages, usize::from(message)).0[usize::from(outcome.code())] += 1;
             }

@@ -3,13 +3,14 @@
 
 use smol_str::SmolStr;
 
-use crate::domain::apply::{self, EventInput, Firing, Outcome, World};
+use crate::domain::apply::{self, Calls, EventInput, Firing, Outcome, World};
 use crate::domain::catalog::Catalog;
 use crate::domain::effect::{DeliveryOutcome, DeliveryReport, Effect, OutboxRow, OutboxState};
 use crate::domain::event::{Event, EventError, PROFILE_UPDATE};
 use crate::domain::ids::{
     DeliveryId, HashKey, InstanceId, Millis, OwnershipEpoch, PartitionId, ProfileKey, Pseq, SandboxId,
 };
+use crate::domain::journey::program::Channel;
 use crate::domain::profile::Profile;
 use crate::domain::step::{MessageOutcome, Step, StepKind};
 use crate::planted::{Bug, is_planted};
@@ -39,6 +40,8 @@ pub struct DecideConfig {
     pub outbox_rows_max: usize,
     /// Whose instant a fired timer's decisions carry.
     pub firing: Firing,
+    /// What becomes of calls of custom actions.
+    pub calls: Calls,
     /// Keys profiles.
     pub hash_key: HashKey,
 }
@@ -69,9 +72,9 @@ pub struct Draught {
     pub sends: Vec<DeliveryId>,
     /// How many more rows the outbox has than before.
     pub rows_added: isize,
-    outcome: Outcome,
+    pub(super) outcome: Outcome,
     components: Vec<u8>,
-    outbox: Vec<OutboxChange>,
+    pub(super) outbox: Vec<OutboxChange>,
     /// Memory of the profile that was awake last.
     bed: Option<Box<Profile>>,
 }
@@ -190,8 +193,13 @@ impl Partition {
     }
 
     /// Takes in what a channel reports. A report on a row that is gone changes nothing.
-    pub fn decide_report(&mut self, report: &DeliveryReport, about: Circumstances<'_>, draught: &mut Draught) {
-        let Some(row) = self.outbox.get(report.id).cloned() else { return };
+    pub fn decide_report(
+        &mut self,
+        report: &DeliveryReport,
+        about: Circumstances<'_>,
+        draught: &mut Draught,
+    ) -> Result<(), WireError> {
+        let Some(row) = self.outbox.get(report.id).cloned() else { return Ok(()) };
         draught.outcome.clear();
         let doubtful = row.state == OutboxState::InDoubt;
         let is_open = matches!(report.outcome, DeliveryOutcome::AttemptStarted | DeliveryOutcome::AttemptFailed { .. });
@@ -212,9 +220,10 @@ impl Partition {
             DeliveryOutcome::Failed { reason } => {
                 self.settle(&row, MessageOutcome::Failed, Some(reason), doubtful.into(), draught);
             }
+            DeliveryOutcome::Answered(answer) => return self.decide_answer(&row, answer, about, draught),
             DeliveryOutcome::InDoubt { reason } => {
                 if doubtful {
-                    return;
+                    return Ok(());
                 }
                 note(draught, reason);
                 draught.outcome.steps.push(message_step(&row, MessageOutcome::InDoubt));
@@ -222,6 +231,7 @@ impl Partition {
             }
         }
         self.write_outbox(&row, about, draught);
+        Ok(())
     }
 
     /// Carries out what an operator decided about a row in doubt; whether it was in doubt.
@@ -295,17 +305,17 @@ impl Partition {
     }
 
     fn write_outbox(&mut self, row: &OutboxRow, about: Circumstances<'_>, draught: &mut Draught) {
-        let (namespace, value) = row.profile.split_once(':').unwrap_or(("", &row.profile));
-        let key = about.config.hash_key.profile_key(SandboxId::DEFAULT, namespace, value);
+        let key = profile_key(row, about);
         self.write(None, None, None, key, about, draught);
     }
 
-    fn world<'a>(&self, about: Circumstances<'a>) -> World<'a> {
+    pub(super) fn world<'a>(&self, about: Circumstances<'a>) -> World<'a> {
         World {
             catalog: about.catalog,
             sandbox: SandboxId::DEFAULT,
             partition: self.id,
             firing: about.config.firing,
+            calls: about.config.calls,
             room: &|_| true,
         }
     }
@@ -338,7 +348,7 @@ impl Partition {
     }
 
     /// Writes the record of one input and makes its images the partition's state.
-    fn write(
+    pub(super) fn write(
         &mut self,
         awake: Option<Awake>,
         mark: Option<Mark>,
@@ -398,7 +408,7 @@ impl Partition {
         let Draught { outbox, outcome, sends, .. } = draught;
         outbox.retain(|change| match change {
             OutboxChange::Put(row) if row.id.instance == instance => {
-                outcome.steps.push(message_step(row, MessageOutcome::Cancelled));
+                outcome.steps.extend(cancelled_step(row));
                 sends.retain(|id| *id != row.id);
                 false
             }
@@ -407,7 +417,7 @@ impl Partition {
         let any = DeliveryId { partition: self.id, instance, ordinal: 0 };
         for id in self.outbox.unattempted(any, instance) {
             let row = self.outbox.get(id).expect("listed just now").clone();
-            draught.outcome.steps.push(message_step(&row, MessageOutcome::Cancelled));
+            draught.outcome.steps.extend(cancelled_step(&row));
             draught.outbox.push(OutboxChange::Gone(id));
         }
     }
@@ -432,9 +442,19 @@ impl Partition {
     }
 }
 
-/// The surface a row leaves by.
+/// The surface a row leaves by, or the queue of its action.
 pub fn surface_of(catalog: &Catalog, row: &OutboxRow) -> Option<SmolStr> {
-    catalog.program(row.version).messages.get(usize::from(row.message)).and_then(|m| m.surface.clone())
+    let (program, index) = (catalog.program(row.version), usize::from(row.message));
+    match row.channel {
+        Channel::Call => program.actions.get(index).map(|action| action.queue.clone()),
+        _ => program.messages.get(index).and_then(|message| message.surface.clone()),
+    }
+}
+
+/// The key of the profile that a row is of.
+pub(super) fn profile_key(row: &OutboxRow, about: Circumstances<'_>) -> ProfileKey {
+    let (namespace, value) = row.profile.split_once(':').unwrap_or(("", &row.profile));
+    about.config.hash_key.profile_key(SandboxId::DEFAULT, namespace, value)
 }
 
 /// Whether a settled row was in doubt.
@@ -448,6 +468,11 @@ impl From<bool> for Doubt {
     fn from(doubtful: bool) -> Self {
         if doubtful { Self::Resolved } else { Self::None }
     }
+}
+
+/// A call that is taken back leaves no trace: only its end is a step.
+fn cancelled_step(row: &OutboxRow) -> Option<Step> {
+    (row.channel != Channel::Call).then(|| message_step(row, MessageOutcome::Cancelled))
 }
 
 fn message_step(row: &OutboxRow, outcome: MessageOutcome) -> Step {

@@ -3,6 +3,7 @@
 //! One input at a time becomes one record of absolute images ([`decide`]); recovery installs the same images and
 //! executes nothing ([`install`]). Which shard's thread runs this is not its business: a move hands over the box.
 
+mod answers;
 mod awake;
 pub mod counts;
 pub mod decide;

@@ -55,6 +55,7 @@ impl Bench {
             ids_max: 1_000,
             outbox_rows_max: 1_000,
             firing: Firing::Engine,
+            calls: crate::domain::apply::Calls::Made,
             hash_key: HashKey::FIXED,
         };
         let partition = Partition::new(PartitionId(0));

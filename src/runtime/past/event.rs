@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::catalog::Catalog;
+use crate::domain::effect::CallStatus;
 use crate::domain::ids::{InstanceId, SandboxId};
 use crate::domain::journey::program::{Channel, NodeKind};
 use crate::domain::step::{Entrance, ExitReason, Path, Step, StepKind};
@@ -139,6 +140,7 @@ pub fn step_word(kind: StepKind) -> &'static str {
         StepKind::Failed(_) => "failed",
         StepKind::Discarded(_) => "discarded",
         StepKind::Message { .. } => "message",
+        StepKind::Called(_) => "called",
     }
 }
 
@@ -150,6 +152,7 @@ fn reason_word(kind: StepKind) -> Option<String> {
         StepKind::Failed(failure) => failure.word().to_owned(),
         StepKind::Discarded(reason) => discard_word(reason).to_owned(),
         StepKind::Message { outcome, .. } => outcome_word(outcome).to_owned(),
+        StepKind::Called(status) => status.to_string(),
     })
 }
 
@@ -162,7 +165,14 @@ fn status_word(told: &Transition<'_>) -> &'static str {
         StepKind::Exited(ExitReason::Timeout) => "instance_timed_out",
         StepKind::Exited(_) => "ended",
         StepKind::Discarded(_) => "discarded",
-        StepKind::Entered(_) | StepKind::Arrived | StepKind::Left(_) | StepKind::Message { .. } => "done",
+        StepKind::Called(CallStatus::TimedOut) => "timed_out",
+        StepKind::Called(CallStatus::Capped) => "capped",
+        StepKind::Called(status) if status.is_error() => "error",
+        StepKind::Called(_)
+        | StepKind::Entered(_)
+        | StepKind::Arrived
+        | StepKind::Left(_)
+        | StepKind::Message { .. } => "done",
     }
 }
 
@@ -177,6 +187,7 @@ fn node_word(kind: &NodeKind) -> &'static str {
         NodeKind::Message { .. } => "message",
         NodeKind::UpdateProfile { .. } => "update_profile",
         NodeKind::Jump { .. } => "jump",
+        NodeKind::Action { .. } => "action",
         NodeKind::End => "end",
     }
 }
@@ -187,5 +198,6 @@ pub fn channel_word(channel: Channel) -> &'static str {
         Channel::Log => "log",
         Channel::Webhook => "webhook",
         Channel::Email => "email",
+        Channel::Call => "call",
     }
 }

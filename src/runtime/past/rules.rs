@@ -106,8 +106,8 @@ pub(super) fn holds(expression: &Expr, sight: Sight<'_>) -> Option<bool> {
         Root::Event | Root::Meta => sight.entry.is_some(),
         Root::Last => sight.last.is_some(),
         Root::Profile => true,
-        // Facts of a run change on its way.
-        Root::Journey => false,
+        // Facts of a run, and what it was answered, change on its way.
+        Root::Journey | Root::Action | Root::With => false,
     };
     if !expression.reads().iter().all(|read| is_known(read.root)) {
         return None;
@@ -121,6 +121,7 @@ pub(super) fn holds(expression: &Expr, sight: Sight<'_>) -> Option<bool> {
         meta_id: entry.map_or("", |event| &event.id),
         meta_type: entry.map_or("", |event| &event.kind),
         meta_time: entry.map_or(sight.at, |event| event.time),
+        action: &none,
         now: sight.at,
         facts: None,
     };
@@ -154,7 +155,7 @@ fn value_of(read: &FieldPath, sight: Sight<'_>) -> Option<Value> {
         Root::Event => sight.entry.map(|event| within(&event.properties)),
         Root::Last => sight.last.map(within),
         Root::Profile => Some(within(sight.document)),
-        Root::Journey => None,
+        Root::Journey | Root::Action | Root::With => None,
         Root::Meta => {
             let event = sight.entry?;
             match read.path.first()?.as_str() {
@@ -174,6 +175,8 @@ fn root_word(root: Root) -> &'static str {
         Root::Profile => "profile",
         Root::Meta => "meta",
         Root::Journey => "journey",
+        Root::Action => "action",
+        Root::With => "with",
     }
 }
 

@@ -54,6 +54,12 @@ impl Story<'_> {
                 self.push(at, item, Vec::new());
                 self.runs.remove(&step.ordinal);
             }
+            StepKind::Called(status) => {
+                let note = told.note.map_or(String::new(), |note| format!(": {note}"));
+                let text = format!("the action called at `{}` ended in {status}{note}", name(node.as_ref()));
+                let item = WhyItem { what: "called".into(), reason: status.to_string(), text, ..item };
+                self.push(at, item, Vec::new());
+            }
             StepKind::Message { message, outcome } => self.tell_message(at, told, message, outcome, item),
         }
     }

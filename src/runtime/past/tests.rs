@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::event::{StepEvent, step_events};
 use super::why::{Story, Why};
-use crate::domain::apply::{EventInput, Firing, Outcome, World, apply_event, apply_timers, apply_update};
+use crate::domain::apply::{Calls, EventInput, Firing, Outcome, World, apply_event, apply_timers, apply_update};
 use crate::domain::catalog::{Catalog, SourceFile};
 use crate::domain::ids::{Millis, PartitionId, ProfileKey, Pseq, SandboxId};
 use crate::domain::profile::Profile;
@@ -85,8 +85,14 @@ impl Life {
         let room = |_: Option<&str>| true;
         let catalog = self.catalog.clone();
         let sandbox = SandboxId::DEFAULT;
-        let world =
-            World { catalog: &catalog, sandbox, partition: PartitionId(3), firing: Firing::Engine, room: &room };
+        let world = World {
+            catalog: &catalog,
+            sandbox,
+            partition: PartitionId(3),
+            firing: Firing::Engine,
+            calls: Calls::Made,
+            room: &room,
+        };
         let mut out = Outcome::default();
         let Some(kind) = kind else {
             apply_timers(&mut self.profile, now, world, &mut out);

@@ -174,10 +174,12 @@ fn begins_with_event(step: &Step, before: &[Step], program: &Program, is_it: &dy
         StepKind::Failed(_) => !has_just_arrived && (is_exit || is_awaited),
         StepKind::Left(Path::Failed) => !has_just_arrived && is_awaited,
         StepKind::Arrived | StepKind::Left(_) | StepKind::Exited(_) | StepKind::Message { .. } => false,
+        StepKind::Called(_) => false,
     }
 }
 
 /// Whether attribute exits are looked at there.
 fn is_acting(program: &Program, node: NodeNo) -> bool {
-    !program.exit_when.is_empty() && matches!(program.node(node).kind, NodeKind::Message { .. })
+    !program.exit_when.is_empty()
+        && matches!(program.node(node).kind, NodeKind::Message { .. } | NodeKind::Action { .. })
 }

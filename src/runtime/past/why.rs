@@ -48,7 +48,7 @@ pub struct Why {
 pub struct WhyItem {
     /// Engine time, ISO-8601.
     pub time: String,
-    /// `entered`, `ignored`, `discarded`, `waiting`, `went_on`, `message`, `exited`, `failed`.
+    /// `entered`, `ignored`, `discarded`, `waiting`, `went_on`, `message`, `called`, `exited`, `failed`.
     pub what: String,
     /// The reason as a word: those of step events, and for `ignored`: `not_published`, `not_recognised`,
     /// `filter_false`, `not_live`, `not_recorded`.

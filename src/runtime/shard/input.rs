@@ -8,7 +8,7 @@ use crate::domain::catalog::Catalog;
 use crate::domain::effect::DeliveryReport;
 use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, Millis, PartitionId, ProfileKey, Pseq, ShardId};
-use crate::runtime::delivery::{Job, Recorded};
+use crate::runtime::delivery::{CallJob, Job, Recorded};
 use crate::runtime::partition::Partition;
 use crate::runtime::partition::table::Extent;
 use crate::runtime::ticket::{ReportTicket, Ticket};
@@ -196,6 +196,8 @@ pub trait Ports: Send {
     fn checkpoint(&mut self, message: CheckpointMessage);
     /// To a channel; an error gives the job back for want of room.
     fn offer(&mut self, job: Job) -> Result<(), Job>;
+    /// To the channel that calls custom actions; an error gives the job back for want of room.
+    fn call(&mut self, job: CallJob) -> Result<(), CallJob>;
     /// To the timer index: answer with [`ShardInput::SlotLoaded`].
     fn load_slot(&mut self, partition: PartitionId, slot: SlotNo);
     /// To another shard; everything the partition wrote is durable.

@@ -7,8 +7,9 @@ use crate::domain::apply::Firing;
 use crate::domain::catalog::VersionStatus;
 use crate::domain::effect::OutboxState;
 use crate::domain::ids::{DeliveryId, Millis, OwnershipEpoch, PartitionId, ShardId, VersionId};
+use crate::domain::journey::program::Channel;
 use crate::planted::{Bug, is_planted};
-use crate::runtime::delivery::{Job, Sender, Standing};
+use crate::runtime::delivery::{CallJob, Job, Sender, Standing};
 use crate::runtime::horizon::open_until;
 use crate::runtime::partition::Partition;
 use crate::runtime::partition::decide::Circumstances;
@@ -206,12 +207,18 @@ impl Shard {
             version: program.number,
             node: program.node(row.node).name.clone(),
         };
-        let message = std::sync::Arc::clone(&program.messages[usize::from(row.message)]);
-        let surface = message.surface.as_ref().and_then(|name| self.catalog.surface(name)).cloned();
-        let hand = match self.ports.offer(Job { row, message, surface, sender, standing }) {
-            Ok(()) => Hand::Channel,
-            Err(_) => Hand::Returned,
+        let index = usize::from(row.message);
+        let taken = if row.channel == Channel::Call {
+            let action = std::sync::Arc::clone(&program.actions[index]);
+            let published = self.catalog.actions.get(&action.name).cloned();
+            let (cappings, timeout_ms) = (std::sync::Arc::clone(&self.catalog.cappings), program.call_timeout_ms);
+            self.ports.call(CallJob { row, action, published, cappings, timeout_ms, sender }).is_ok()
+        } else {
+            let message = std::sync::Arc::clone(&program.messages[index]);
+            let surface = message.surface.as_ref().and_then(|name| self.catalog.surface(name)).cloned();
+            self.ports.offer(Job { row, message, surface, sender, standing }).is_ok()
         };
+        let hand = if taken { Hand::Channel } else { Hand::Returned };
         partition.outbox.set_hand(id, hand);
         if hand == Hand::Channel && is_planted(Bug::RowGoneWhenOffered) {
             partition.outbox.install(&crate::wire::outbox::OutboxChange::Gone(id), |_| None);

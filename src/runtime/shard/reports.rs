@@ -50,7 +50,9 @@ impl Shard {
         }
         let now = now.max(partition.engine_time);
         let about = Circumstances { config: &self.config.decide, catalog: &self.catalog, now };
-        partition.decide_report(&report, about, &mut self.draught);
+        if let Err(error) = partition.decide_report(&report, about, &mut self.draught) {
+            self.corrupt(id.partition, &error);
+        }
         self.take_draught();
         1
     }

@@ -126,6 +126,10 @@ impl Ports for Recorder {
         Ok(())
     }
 
+    fn call(&mut self, job: crate::runtime::delivery::CallJob) -> Result<(), crate::runtime::delivery::CallJob> {
+        Err(job)
+    }
+
     fn load_slot(&mut self, partition: PartitionId, slot: SlotNo) {
         self.0.lock().loads.push((partition, slot));
     }
@@ -169,6 +173,7 @@ impl Bench {
             ids_max: 1_000,
             outbox_rows_max: 1_000,
             firing,
+            calls: crate::domain::apply::Calls::Made,
             hash_key: HashKey::FIXED,
         };
         let config = ShardConfig {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Channels, Delivery, Stage, report_all};
+use super::receipts::report_all;
+use super::{Channels, Delivery, Stage};
 use crate::domain::effect::{DeliveryOutcome, DeliveryReport};
 use crate::domain::journey::program::Channel;
 use crate::sim::Violation;

@@ -85,6 +85,7 @@ impl Judge<'_> {
             meta_time_ms: event.time_ms.unwrap_or(self.now_ms),
             now_ms: self.now_ms,
             types: &self.published.types,
+            action: &self.nothing,
             about: None,
         }
     }

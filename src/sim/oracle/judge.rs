@@ -62,6 +62,8 @@ pub(super) struct Judge<'a> {
     kinds: Vec<String>,
     /// Rule set and priority of what was entered by one input.
     pub(super) entered: Vec<(String, usize)>,
+    /// No answers.
+    pub(super) nothing: Map<String, Json>,
 }
 
 impl<'a> Judge<'a> {
@@ -85,6 +87,7 @@ impl<'a> Judge<'a> {
             taken_out: Vec::new(),
             kinds: Vec::new(),
             entered: Vec::new(),
+            nothing: Map::new(),
         }
     }
 
@@ -106,8 +109,8 @@ impl<'a> Judge<'a> {
             Cause::Event(event) => self.decide_event(event)?,
             Cause::Timers => {
                 let parked_before = self.person.runs.iter().any(|run| run.timer == Timer::Parked);
-                self.pass_time()?;
-                if self.taken == 0 && !parked_before {
+                self.hear_answer()?;
+                if self.taken == 0 && !parked_before && self.observed.gone.is_empty() {
                     return Err("a decision without a cause: nothing was due".to_owned());
                 }
             }
@@ -117,6 +120,7 @@ impl<'a> Judge<'a> {
             }
         }
         self.cancel()?;
+        self.forget_calls()?;
         if let Some(step) = self.next_step() {
             return Err(format!("step {} should not be: {step:?}", self.taken));
         }
@@ -149,7 +153,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Ends what is stopped, then fires every timer due by now: the earliest first, equal ones in the order of entry.
-    fn pass_time(&mut self) -> Result<(), String> {
+    pub(super) fn pass_time(&mut self) -> Result<(), String> {
         let published = self.published;
         let stopped = |run: &Run| {
             published.version(&run.journey, run.version).is_none_or(|version| version.status == Status::Stopped)
@@ -218,6 +222,7 @@ impl<'a> Judge<'a> {
             meta_time_ms: run.meta_time_ms,
             now_ms: self.now_ms,
             types: &self.published.types,
+            action: &run.answers,
             about: Some((&self.observed.profile, run)),
         }
     }
@@ -314,6 +319,7 @@ impl<'a> Judge<'a> {
             message: message.to_owned(),
             surface: None,
             in_doubt,
+            call: None,
         };
         let same = |known: &Delivery| Delivery { surface: None, ..known.clone() } == wanted;
         let place = self.person.deliveries.iter().position(same);
@@ -336,6 +342,7 @@ impl<'a> Judge<'a> {
             }
             self.taken += 1;
         }
+        self.forget_calls()?;
         self.compare_messages()
     }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::domain::ids::stable_hash;
 use crate::sim::observe::ObservedMessage;
+use crate::sim::oracle::calls::Asked;
 use crate::sim::oracle::clock;
 use crate::sim::oracle::eval::{holds, stored};
 use crate::sim::oracle::judge::{Judge, Place, at_path, merge};
@@ -20,7 +21,7 @@ const STEPS_MIN_OF_FAILURE: usize = STEPS_MAX - 5;
 /// Visits of a node by an instance (contract).
 const VISITS_MAX: u32 = 1_000;
 /// After how long a message that found no room tries again (`docs/journeys.md`).
-const RETRY_MS: i64 = 1_000;
+pub(super) const RETRY_MS: i64 = 1_000;
 
 /// What a node does with an instance that comes to it.
 pub(super) enum Doing {
@@ -30,6 +31,8 @@ pub(super) enum Doing {
     Stay(Option<i64>),
     /// Sends this message and goes on to this node.
     Send(String, String),
+    /// Calls its action, and stays until it has answered.
+    Call(String),
     /// Merges this into the document and goes on to this node.
     Update(Map<String, Json>, String),
     /// Lets the profile into this journey, by an event with these properties, and goes on to this node.
@@ -82,6 +85,8 @@ impl Judge<'_> {
             supplemental_id,
             previous_node: None,
             error: None,
+            calling: None,
+            answers: Map::new(),
         });
         self.moved = 0;
         let index = self.person.runs.len() - 1;
@@ -105,6 +110,14 @@ impl Judge<'_> {
                     self.go(index, then, "then")?;
                 }
                 Ok(())
+            }
+            (Timer::Parked, Node::Action { then, .. }) => {
+                self.moved = 0;
+                match self.call(index)? {
+                    Asked::Answered => self.go(index, then, "then"),
+                    Asked::Stays => Ok(()),
+                    Asked::Fails => self.go_wrong(index),
+                }
             }
             (_, Node::Wait { then, .. }) => self.go(index, then, "wait_ended"),
             (_, Node::FirstOf { arms }) => {
@@ -137,7 +150,19 @@ impl Judge<'_> {
         }
     }
 
-    fn note_error(&mut self, index: usize, error: &str) {
+    /// An expression has failed on the way: off by the way for errors, or at the end; whether the instance goes on.
+    fn leave_wrong(&mut self, index: usize) -> Result<bool, String> {
+        let run = &self.person.runs[index];
+        match run.program.on_error.get(&run.node).cloned() {
+            Some(target) => {
+                self.note_error(index, "expression");
+                self.leave(index, &target, "error").map(|()| true)
+            }
+            None => self.end(index, "failed expression").map(|()| false),
+        }
+    }
+
+    pub(super) fn note_error(&mut self, index: usize, error: &str) {
         let run = &mut self.person.runs[index];
         run.error = Some((error.to_owned(), run.node.clone()));
     }
@@ -172,13 +197,8 @@ impl Judge<'_> {
             match self.doing(index) {
                 Err(_) => {
                     self.expect_of(index, "arrived", Some(timeout_at_ms))?;
-                    let run = &self.person.runs[index];
-                    match run.program.on_error.get(&run.node).cloned() {
-                        Some(target) => {
-                            self.note_error(index, "expression");
-                            self.leave(index, &target, "error")?;
-                        }
-                        None => return self.end(index, "failed expression"),
+                    if !self.leave_wrong(index)? {
+                        return Ok(());
                     }
                 }
                 Ok(Doing::End(reason)) => {
@@ -214,6 +234,18 @@ impl Judge<'_> {
                     }
                     self.leave(index, &then, "then")?;
                 }
+                Ok(Doing::Call(then)) => {
+                    self.expect_of(index, "arrived", Some(timeout_at_ms))?;
+                    match self.call(index)? {
+                        Asked::Answered => self.leave(index, &then, "then")?,
+                        Asked::Stays => return Ok(()),
+                        Asked::Fails => {
+                            if !self.leave_wrong(index)? {
+                                return Ok(());
+                            }
+                        }
+                    }
+                }
                 Ok(Doing::Update(patch, then)) => {
                     self.expect_of(index, "arrived", Some(timeout_at_ms))?;
                     merge(&mut self.person.document, &patch);
@@ -239,7 +271,7 @@ impl Judge<'_> {
     }
 
     /// A node's own timer at the very instant of the journey's timeout goes first.
-    fn set_timer(&mut self, index: usize, due_ms: Option<i64>, timer: Timer) {
+    pub(super) fn set_timer(&mut self, index: usize, due_ms: Option<i64>, timer: Timer) {
         let run = &mut self.person.runs[index];
         (run.due_ms, run.timer) = match due_ms {
             Some(due_ms) if due_ms <= run.timeout_at_ms() => (due_ms, timer),
@@ -260,6 +292,7 @@ impl Judge<'_> {
                 None => Doing::Stay(within_ms.map(|within_ms| self.now_ms + within_ms)),
             },
             Node::Message { message, then } => Doing::Send(message.clone(), then.clone()),
+            Node::Action { then, .. } => Doing::Call(then.clone()),
             Node::Update { fields, then } => {
                 let mut patch = Map::new();
                 for (path, value) in fields {
@@ -368,13 +401,8 @@ impl Judge<'_> {
 
     /// Decides a message; false if the instance does not go on: it found no room and stays, or left before.
     fn send(&mut self, index: usize, name: &str) -> Result<bool, String> {
-        let program = self.person.runs[index].program.clone();
-        for when in &program.exits_when {
-            match holds(when, &self.scope(index)) {
-                Ok(false) => {}
-                Ok(true) => return self.end(index, "criteria").map(|()| false),
-                Err(_) => return self.end(index, "failed expression").map(|()| false),
-            }
+        if self.leaves_before_acting(index)? {
+            return Ok(false);
         }
         let run = &self.person.runs[index];
         let version = self.published.version(&run.journey, run.version);
@@ -425,12 +453,13 @@ impl Judge<'_> {
             message: name.to_owned(),
             surface: message.surface.clone(),
             in_doubt: false,
+            call: None,
         });
         Ok(true)
     }
 
     /// The id of the message that is requested next, if it is not taken back at once.
-    fn delivery(&self, index: usize, name: &str) -> Option<String> {
+    pub(super) fn delivery(&self, index: usize, name: &str) -> Option<String> {
         let run = &self.person.runs[index];
         let is_same = |message: &&ObservedMessage| {
             message.entry == run.entry && message.node == run.node && message.message == name

@@ -55,6 +55,10 @@ pub(super) struct Run {
     pub(super) way: usize,
     pub(super) supplemental_id: Option<String>,
     pub(super) previous_node: Option<String>,
+    /// The call it waits for.
+    pub(super) calling: Option<String>,
+    /// What custom actions answered last, by name.
+    pub(super) answers: Map<String, Json>,
     /// How and where it failed last and went on.
     pub(super) error: Option<(String, String)>,
 }
@@ -80,6 +84,8 @@ pub(super) struct Delivery {
     /// `None` = the log.
     pub(super) surface: Option<String>,
     pub(super) in_doubt: bool,
+    /// Delivery id of a call.
+    pub(super) call: Option<String>,
 }
 
 impl Run {

@@ -88,6 +88,9 @@ fn node(tree: &Tree) -> Result<Node, String> {
         _ if tree.get("update_profile").is_some() => {
             Node::Update { fields: values(tree.entries("update_profile"))?, then: then()? }
         }
+        _ if tree.get("action").is_some() => {
+            Node::Action { action: tree.must("action")?.to_owned(), with: values(tree.entries("with"))?, then: then()? }
+        }
         _ if tree.get("jump").is_some() => {
             Node::Jump { journey: tree.must("jump")?.to_owned(), with: values(tree.entries("with"))?, then: then()? }
         }

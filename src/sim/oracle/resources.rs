@@ -137,6 +137,12 @@ pub(super) enum Node {
         fields: Vec<(String, Cel)>,
         then: String,
     },
+    /// A custom action, and its parameters.
+    Action {
+        action: String,
+        with: Vec<(String, Cel)>,
+        then: String,
+    },
     /// Another journey, and properties of its entry event.
     Jump {
         journey: String,
@@ -241,7 +247,8 @@ impl Published {
                     let concurrent = document.word("concurrent").map(count).transpose()?;
                     next.rule_sets.insert(name, RuleSet { entries, concurrent });
                 }
-                "surface" | "fragment" => {}
+                "action" => next.declare_action(&name, &document),
+                "surface" | "capping" | "fragment" => {}
                 other => return Err(format!("unknown kind `{other}`")),
             }
         }
@@ -275,6 +282,16 @@ impl Published {
             Some(declared) => self.declare_field(path, declared),
             None => {}
         }
+    }
+
+    fn declare_action(&mut self, name: &str, document: &Tree) {
+        if let Some(response) = document.get("response") {
+            self.declare_field(&format!("action.{name}"), response);
+        }
+        if let Some(error) = document.get("error_response") {
+            self.declare_field(&format!("action.{name}.error_response"), error);
+        }
+        self.types.insert(format!("action.{name}.status"), "string".to_owned());
     }
 
     fn declare_field(&mut self, path: &str, declared: &Tree) {

@@ -38,7 +38,10 @@ impl JourneyCounts {
             | "reentrance_not_allowed"
             | "entry_filter_error"
             | "too_many_instances"
-            | "outside_dates" => {
+            | "outside_dates"
+            | "no_supplemental_id"
+            | "cap_reached"
+            | "lower_priority" => {
                 *self.discarded.entry(reason.to_owned()).or_default() += 1;
             }
             failed if failed.starts_with("failed ") => self.errors += 1,

@@ -10,11 +10,12 @@ use std::ops::Range;
 use serde_json::Value as Json;
 
 use super::*;
-use crate::domain::apply::Firing;
+use crate::domain::apply::{Calls, Firing};
 use crate::domain::catalog::{Catalog, SourceFile};
-use crate::domain::effect::{DeliveryOutcome, DeliveryReport};
+use crate::domain::effect::{CallStatus, DeliveryOutcome, DeliveryReport};
 use crate::domain::event::Event;
 use crate::domain::ids::{HashKey, Millis, PartitionId, ProfileKey, SandboxId, stable_hash};
+use crate::domain::journey::program::Channel;
 use crate::domain::value::{Map, Value};
 use crate::runtime::api::EventStatus;
 use crate::runtime::partition::Partition;
@@ -22,6 +23,7 @@ use crate::runtime::partition::decide::{Circumstances, DecideConfig, Draught};
 use crate::runtime::partition::outbox::Hand;
 use crate::runtime::partition::table::Extent;
 use crate::runtime::report::{Tally, report};
+use crate::sim::channels::answer;
 use crate::sim::dice::Dice;
 use crate::sim::observe::{Names, decode};
 use crate::sim::workload::{Closing, ScriptEvent, Workload};
@@ -58,6 +60,7 @@ impl Bench {
             ids_max: 1 << 20,
             outbox_rows_max: if parking == Parking::Never { usize::MAX } else { ROWS_MAX },
             firing: if clock == Clock::Wall { Firing::Engine } else { Firing::Due },
+            calls: if clock == Clock::Wall { Calls::Made } else { Calls::Assumed },
             hash_key: HashKey::FIXED,
         };
         let oracle = Oracle::new(&workload.resources).expect("the oracle reads what was published");
@@ -144,16 +147,21 @@ impl Bench {
 
     /// Channels do something with a message on its way.
     fn report(&mut self, dice: &mut Dice) {
-        let rows: Vec<_> = self.partition.outbox.rows().map(|row| row.id).collect();
+        let rows: Vec<_> = self.partition.outbox.rows().map(|row| (row.id, row.channel)).collect();
         if rows.is_empty() {
             return;
         }
-        let id = *dice.pick(&rows);
+        let (id, channel) = *dice.pick(&rows);
         if dice.chance(50) {
             self.partition.outbox.set_hand(id, Hand::Channel);
         }
         let reason = || "because".to_owned();
         let outcome = match dice.below(8) {
+            drawn if channel == Channel::Call => {
+                let statuses = [CallStatus::TimedOut, CallStatus::Capped, CallStatus::Http(503), CallStatus::Http(404)];
+                let status = statuses.get(drawn as usize).copied().unwrap_or(CallStatus::Http(200));
+                DeliveryOutcome::Answered(Box::new(answer(id, status)))
+            }
             0 => DeliveryOutcome::AttemptStarted,
             1 => DeliveryOutcome::AttemptFailed { reason: reason() },
             2 => DeliveryOutcome::Failed { reason: reason() },
@@ -161,7 +169,7 @@ impl Bench {
             _ => DeliveryOutcome::Sent,
         };
         self.decide(|partition, about, draught| {
-            partition.decide_report(&DeliveryReport { id, outcome }, about, draught);
+            partition.decide_report(&DeliveryReport { id, outcome }, about, draught).expect("can be read");
         });
     }
 
@@ -187,6 +195,7 @@ impl Bench {
             cause,
             steps: Vec::new(),
             messages: Vec::new(),
+            gone: Vec::new(),
         };
         self.note(&observed);
         self.oracle.observe(&observed).expect("the oracle follows what is published");

@@ -57,6 +57,19 @@ fn fact(dice: &mut Dice) -> String {
     }
 }
 
+/// Something about the last answer of the action, in journeys that call it.
+pub(super) fn answer(dice: &mut Dice) -> String {
+    match dice.below(7) {
+        0 => format!("action.ask.level == '{}'", dice.pick(&["gold", "silver"])),
+        1 => format!("action.ask.points > {}", dice.below(7)),
+        2 => "has(action.ask.level)".to_owned(),
+        3 => format!("action.ask.status == '{}'", dice.pick(&["http_200", "http_503", "timed_out", "capped"])),
+        4 => "action.ask.error_response.code != 'E1'".to_owned(),
+        5 => "action.ask.points != null || action.ask.status == 'internal_error'".to_owned(),
+        _ => "action.ask.level == last.tag".to_owned(),
+    }
+}
+
 /// When a wait ends.
 pub(super) fn until(dice: &mut Dice) -> String {
     let span = drawn_duration(dice, i64::MAX).1;
@@ -86,6 +99,9 @@ pub(super) const EVENT_FIELDS: [(&str, Sort); 5] = [
     ("at", Sort::Instant),
 ];
 
+/// Parameters of the action.
+pub(super) const PARAMETERS: [(&str, Sort); 2] = [("n", Sort::Integer), ("tag", Sort::Text)];
+
 /// What an expression comes to.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Sort {
@@ -100,7 +116,12 @@ pub(super) enum Sort {
 pub(super) fn values(dice: &mut Dice, fields: &[(&str, Sort)]) -> String {
     let first = dice.index(fields.len());
     let chosen: Vec<_> = (0..dice.between(1, 3) as usize).map(|n| fields[(first + n) % fields.len()]).collect();
-    let drawn = chosen.into_iter().map(|(name, sort)| {
+    all_values(dice, &chosen)
+}
+
+/// All fields, each with a value.
+pub(super) fn all_values(dice: &mut Dice, fields: &[(&str, Sort)]) -> String {
+    let drawn = fields.iter().map(|(name, sort)| {
         let roots = Roots::Inside;
         let value = match sort {
             _ if dice.chance(5) => "null".to_owned(),

@@ -3,15 +3,14 @@
 
 use crate::domain::ids::Millis;
 use crate::sim::dice::Dice;
+use crate::sim::workload::durations::{
+    DAY_MS, HOUR_MS, MINUTE_MS, WAIT_MS_MAX, drawn_duration, duration_text, iso_text,
+};
 use crate::sim::workload::{
     EVENT_KINDS, FEEDBACK_KINDS, FRAGMENTS, MESSAGES, RULE_SETS, RULED, Roots, condition, expressions,
 };
 
-const MINUTE_MS: i64 = 60_000;
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 86_400_000;
-/// The longest wait and the longest life of an instance (contract).
-const WAIT_MS_MAX: i64 = 90 * DAY_MS;
+/// The longest life of an instance (contract).
 const TIMEOUT_MS_MAX: i64 = 91 * DAY_MS;
 /// A simulation begins a little later.
 const FIRST_DAY: Millis = Millis(1_767_225_600_000);
@@ -82,6 +81,8 @@ enum Node {
     Update(String, usize),
     /// Name of the other journey, properties and values as text.
     Jump(String, String, usize),
+    /// Parameters and values, as text.
+    Action(String, usize),
     End,
 }
 
@@ -92,7 +93,7 @@ impl Node {
 
     fn may_fail(&self) -> bool {
         let always = matches!(self, Self::Condition(..) | Self::Event { .. } | Self::FirstOf(..));
-        always || matches!(self, Self::Until(..) | Self::Update(..) | Self::Jump(..))
+        always || matches!(self, Self::Until(..) | Self::Update(..) | Self::Jump(..) | Self::Action(..))
     }
 
     /// Whether an instant has to be worked out here, which may fail.
@@ -112,6 +113,7 @@ impl Node {
             | Self::Message(_, to)
             | Self::Fragment(_, to)
             | Self::Update(_, to)
+            | Self::Action(_, to)
             | Self::Jump(_, _, to) => vec![*to],
             Self::FirstOf(arms) => arms.iter().map(|(_, _, to)| *to).collect(),
             Self::Split(shares) => shares.iter().map(|(_, to)| *to).collect(),
@@ -120,37 +122,6 @@ impl Node {
             Self::End => Vec::new(),
         }
     }
-}
-
-/// A duration of at most `max_ms`, and how somebody may have written it.
-pub(super) fn drawn_duration(dice: &mut Dice, max_ms: i64) -> (i64, String) {
-    let drawn_ms = match dice.below(12) {
-        0 => dice.between(1, 999),
-        1 => dice.between(1, 59) * 1_000,
-        2..5 => *dice.pick(&[MINUTE_MS, 5 * MINUTE_MS, 10 * MINUTE_MS, 30 * MINUTE_MS]),
-        5..8 => *dice.pick(&[HOUR_MS, 2 * HOUR_MS, 90 * MINUTE_MS, 36 * HOUR_MS]),
-        8..10 => dice.between(1, 7) * DAY_MS,
-        10 => dice.between(8, 90) * DAY_MS,
-        _ => WAIT_MS_MAX,
-    };
-    let duration_ms = drawn_ms.min(max_ms);
-    (duration_ms, if dice.chance(20) { iso_text(duration_ms) } else { duration_text(duration_ms) })
-}
-
-fn duration_text(mut rest_ms: i64) -> String {
-    let mut text = String::new();
-    for (unit, size_ms) in [("d", DAY_MS), ("h", HOUR_MS), ("m", MINUTE_MS), ("s", 1_000), ("ms", 1)] {
-        let count = rest_ms / size_ms;
-        rest_ms %= size_ms;
-        if count > 0 {
-            text.push_str(&format!("{count}{unit}"));
-        }
-    }
-    text
-}
-
-fn iso_text(duration_ms: i64) -> String {
-    if duration_ms % MINUTE_MS == 0 { format!("PT{}M", duration_ms / MINUTE_MS) } else { duration_text(duration_ms) }
 }
 
 impl Filter {
@@ -293,6 +264,7 @@ fn node_text(node: &Node) -> String {
         Node::Message(message, to) => format!("message: {message}, then: n{to}"),
         Node::Update(fields, to) => format!("update_profile: {{ {fields} }}, then: n{to}"),
         Node::Jump(journey, with, to) => format!("jump: \"{journey}\", with: {{ {with} }}, then: n{to}"),
+        Node::Action(with, to) => format!("action: ask, with: {{ {with} }}, then: n{to}"),
         Node::End => "end: true".to_owned(),
     }
 }
@@ -306,6 +278,7 @@ fn draw_nodes(dice: &mut Dice, timeout_ms: i64, others: &[String]) -> Vec<Node> 
         nodes.push(node);
     }
     nodes.push(Node::End);
+    ask_for_answers(dice, &mut nodes);
     for number in 0..count {
         if goes_round_at_once(&nodes, &[], number) {
             // Ways of its own that lead ahead can't be part of a cycle.
@@ -325,12 +298,27 @@ fn draw_nodes(dice: &mut Dice, timeout_ms: i64, others: &[String]) -> Vec<Node> 
     nodes
 }
 
+/// Where a journey calls the action, conditions may ask what it answered.
+fn ask_for_answers(dice: &mut Dice, nodes: &mut [Node]) {
+    if !nodes.iter().any(|node| matches!(node, Node::Action(..))) {
+        return;
+    }
+    for node in nodes {
+        if let Node::Condition(branches, _) = node
+            && dice.chance(70)
+        {
+            branches[0].0 = format!("when: \"{}\"", expressions::answer(dice));
+        }
+    }
+}
+
 fn draw_node(dice: &mut Dice, before: &[Node], count: usize, wait_ms_max: i64, others: &[String]) -> Node {
     let next = before.len() + 1;
     let anywhere =
         |dice: &mut Dice| if dice.chance(25) { dice.index(count) } else { next + dice.index(count + 1 - next) };
-    match dice.below(18) {
+    match dice.below(19) {
         16 => Node::Fragment(dice.pick::<&str>(&FRAGMENTS), next),
+        17 | 18 => Node::Action(expressions::all_values(dice, &expressions::PARAMETERS), next),
         14 | 15 => draw_race(dice, before, wait_ms_max, |dice, place| if place == 0 { next } else { anywhere(dice) }),
         12 => Node::Update(expressions::values(dice, &expressions::PROFILE_FIELDS), next),
         13 => Node::Jump(dice.pick(others).clone(), expressions::values(dice, &expressions::EVENT_FIELDS), next),

@@ -38,6 +38,7 @@ fn engine() -> Engine {
             partitions: 8,
             directory_id: 1,
             hash_key: HashKey::FIXED,
+            calls: crate::domain::apply::Calls::Made,
             clock: ClockMode::Wall,
             rate: Rate::Unlimited,
             id_window_ms: 3_600_000,
@@ -64,6 +65,10 @@ struct NoSink;
 
 impl DeliverySink for NoSink {
     fn offer(&self, job: Job) -> Result<(), Job> {
+        Err(job)
+    }
+
+    fn call(&self, job: crate::runtime::delivery::CallJob) -> Result<(), crate::runtime::delivery::CallJob> {
         Err(job)
     }
 

@@ -175,6 +175,7 @@ fn a_taken_back_delivery_is_the_instance_s_own() {
         catalog: &rig.catalog,
         sandbox: SandboxId::DEFAULT,
         partition: PartitionId(7),
+        calls: crate::domain::apply::Calls::Made,
         firing: Firing::Engine,
         room: &|_| true,
     };

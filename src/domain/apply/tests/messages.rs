@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::domain::effect::OutboxState;
-use crate::domain::journey::program::Channel;
 
 const MAIL: &str = "m: { message: mail, then: w }";
 const WAIT: &str = "w: { wait: 1h, then: done }";

@@ -1,12 +1,13 @@
 //! What journeys do to one profile, told as scripts: what happens when, and which steps follow.
 //!
 //! A script has one input a line: a time since the start, then `tick`, an event type with optional JSON properties,
-//! `profile.update {…}`, `room full`, `room free`, `stop NAME [VERSION]` or `close NAME`. What is expected has one line
+//! `profile.update {…}`, `room full`, `room free`, `stop NAME [VERSION]`, `close NAME` or `answer STATUS {…}`. What is expected has one line
 //! for each walk: `TIME JOURNEY#ENTRY: steps`, where `enter`, a node's name (`~` when its own timer is due), `/path`,
-//! `=exit`, `!failure` and `*message outcome` are steps. Every input of every script also has to keep the [`laws`].
+//! `=exit`, `!failure`, `*message outcome` and `<status>` are steps. Every input of every script also has to keep the [`laws`].
 
 mod acts;
 mod calendar;
+mod calls;
 mod documents;
 mod entries;
 mod exits;
@@ -28,12 +29,13 @@ use std::cell::Cell;
 
 use smol_str::SmolStr;
 
-use crate::domain::apply::{self, EventInput, Firing, Outcome, World};
+use crate::domain::apply::{self, Calls, EventInput, Firing, Outcome, World};
 use crate::domain::catalog::{Catalog, SourceFile};
-use crate::domain::effect::{Effect, OutboxRow};
+use crate::domain::effect::{CallAnswer, CallStatus, Effect, OutboxRow};
 use crate::domain::guardrails::Guardrails;
 use crate::domain::ids::{HashKey, Millis, PartitionId, SandboxId};
 use crate::domain::journey::duration;
+use crate::domain::journey::program::Channel;
 use crate::domain::profile::Profile;
 use crate::domain::step::{MessageOutcome, Path, Step, StepKind};
 use crate::domain::value::{Map, Value};
@@ -131,6 +133,7 @@ struct Rig {
     catalog: Catalog,
     profile: Profile,
     firing: Firing,
+    calls: Calls,
     room: Cell<bool>,
     counts: Counts,
     rows: Vec<OutboxRow>,
@@ -150,6 +153,7 @@ impl Rig {
             catalog,
             profile: Profile::new(key, SmolStr::new("crm:1")),
             firing: Firing::Engine,
+            calls: Calls::Made,
             room: Cell::new(true),
             counts: Counts::default(),
             rows: Vec::new(),
@@ -190,10 +194,24 @@ impl Rig {
                 let (name, version) = rest.split_once(' ').map_or((rest, None), |(n, v)| (n, v.parse().ok()));
                 self.catalog = self.catalog.stop(name, version).expect("stops");
             }
+            "answer" => self.answer(now, rest),
             "tick" => self.input(now, |profile, world, out| apply::apply_timers(profile, now, world, out)),
             "profile.update" => self.update(now, &properties(rest)),
             kind => self.event(now, kind, &properties(if rest.is_empty() { "{}" } else { rest })),
         }
+    }
+
+    /// `STATUS {fields}` for the call that was decided last.
+    fn answer(&mut self, now: Millis, rest: &str) {
+        let (status, fields) = rest.split_once(' ').unwrap_or((rest, "{}"));
+        let status = match status.parse() {
+            Ok(code) => CallStatus::Http(code),
+            Err(_) if status == "timed_out" => CallStatus::TimedOut,
+            Err(_) => CallStatus::Capped,
+        };
+        let answer = CallAnswer { fields: properties(fields), ..CallAnswer::empty(status) };
+        let row = self.rows.iter().rfind(|row| row.channel == Channel::Call).expect("a call was decided").clone();
+        self.input(now, |profile, world, out| apply::apply_answer(profile, &row, &answer, now, world, out));
     }
 
     fn update(&mut self, now: Millis, patch: &Map) {
@@ -221,6 +239,7 @@ impl Rig {
             catalog: &self.catalog,
             sandbox: SandboxId::DEFAULT,
             partition: PartitionId(7),
+            calls: self.calls,
             firing: self.firing,
             room: &room,
         };
@@ -301,6 +320,7 @@ fn shown(step: &Step, timeout_at: Millis, catalog: &Catalog) -> String {
         StepKind::Exited(reason) => format!("={}", word(&reason)),
         StepKind::Failed(failure) => format!("!{}", word(&failure)),
         StepKind::Discarded(reason) => format!("discards {}", word(&reason)),
+        StepKind::Called(status) => format!("<{status}>"),
         StepKind::Message { message, outcome } => {
             let name = &program.messages[usize::from(message)].name;
             if outcome == MessageOutcome::Requested {

@@ -41,6 +41,7 @@ impl Merged<'_> {
                 findings.error_with(event.place, "unknown_event", message, suggestion);
             }
         }
+        self.add_actions(definition, &mut vocabulary, findings);
         for (journey, _) in definition.jumps() {
             self.add_entrance(definition, journey, &mut vocabulary, findings);
         }
@@ -88,6 +89,28 @@ impl Merged<'_> {
             {
                 compile::note(&rule.when, &errors, &format!("event `{name}`"), findings);
             }
+        }
+    }
+
+    /// Custom actions that `definition` calls.
+    fn add_actions(&self, definition: &JourneyDefinition, vocabulary: &mut Vocabulary, findings: &mut Findings<'_>) {
+        for (name, _) in definition.actions() {
+            match self.next.actions.get(&name.value) {
+                Some(action) if !action.broken => {
+                    vocabulary.actions.insert(name.value.clone(), action.shape.clone());
+                    continue;
+                }
+                Some(_) => {}
+                None if self.files.partial => {}
+                None => {
+                    let suggestion = did_you_mean(&name.value, self.next.actions.keys().map(SmolStr::as_str))
+                        .unwrap_or_else(|| format!("declare it: `kind: action`, `name: {}`", name.value));
+                    let message =
+                        format!("journey `{}` calls the unknown action `{}`", definition.name.value, name.value);
+                    findings.error_with(name.place, "unknown_action", message, suggestion);
+                }
+            }
+            vocabulary.blurred_actions = true;
         }
     }
 

@@ -153,7 +153,7 @@ proptest! {
         let empty = Map::new();
         let event = inputs.ours();
         let scope = Scope {
-            event: &event, last: &empty, profile: &empty, meta_id: "", meta_type: "", meta_time: Millis(0), now: Millis(0), facts: None,
+            event: &event, last: &empty, profile: &empty, meta_id: "", meta_type: "", meta_time: Millis(0), action: &empty, now: Millis(0), facts: None,
         };
         let ours = expr.eval(&scope);
         let theirs = Program::compile(&source).expect("both parsers take it").execute(&inputs.theirs());

@@ -101,6 +101,7 @@ fn outcome(case: &Case) -> Result<(), String> {
         meta_id: "",
         meta_type: "",
         meta_time: Millis(0),
+        action: crate::domain::value::Map::EMPTY,
         now: Millis(0),
         facts: None,
     };

@@ -122,7 +122,7 @@ proptest! {
         ]);
         let empty = Map::new();
         let scope = Scope {
-            event: &event, last: &empty, profile: &empty, meta_id: "", meta_type: "", meta_time: Millis(0), now: Millis(0), facts: None,
+            event: &event, last: &empty, profile: &empty, meta_id: "", meta_type: "", meta_time: Millis(0), action: &empty, now: Millis(0), facts: None,
         };
         prop_assert!(expr.steps(&scope) <= expr.cost(), "{} draws {} of {}", source, expr.steps(&scope), expr.cost());
     }

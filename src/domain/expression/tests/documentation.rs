@@ -52,7 +52,7 @@ fn every_example_of_the_page_holds() {
         event: declared(event, ("discount", Type::Number)),
         last: None,
         profile: declared(profile, ("phone", Type::String)),
-        journey: None,
+        ..Schemas::default()
     };
     let scope = Scope {
         event,
@@ -61,6 +61,7 @@ fn every_example_of_the_page_holds() {
         meta_id: "e1",
         meta_type: "cart_add",
         meta_time: Millis(0),
+        action: crate::domain::value::Map::EMPTY,
         now: Millis(0),
         facts: None,
     };

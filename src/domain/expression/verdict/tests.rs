@@ -20,7 +20,7 @@ fn schemas() -> Schemas {
         field("tags", Type::List(Box::new(Type::String))),
         field("cart", Type::Object(vec![field("n", Type::Integer)])),
     ];
-    Schemas { event: Some(fields.clone()), last: Some(fields.clone()), profile: Some(fields), journey: None }
+    Schemas { event: Some(fields.clone()), last: Some(fields.clone()), profile: Some(fields), ..Schemas::default() }
 }
 
 /// `never`, `always` or `open`.
@@ -212,6 +212,7 @@ fn outcome(expr: &Expr, event: &Map, last: &Map) -> Option<bool> {
         meta_id: "e",
         meta_type: "go",
         meta_time: Millis(1_000),
+        action: crate::domain::value::Map::EMPTY,
         now: Millis(2_000),
     };
     expr.eval_bool(&scope).ok()

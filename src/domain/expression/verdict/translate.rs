@@ -160,6 +160,7 @@ impl Reasoner<'_> {
             meta_id: "",
             meta_type: "",
             meta_time: Millis(0),
+            action: &nothing,
             now: Millis(0),
         };
         Compiler::new(self.schemas).valued(node, &scope)

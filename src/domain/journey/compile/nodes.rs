@@ -7,8 +7,9 @@ use smol_str::SmolStr;
 use super::{Compiler, Entrance, node_no};
 use crate::domain::expression::{Expr, FieldPath, Root, Schemas, Type};
 use crate::domain::ids::NodeNo;
+use crate::domain::journey::action::{Action, ActionShape};
 use crate::domain::journey::definition::{
-    AwaitedDefinition, FilterDefinition, NodeDefinition, NodeForm, RacerDefinition, Since, TestDefinition,
+    Assignment, AwaitedDefinition, FilterDefinition, NodeDefinition, NodeForm, RacerDefinition, Since, TestDefinition,
     WaitDefinition,
 };
 use crate::domain::journey::findings::At;
@@ -21,7 +22,7 @@ impl<'c> Compiler<'c, '_> {
         let when = match &entry.when {
             None => None,
             Some(when) => {
-                let schemas = Schemas { last: None, journey: None, ..self.inside.clone() };
+                let schemas = Schemas { last: None, journey: None, action: None, ..self.inside.clone() };
                 let blurred = self.blurred_roots(&[]);
                 let expr = self.expression(when, &schemas, &blurred, &Type::Boolean, "entry")?;
                 self.reads.extend(expr.reads().iter().cloned());
@@ -87,7 +88,12 @@ impl<'c> Compiler<'c, '_> {
         })
     }
 
-    pub(super) fn node(&mut self, node: &NodeDefinition, messages: &[Option<Arc<Message>>]) -> Option<NodeKind> {
+    pub(super) fn node(
+        &mut self,
+        node: &NodeDefinition,
+        messages: &[Option<Arc<Message>>],
+        actions: &[Arc<Action>],
+    ) -> Option<NodeKind> {
         let whence = format!("node `{}`", node.name.value);
         match &node.form {
             NodeForm::Wait { wait, then } => {
@@ -158,6 +164,12 @@ impl<'c> Compiler<'c, '_> {
                     then: self.target(then)?,
                 })
             }
+            NodeForm::Action { action, with, then } => {
+                let shape = self.vocabulary.actions.get(&action.value)?;
+                let with = self.parameters(action, shape, with, &whence);
+                let index = actions.iter().position(|known| known.name == action.value)?;
+                Some(NodeKind::Action { action: u16::try_from(index).ok()?, with: with?, then: self.target(then)? })
+            }
             NodeForm::End => Some(NodeKind::End),
             NodeForm::Fragment { .. } | NodeForm::Broken => None,
         }
@@ -182,6 +194,36 @@ impl<'c> Compiler<'c, '_> {
         }
         self.reads.insert(FieldPath { root: Root::Profile, path: names.clone() });
         Some((names, self.value(value, &declared, whence)?))
+    }
+
+    /// What a node gives to an action: all its parameters and no others.
+    fn parameters(
+        &mut self,
+        action: &At<SmolStr>,
+        shape: &ActionShape,
+        with: &[Assignment],
+        whence: &str,
+    ) -> Option<Vec<(SmolStr, Option<Expr>)>> {
+        for (name, _) in &shape.parameters {
+            if !with.iter().any(|(given, _)| given.value == *name) {
+                let message = format!("{whence} does not give `{name}` to action `{}`", action.value);
+                let suggestion = format!("add `{name}: …` to `with`; `null` is for none");
+                self.findings.error_with(action.place, "missing_parameter", message, suggestion);
+            }
+        }
+        let given = with.iter().map(|(name, value)| {
+            let Some((_, declared)) = shape.parameters.iter().find(|(known, _)| *known == name.value) else {
+                let known = shape.parameters.iter().map(|(known, _)| known.as_str());
+                let suggestion =
+                    did_you_mean(&name.value, known).unwrap_or_else(|| "declare it, or remove it".to_owned());
+                let message = format!("action `{}` has no parameter `{}`", action.value, name.value);
+                self.findings.error_with(name.place, "unknown_parameter", message, suggestion);
+                return None;
+            };
+            Some((name.value.clone(), self.value(value, declared, whence)?))
+        });
+        let given: Vec<_> = given.collect();
+        given.into_iter().collect()
     }
 
     /// A property of the event that lets the profile into another journey, and its value.

@@ -11,7 +11,7 @@ use crate::domain::journey::program::Channel;
 fn consent_to(channel: Channel) -> Option<&'static str> {
     match channel {
         Channel::Email => Some("email"),
-        Channel::Log | Channel::Webhook => None,
+        Channel::Log | Channel::Webhook | Channel::Call => None,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::domain::journey::program::Channel;
 fn address_of(channel: Channel) -> Option<&'static str> {
     match channel {
         Channel::Email => Some("email"),
-        Channel::Log | Channel::Webhook => None,
+        Channel::Log | Channel::Webhook | Channel::Call => None,
     }
 }
 

@@ -42,6 +42,9 @@ pub fn read(journey_name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Fi
     let (exit, exit_when) = map.optional("exit").map(|tree| read_exit(tree, findings)).unwrap_or_default();
     let timeout =
         map.optional("timeout").and_then(|tree| duration(tree, "`timeout`", (1, limits::TIMEOUT_MS_MAX), findings));
+    let call_timeout = map
+        .optional("call_timeout")
+        .and_then(|tree| duration(tree, "`call_timeout`", limits::CALL_TIMEOUT_RANGE_MS, findings));
     let start = map.required("start", findings).and_then(|tree| full_text(tree, "`start`", findings));
     let nodes = map.required("nodes", findings).map(|tree| nodes::read(tree, findings)).unwrap_or_default();
     let rule_set = map.optional("rule_set").and_then(|tree| full_text(tree, "`rule_set`", findings));
@@ -62,6 +65,7 @@ pub fn read(journey_name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Fi
         exit,
         exit_when,
         timeout_ms: timeout.map_or(limits::TIMEOUT_MS_MAX, |at| at.value),
+        call_timeout_ms: call_timeout.map_or(limits::CALL_TIMEOUT_RANGE_MS.1, |at| at.value),
         start: start.unwrap_or_default(),
         nodes,
         broken: findings.any_error_since(before),

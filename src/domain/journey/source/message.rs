@@ -68,7 +68,7 @@ fn default_format(channel: Channel, body: &str) -> Format {
     match channel {
         Channel::Email if body.trim_start().starts_with('<') => Format::Html,
         Channel::Webhook => Format::Json,
-        Channel::Email | Channel::Log => Format::Text,
+        Channel::Email | Channel::Log | Channel::Call => Format::Text,
     }
 }
 

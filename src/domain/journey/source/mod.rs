@@ -1,5 +1,7 @@
 //! Resource files to definitions. `tree` knows YAML, `reader` maps and scalars, the rest one kind of resource each.
 
+mod action;
+mod capping;
 mod fragment;
 mod journey;
 pub mod literal;

@@ -18,12 +18,23 @@ use crate::domain::limits;
 use crate::domain::suggest::did_you_mean;
 
 /// The key that says what a node does.
-const FORMS: [&str; 10] =
-    ["wait", "condition", "split", "message", "event", "first_of", "update_profile", "jump", "fragment", "end"];
+const FORMS: [&str; 11] = [
+    "wait",
+    "condition",
+    "split",
+    "message",
+    "event",
+    "first_of",
+    "update_profile",
+    "jump",
+    "action",
+    "fragment",
+    "end",
+];
 /// Forms of later releases.
-const LATER_FORMS: [&str; 5] = ["action", "experiment", "offer", "optimize", "profile_cap"];
-const FORM_HELP: &str = "a node is one of `wait`, `condition`, `split`, `message`, `event`, `first_of`, `update_profile`, `jump`, `fragment`, \
-     `end`";
+const LATER_FORMS: [&str; 4] = ["experiment", "offer", "optimize", "profile_cap"];
+const FORM_HELP: &str = "a node is one of `wait`, `condition`, `split`, `message`, `event`, `first_of`, `update_profile`, `jump`, `action`, \
+     `fragment`, `end`";
 const SINCE: [(&str, Since); 3] =
     [("entry", Since::Entry), ("last_message", Since::LastMessage), ("here", Since::Here)];
 
@@ -70,6 +81,7 @@ fn read_node(
         "update_profile" => read_update(&mut map, findings),
         "jump" => read_jump(&mut map, findings),
         "fragment" => read_fragment(&mut map, findings),
+        "action" => read_action(&mut map, findings),
         _ => read_end(&mut map, findings),
     };
     let on_error = map.optional("on_error").map(|tree| full_text(tree, "`on_error`", findings));
@@ -383,6 +395,13 @@ fn read_fragment(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option
     let fragment = map.optional("fragment").and_then(|tree| full_text(tree, "`fragment`", findings));
     let then = read_then(map, findings);
     Some(NodeForm::Fragment { fragment: fragment?, then: then? })
+}
+
+fn read_action(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<NodeForm> {
+    let action = map.optional("action").and_then(|tree| full_text(tree, "`action`", findings));
+    let with = map.optional("with").map(|tree| read_values(tree, &format!("`with` of {}", map.what), findings));
+    let then = read_then(map, findings);
+    Some(NodeForm::Action { action: action?, with: with.unwrap_or(Some(Vec::new()))?, then: then? })
 }
 
 /// Names and expressions.

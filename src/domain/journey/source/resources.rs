@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use smol_str::SmolStr;
 
+use crate::domain::endpoint::Capping;
+use crate::domain::journey::action::ActionDefinition;
 use crate::domain::journey::definition::{
     AttributeDefinition, EventDefinition, FragmentDefinition, JourneyDefinition, MessageDefinition, RuleSetDefinition,
 };
@@ -11,7 +13,7 @@ use crate::domain::journey::findings::{At, Findings, Place, SourceFile};
 use crate::domain::journey::source::fragment::{self, Fragments};
 use crate::domain::journey::source::reader::{MapReader, listed, text};
 use crate::domain::journey::source::tree::{Extent, Tree, parse};
-use crate::domain::journey::source::{journey, message, rule_set, schema, surface, trial};
+use crate::domain::journey::source::{action, capping, journey, message, rule_set, schema, surface, trial};
 use crate::domain::journey::trial::TrialDefinition;
 use crate::domain::suggest::did_you_mean;
 use crate::domain::surface::Surface;
@@ -26,6 +28,10 @@ pub enum Kind {
     Attribute,
     /// Settings of a channel.
     Surface,
+    /// A custom action.
+    Action,
+    /// A limit of calls.
+    Capping,
     /// A message.
     Message,
     /// Limits of entries.
@@ -37,8 +43,17 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 7] =
-        [Self::Event, Self::Attribute, Self::Message, Self::Surface, Self::RuleSet, Self::Fragment, Self::Journey];
+    const ALL: [Self; 9] = [
+        Self::Event,
+        Self::Attribute,
+        Self::Message,
+        Self::Surface,
+        Self::Action,
+        Self::Capping,
+        Self::RuleSet,
+        Self::Fragment,
+        Self::Journey,
+    ];
 
     /// Its word in files.
     pub fn word(self) -> &'static str {
@@ -46,6 +61,8 @@ impl Kind {
             Self::Event => "event",
             Self::Attribute => "attribute",
             Self::Surface => "surface",
+            Self::Action => "action",
+            Self::Capping => "capping",
             Self::Message => "message",
             Self::RuleSet => "rule_set",
             Self::Fragment => "fragment",
@@ -55,18 +72,8 @@ impl Kind {
 }
 
 /// Kinds of later releases.
-const LATER_KINDS: [&str; 10] = [
-    "audience",
-    "segment",
-    "offer",
-    "placement",
-    "decision_policy",
-    "experiment",
-    "holdout",
-    "template",
-    "campaign",
-    "action",
-];
+const LATER_KINDS: [&str; 9] =
+    ["audience", "segment", "offer", "placement", "decision_policy", "experiment", "holdout", "template", "campaign"];
 
 /// Everything the files hold, by name.
 #[derive(Debug, Default)]
@@ -77,6 +84,10 @@ pub struct Resources {
     pub attributes: BTreeMap<SmolStr, AttributeDefinition>,
     /// Surfaces by name.
     pub surfaces: BTreeMap<SmolStr, At<Surface>>,
+    /// Custom actions by name.
+    pub actions: BTreeMap<SmolStr, ActionDefinition>,
+    /// Limits of calls by name.
+    pub cappings: BTreeMap<SmolStr, Capping>,
     /// Messages by name.
     pub messages: BTreeMap<SmolStr, MessageDefinition>,
     /// Rule sets by name.
@@ -163,6 +174,13 @@ fn read_document(
                 None => resources.partial = true,
             }
         }
+        Kind::Action => {
+            resources.actions.insert(key, action::read(name, map, findings));
+        }
+        Kind::Capping => match capping::read(&name, map, findings) {
+            Some(capping) => drop(resources.cappings.insert(key, capping)),
+            None => resources.partial = true,
+        },
         Kind::Message => {
             resources.messages.insert(key, message::read(name, map, findings));
         }

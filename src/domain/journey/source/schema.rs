@@ -66,7 +66,7 @@ pub fn read_attribute(name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut 
 }
 
 /// `{ field: type, … }`. `None` if any of it can't be read.
-fn read_fields(tree: &Tree, what: &str, findings: &mut Findings<'_>) -> Option<Fields> {
+pub(super) fn read_fields(tree: &Tree, what: &str, findings: &mut Findings<'_>) -> Option<Fields> {
     let before = findings.count();
     let mut fields = Fields::new();
     for (name, place, value) in entries(tree, what, findings)? {

@@ -36,7 +36,7 @@ pub fn read(surface_name: &At<SmolStr>, mut map: MapReader<'_>, findings: &mut F
         Some((Channel::Webhook, _)) => map.required("webhook", findings).and_then(|tree| {
             Some(Settings::Webhook(read_webhook(MapReader::open(tree, "`webhook`", findings)?, findings)?))
         }),
-        Some((Channel::Log, place)) => {
+        Some((Channel::Log | Channel::Call, place)) => {
             let message = format!("{} is of channel log, which has no surface", map.what);
             let suggestion = "remove it: a message with `channel: log` needs none".to_owned();
             findings.error_with(place, "unexpected_surface", message, suggestion);
@@ -147,7 +147,7 @@ fn read_webhook(mut map: MapReader<'_>, findings: &mut Findings<'_>) -> Option<W
 }
 
 /// A secret given in place or by the name of an environment variable; not both.
-fn secret(
+pub(super) fn secret(
     map: &mut MapReader<'_>,
     inline: &'static str,
     env: &'static str,

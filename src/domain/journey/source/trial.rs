@@ -2,6 +2,7 @@
 
 use smol_str::SmolStr;
 
+use crate::domain::effect::CallStatus;
 use crate::domain::event::{Event, PROFILE_UPDATE, check_name};
 use crate::domain::ids::Millis;
 use crate::domain::journey::duration;
@@ -10,7 +11,7 @@ use crate::domain::journey::source::message::read_channel;
 use crate::domain::journey::source::reader::{MapReader, choice, entries, full_text, items, text};
 use crate::domain::journey::source::tree::{Shape, Tree};
 use crate::domain::journey::trial::{
-    End, Expectation, MessageExpectation, PROFILE, START, TrialDefinition, TrialEvent, word,
+    End, Expectation, MessageExpectation, PROFILE, START, TrialAnswer, TrialDefinition, TrialEvent, word,
 };
 use crate::domain::limits;
 use crate::domain::step::DiscardReason;
@@ -28,6 +29,7 @@ pub fn read(name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Findings<'
     let journey = map.optional("journey").and_then(|tree| full_text(tree, "`journey`", findings));
     let start = map.optional("start").and_then(|tree| read_start(tree, findings)).unwrap_or(START);
     let profiles = read_profiles(&mut map, &name, findings);
+    let answers = map.optional("actions").map(|tree| read_answers(tree, findings)).unwrap_or_default();
     let events = map.required("events", findings).map(|tree| read_events(tree, start, findings)).unwrap_or_default();
     let until = map.optional("until").and_then(|tree| moment(tree, "`until`", start, findings));
     let expectations = map.required("expect", findings).map(|tree| read_expectations(tree, start, findings));
@@ -37,6 +39,7 @@ pub fn read(name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Findings<'
         journey,
         start,
         profiles,
+        answers,
         events,
         until: until.map(|at| at.value),
         expectations: expectations.unwrap_or_default(),
@@ -138,6 +141,44 @@ fn check_profile(identity: &At<SmolStr>, findings: &mut Findings<'_>) -> bool {
         findings.error(identity.place, error.code, error.message.clone());
     }
     checked.is_ok()
+}
+
+/// `{ ACTION: { status, body } }`, or a list of such answers for one call after the other.
+fn read_answers(tree: &Tree, findings: &mut Findings<'_>) -> Vec<(At<SmolStr>, Vec<TrialAnswer>)> {
+    let mut answers = Vec::new();
+    for (action, place, written) in entries(tree, "`actions`", findings).unwrap_or_default() {
+        let several = match &written.shape {
+            Shape::List(items) if !items.is_empty() => items.as_slice(),
+            _ => std::slice::from_ref(written),
+        };
+        let read = several.iter().filter_map(|answer| read_answer(answer, findings)).collect();
+        answers.push((At::new(SmolStr::new(action), place), read));
+    }
+    answers
+}
+
+fn read_answer(tree: &Tree, findings: &mut Findings<'_>) -> Option<TrialAnswer> {
+    const WORDS: [(&str, CallStatus); 3] = [
+        ("timed_out", CallStatus::TimedOut),
+        ("capped", CallStatus::Capped),
+        ("internal_error", CallStatus::InternalError),
+    ];
+    let mut map = MapReader::open(tree, "an answer", findings)?;
+    let status = match map.optional("status") {
+        None => Some(CallStatus::Http(200)),
+        Some(tree) => match tree.text().and_then(|text| text.parse::<u16>().ok()) {
+            Some(code @ 100..=599) => Some(CallStatus::Http(code)),
+            Some(code) => {
+                let suggestion = "write one from 100 to 599".to_owned();
+                findings.error_with(tree.place, "unknown_value", format!("{code} is no status of HTTP"), suggestion);
+                None
+            }
+            None => choice(tree, "`status`", &WORDS, findings),
+        },
+    };
+    let body = map.optional("body").cloned();
+    map.finish(findings);
+    Some(TrialAnswer { status: status?, body })
 }
 
 fn read_events(tree: &Tree, start: Millis, findings: &mut Findings<'_>) -> Vec<TrialEvent> {

@@ -1,4 +1,4 @@
-//! Which addresses a webhook may reach. The check is made on the addresses a name resolves to, so that a name whose
+//! Which addresses webhooks and calls may reach. The check is made on the addresses a name resolves to, so that a name whose
 //! record changes between check and connect (DNS rebinding) gains nothing.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// An address that webhooks may not reach unless `allow_private` is set.
+/// An address that nobody may reach unless `allow_private` is set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("address {address} of {host} is not public; set allow_private on the surface if it is meant")]
+#[error("address {address} of {host} is not public; set allow_private if it is meant")]
 pub(super) struct RefusedAddress {
     pub(super) host: String,
     pub(super) address: IpAddr,

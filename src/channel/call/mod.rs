@@ -1,0 +1,16 @@
+//! The `call` channel: calls of custom actions. One pool an action makes them, a few at once; each ends in one report, the
+//! answer, which is an input like any other.
+//!
+//! INVARIANT: every attempt of a call carries the same key, the delivery id, and says the same. Nothing is journaled in
+//! between: a call whose answer is not durable is made again with that key after a restart.
+
+mod caller;
+mod client;
+mod limits;
+mod pool;
+#[cfg(test)]
+mod tests;
+
+pub(super) use caller::pause_before_retry;
+pub(super) use limits::Limits;
+pub(super) use pool::CallPool;

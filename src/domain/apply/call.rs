@@ -1,0 +1,155 @@
+//! A node that calls a custom action: the call is decided and put into the outbox, the instance stays, and the answer, an
+//! input like any other, moves it on.
+
+use smol_str::SmolStr;
+
+use crate::domain::apply::inputs::apply_timers;
+use crate::domain::apply::memory::{copy_path, fits};
+use crate::domain::apply::walk::{Flow, Walk};
+use crate::domain::apply::world::{Calls, Outcome, World};
+use crate::domain::content::RenderInput;
+use crate::domain::effect::{CallAnswer, CallStatus, Effect, OutboxRow, OutboxState};
+use crate::domain::expression::{EvalError, Expr};
+use crate::domain::ids::{DeliveryId, InstanceId, MessageId, Millis};
+use crate::domain::journey::action::{Action, ERROR_RESPONSE, STATUS};
+use crate::domain::journey::program::{Channel, Node, NodeKind, Program};
+use crate::domain::profile::{DueKind, Profile};
+use crate::domain::step::{Failure, Path, StepKind};
+use crate::domain::value::{Map, Value};
+use crate::planted::{Bug, is_planted};
+
+/// Handles the answer to the call `row`, after the profile's due timers. An instance that is gone, or no longer waits for
+/// it, does not hear it.
+pub fn apply_answer(
+    profile: &mut Profile,
+    row: &OutboxRow,
+    answer: &CallAnswer,
+    now: Millis,
+    world: World<'_>,
+    out: &mut Outcome,
+) {
+    apply_timers(profile, now, world, out);
+    let awaits = |i: &crate::domain::profile::Instance| {
+        let same_call = i.node == row.node && i.sends == row.id.ordinal.wrapping_add(1);
+        i.ordinal == row.entry_ordinal && i.version == row.version && same_call
+    };
+    let Some(position) = profile.instances.iter().position(awaits) else { return };
+    let mut walk = Walk::new(profile, now, world, out);
+    let program = walk.program(row.version);
+    let node = program.node(row.node);
+    if let NodeKind::Action { .. } = node.kind {
+        let flow = walk.answered(position, program, node, answer);
+        walk.advance(position, flow);
+    }
+    walk.seal();
+}
+
+impl Walk<'_, '_> {
+    /// Decides the call, or parks the instance where the outbox has no room.
+    pub(super) fn call(&mut self, position: usize, program: &Program, node: &Node) -> Flow {
+        let NodeKind::Action { action, with, .. } = &node.kind else { unreachable!("called at an action") };
+        if let Some(flow) = self.leaves_before_acting(position, program) {
+            return flow;
+        }
+        let index = *action;
+        let action = &program.actions[usize::from(index)];
+        let parameters = match self.parameters(position, with) {
+            Ok(parameters) => parameters,
+            Err(error) => return self.fail_at(position, node, Failure::Expression, Some(&error)),
+        };
+        if self.world.calls == Calls::Assumed {
+            return self.answered(position, program, node, &CallAnswer::empty(CallStatus::Http(200)));
+        }
+        if !(self.world.room)(Some(&action.queue)) {
+            self.park(position, program);
+            return Flow::Stay;
+        }
+        self.put_out_call(position, program, index, parameters);
+        Flow::Stay
+    }
+
+    fn parameters(&self, position: usize, with: &[(SmolStr, Option<Expr>)]) -> Result<Map, EvalError> {
+        let mut parameters = Map::new();
+        for (name, value) in with {
+            let value = value.as_ref().map_or(Ok(Value::Null), |value| value.eval(&self.scope(position)))?;
+            parameters.insert(name.clone(), value);
+        }
+        Ok(parameters)
+    }
+
+    /// From here on only the answer, an exit or the journey's timeout moves the instance.
+    fn put_out_call(&mut self, position: usize, program: &Program, index: u16, parameters: Map) {
+        let instance = &mut self.profile.instances[position];
+        let id = InstanceId::new(self.world.sandbox, &self.profile.identity, instance.journey, instance.ordinal);
+        let row = OutboxRow {
+            id: DeliveryId { partition: self.world.partition, instance: id, ordinal: instance.sends },
+            profile: self.profile.identity.clone(),
+            version: instance.version,
+            node: instance.node,
+            entry_ordinal: instance.ordinal,
+            message: index,
+            message_id: MessageId(0),
+            channel: Channel::Call,
+            recipient: SmolStr::default(),
+            input: RenderInput { action: parameters, ..RenderInput::default() },
+            decided_at: self.now,
+            state: OutboxState::Pending,
+            first_attempt_at: None,
+        };
+        instance.sends = instance.sends.wrapping_add(1);
+        if instance.due_kind == DueKind::Node {
+            // It was parked: no timer of the node is left.
+            instance.generation = instance.generation.wrapping_add(1);
+            (instance.due, instance.due_kind) = (program.over_at(instance.entered_at), DueKind::Timeout);
+        }
+        let ordinal = instance.ordinal;
+        self.profile.changes.instance(ordinal);
+        self.out.effects.push(Effect::Send(Box::new(row)));
+    }
+
+    /// Takes the answer in; the way on.
+    fn answered(&mut self, position: usize, program: &Program, node: &Node, answer: &CallAnswer) -> Flow {
+        let NodeKind::Action { action, then, .. } = &node.kind else { unreachable!("called at an action") };
+        if let Some(reason) = &answer.reason {
+            self.out.notes.push((self.out.steps.len(), reason.clone()));
+        }
+        self.step(position, StepKind::Called(answer.status));
+        self.keep_answer(position, program, &program.actions[usize::from(*action)], answer);
+        if !fits(&self.profile.instances[position].context) {
+            self.fail(position, Failure::InstanceTooLarge, None);
+            return Flow::Gone;
+        }
+        if answer.status.is_error() && !is_planted(Bug::CallErrorIgnored) {
+            return self.fail_at(position, node, Failure::Action, None);
+        }
+        Flow::Go(*then, Path::Then)
+    }
+
+    /// Remembers what the version reads of it, in the place of what the action answered before.
+    fn keep_answer(&mut self, position: usize, program: &Program, action: &Action, answer: &CallAnswer) {
+        let read = |path: &&Vec<SmolStr>| path.first().is_none_or(|name| *name == action.name);
+        if !program.keeps_action.iter().any(|path| read(&path)) {
+            return;
+        }
+        let mut fields = match answer.status.is_error() {
+            false => answer.fields.clone(),
+            true => Map::new(),
+        };
+        fields.insert(STATUS, Value::Str(SmolStr::new(answer.status.to_string())));
+        if answer.status.is_error() && !answer.fields.is_empty() {
+            fields.insert(ERROR_RESPONSE, Value::Map(answer.fields.clone()));
+        }
+        let whole = Map(vec![(action.name.clone(), Value::Map(fields))]);
+        let mut kept = Map::new();
+        for path in program.keeps_action.iter().filter(read) {
+            copy_path(&mut kept, &whole, path);
+        }
+        if is_planted(Bug::AnswerNotKept) {
+            return;
+        }
+        self.change_extra(position, |extra| {
+            extra.called.remove(&action.name);
+            extra.called.0.append(&mut kept.0);
+        });
+    }
+}

@@ -1,0 +1,184 @@
+//! Custom actions: the instance stays until the answer comes, and goes on by what it says.
+
+use super::*;
+use crate::domain::ids::DeliveryId;
+
+const ACTION: &str = r#"kind: action
+name: loyalty
+url: "https://api.example.com/members"
+parameters: { member: string, points: integer }
+path: "/{member}/points"
+body: { points: with.points }
+response: { level: string, points: integer, unread: string }
+error_response: { code: string }
+---
+"#;
+const ASK: &str = "ask: { action: loyalty, with: { member: profile.tier, points: event.n }, then: w, on_error: sorry }";
+const BARE: &str = "ask: { action: loyalty, with: { member: \"'m'\", points: event.n }, then: w }";
+const SORRY: &str = "sorry: { message: hello, then: w }";
+const WAIT: &str = "w: { wait: 1h, then: done }";
+
+fn calling(head: &str, nodes: &[&str]) -> String {
+    format!("{ACTION}{}", journey(head, nodes))
+}
+
+#[test]
+fn an_instance_stays_until_the_answer_comes() {
+    let rig = check(
+        &calling("timeout: 2d", &[ASK, SORRY, WAIT]),
+        r#"
+        0  profile.update {"tier": "gold"}
+        0  go {"n": 3}
+        5m tick
+        1h answer 200 {"level": "gold"}
+        "#,
+        "0 j#1: enter ask
+         1h j#1: <http_200> /then w~2h",
+    );
+    let [row] = rig.rows.as_slice() else { panic!("{:?}", rig.rows) };
+    assert_eq!((row.channel, row.id.ordinal, row.decided_at), (Channel::Call, 0, START));
+    assert_eq!(row.input.action, properties(r#"{"member": "gold", "points": 3}"#));
+    assert!(rig.profile.instances[0].context.extra.is_none(), "what nobody reads is not remembered");
+}
+
+#[test]
+fn errors_have_a_way_of_their_own() {
+    for status in ["500", "302", "404", "timed_out", "capped"] {
+        let shown = if status.len() == 3 { format!("http_{status}") } else { status.to_owned() };
+        check(
+            &calling("", &[ASK, SORRY, WAIT]),
+            &format!("0 go\n1m answer {status}"),
+            &format!("0 j#1: enter ask\n1m j#1: <{shown}> /failed sorry *hello /then w~1h1m"),
+        );
+        check(
+            &calling("", &[BARE, WAIT]),
+            &format!("0 go\n1m answer {status}"),
+            &format!("0 j#1: enter ask\n1m j#1: <{shown}> !action"),
+        );
+    }
+}
+
+#[test]
+fn what_is_read_of_answers_is_remembered() {
+    let choose = "c: { condition: [ \
+        { when: \"action.loyalty.level == 'gold' && action.loyalty.status == 'http_200'\", then: gold }, \
+        { when: \"action.loyalty.error_response.code == 'E1'\", then: sorry } ], otherwise: done }";
+    let nodes = [
+        "ask: { action: loyalty, with: { member: \"'m'\", points: null }, then: c, on_error: c }",
+        choose,
+        "gold: { message: told, then: w }",
+        SORRY,
+        WAIT,
+    ];
+    let told = "kind: message\nname: told\nchannel: log\nbody: \"{{ action.loyalty.points }}\"\n---\n";
+    let journeys = format!("{told}{}", calling("", &nodes));
+    let rig = check(
+        &journeys,
+        r#"
+        0  go
+        1m answer 200 {"level": "gold", "points": 7, "unread": "x"}
+        "#,
+        "0 j#1: enter ask
+         1m j#1: <http_200> /then c /branch0 gold *told /then w~1h1m",
+    );
+    let called = rig.profile.instances[0].context.called();
+    assert_eq!(*called, properties(r#"{"loyalty": {"level": "gold", "points": 7, "status": "http_200"}}"#));
+    let row = rig.rows.last().expect("a message");
+    assert_eq!(row.input.action, properties(r#"{"loyalty": {"points": 7}}"#));
+    let body = &rig.catalog.program(row.version).messages[usize::from(row.message)].body;
+    assert_eq!(body.render(&row.input).expect("renders"), "7");
+    check(
+        &journeys,
+        r#"
+        0  go
+        1m answer 422 {"code": "E1"}
+        "#,
+        "0 j#1: enter ask
+         1m j#1: <http_422> /failed c /branch1 sorry *hello /then w~1h1m",
+    );
+}
+
+#[test]
+fn exits_do_not_wait_for_answers() {
+    let rig = check(
+        &calling("exit: [ { event: quit } ]", &[BARE, WAIT]),
+        "0  go\n1m quit\n2m answer 200",
+        "0 j#1: enter ask
+         1m j#1: =criteria (cancels)",
+    );
+    assert!(rig.profile.instances.is_empty());
+    // The answer of an earlier entry is not that of a later one.
+    check(
+        &calling("exit: [ { event: quit } ]\ntimeout: 1h", &[BARE, WAIT]),
+        "0  go\n1m quit\n10m go\n1h10m answer 200",
+        "0 j#1: enter ask
+         1m j#1: =criteria (cancels)
+         10m j#2: enter ask
+         1h10m j#2: =timeout",
+    );
+}
+
+#[test]
+fn criteria_by_attribute_count_before_a_call() {
+    let rig = check(
+        &calling("exit: [ { when: \"profile.tier == 'gold'\" } ]", &["a: { wait: 1h, then: ask }", BARE, WAIT]),
+        r#"
+        0  go
+        1m profile.update {"tier": "gold"}
+        1h tick
+        "#,
+        "0 j#1: enter a~1h
+         1h j#1: /wait_ended ask =criteria",
+    );
+    assert!(rig.rows.is_empty());
+}
+
+#[test]
+fn without_room_the_instance_parks_at_the_node() {
+    let rig = check(
+        &calling("timeout: 1h", &[BARE, WAIT]),
+        "0 room none\n0 go\n1s tick\n1s room free\n2s tick\n3s answer 200\n",
+        "0 j#1: enter ask
+         3s j#1: <http_200> /then w",
+    );
+    assert_eq!(rig.rows.len(), 1);
+    assert_eq!(rig.rows[0].decided_at, START.plus(2_000));
+}
+
+#[test]
+fn every_call_has_a_key_of_its_own() {
+    let nodes = [
+        "ask: { action: loyalty, with: { member: \"'m'\", points: null }, then: w }",
+        "w: { wait: 1h, then: ask2 }",
+        "ask2: { action: loyalty, with: { member: \"'m'\", points: 2 }, then: done }",
+    ];
+    let mut rig = Rig::new(&calling("", &nodes)).run("0 go\n1m answer 200\n2h tick");
+    let ids: Vec<DeliveryId> = rig.rows.iter().map(|row| row.id).collect();
+    assert_eq!((ids.len(), ids[0].instance), (2, ids[1].instance));
+    assert_eq!((ids[0].ordinal, ids[1].ordinal), (0, 1));
+    // The first call's answer comes again, and is of nobody's.
+    rig.rows.pop();
+    rig.log.clear();
+    let rig = rig.run("3h answer 200");
+    assert!(rig.log.is_empty(), "{:?}", rig.log);
+    assert_eq!(rig.at(), ["ask2"]);
+}
+
+#[test]
+fn an_expression_that_fails_calls_nobody() {
+    let ask = "ask: { action: loyalty, with: { member: \"'m'\", points: 1 / event.n }, then: w, on_error: sorry }";
+    let rig = check(
+        &calling("", &[ask, SORRY, WAIT]),
+        r#"0 go {"n": 0}"#,
+        "0 j#1: enter ask /failed sorry *hello /then w~1h",
+    );
+    assert!(rig.rows.iter().all(|row| row.channel != Channel::Call));
+}
+
+#[test]
+fn where_answers_are_assumed_every_call_is_answered_at_once() {
+    let mut rig = Rig::new(&calling("", &[BARE, WAIT]));
+    rig.calls = Calls::Assumed;
+    let rig = rig.run("0 go").expect("0 j#1: enter ask <http_200> /then w~1h");
+    assert!(rig.rows.is_empty());
+}

@@ -1,0 +1,152 @@
+//! Nodes that call custom actions: what is asked, what the answer does, and whose it is.
+
+use serde_json::{Map, Value as Json};
+
+use crate::sim::channels::says;
+use crate::sim::observe::ObservedMessage;
+use crate::sim::oracle::Clock;
+use crate::sim::oracle::eval::{holds, stored};
+use crate::sim::oracle::judge::{Judge, Place};
+use crate::sim::oracle::nodes::RETRY_MS;
+use crate::sim::oracle::person::{Delivery, Timer};
+use crate::sim::oracle::resources::Node;
+
+/// What a call that was decided does to its instance.
+pub(super) enum Asked {
+    /// It was answered at once: on by `then`.
+    Answered,
+    /// It stays, or has left.
+    Stays,
+    /// A parameter can't be worked out.
+    Fails,
+}
+
+impl Judge<'_> {
+    /// Whether an exit criterion by what the profile is ends the instance before it sends or calls.
+    pub(super) fn leaves_before_acting(&mut self, index: usize) -> Result<bool, String> {
+        let program = self.person.runs[index].program.clone();
+        for when in &program.exits_when {
+            match holds(when, &self.scope(index)) {
+                Ok(false) => {}
+                Ok(true) => return self.end(index, "criteria").map(|()| true),
+                Err(_) => return self.end(index, "failed expression").map(|()| true),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Decides a call.
+    pub(super) fn call(&mut self, index: usize) -> Result<Asked, String> {
+        if self.leaves_before_acting(index)? {
+            return Ok(Asked::Stays);
+        }
+        let run = &self.person.runs[index];
+        let program = run.program.clone();
+        let Node::Action { action, with, .. } = &program.nodes[&run.node] else {
+            return Err(format!("the model is wrong: {run} is at no action"));
+        };
+        let mut parameters = Map::new();
+        for (name, value) in with {
+            let Ok(value) = stored(value, &self.scope(index)) else { return Ok(Asked::Fails) };
+            parameters.insert(format!("action.{name}"), value);
+        }
+        if self.clock == Clock::Events {
+            self.expect_of(index, "called http_200", None)?;
+            self.keep(index, action, "http_200", &Map::new());
+            return Ok(Asked::Answered);
+        }
+        let queue = Some(format!("action:{action}"));
+        let put_out = self.delivery(index, action);
+        let place = self.room.of(&queue, self.clock);
+        if place == Place::Missing || (place == Place::Unknown && put_out.is_none()) {
+            self.set_timer(index, Some(self.now_ms + RETRY_MS), Timer::Parked);
+            return Ok(Asked::Stays);
+        }
+        self.set_timer(index, None, Timer::Timeout);
+        let run = &mut self.person.runs[index];
+        run.calling.clone_from(&put_out);
+        self.requested.push(ObservedMessage {
+            journey: run.journey.clone(),
+            version: run.version,
+            node: run.node.clone(),
+            entry: run.entry,
+            message: action.clone(),
+            delivery: String::new(),
+            channel: "call",
+            recipient: String::new(),
+            input: Json::Object(parameters),
+        });
+        // One that is taken back by the same input never comes to the outbox.
+        if put_out.is_some() {
+            self.person.deliveries.push(Delivery {
+                journey: run.journey.clone(),
+                version: run.version,
+                entry: run.entry,
+                node: run.node.clone(),
+                message: action.clone(),
+                surface: queue,
+                in_doubt: false,
+                call: put_out,
+            });
+        }
+        Ok(Asked::Stays)
+    }
+
+    /// Timers first; then, if this is an answer, its instance hears it.
+    pub(super) fn hear_answer(&mut self) -> Result<(), String> {
+        self.pass_time()?;
+        let Some(step) = self.next_step() else { return Ok(()) };
+        let Some(status) = step.reason.strip_prefix("called ") else { return Ok(()) };
+        let index = self.person.runs.iter().position(|run| run.entry == step.entry);
+        let index = index.ok_or_else(|| format!("an answer to nobody: {step:?}"))?;
+        let run = &mut self.person.runs[index];
+        let id = run.calling.take().ok_or_else(|| format!("an answer that nobody waits for: {step:?}"))?;
+        let program = run.program.clone();
+        let Node::Action { action, then, .. } = &program.nodes[&run.node] else {
+            return Err(format!("an answer to {run}"));
+        };
+        if !self.observed.gone.contains(&id) {
+            return Err(format!("the call {id} is answered, and stays"));
+        }
+        self.moved = 0;
+        self.expect_of(index, &step.reason, None)?;
+        let is_answer = status.starts_with("http_");
+        let is_error = !(is_answer && status.starts_with("http_2"));
+        let said = if is_answer { says(&id, is_error) } else { Map::new() };
+        self.keep(index, action, status, &said);
+        if !is_error {
+            return self.go(index, then, "then");
+        }
+        match program.on_error.get(&self.person.runs[index].node) {
+            Some(target) => {
+                self.note_error(index, "action");
+                self.go(index, target, "error")
+            }
+            None => self.end(index, "failed action"),
+        }
+    }
+
+    /// The answer takes the place of the one before.
+    fn keep(&mut self, index: usize, action: &str, status: &str, said: &Map<String, Json>) {
+        let is_error = !status.starts_with("http_2");
+        let mut answer = if is_error { Map::new() } else { said.clone() };
+        answer.insert("status".to_owned(), Json::from(status));
+        if is_error && !said.is_empty() {
+            answer.insert("error_response".to_owned(), Json::Object(said.clone()));
+        }
+        self.person.runs[index].answers.insert(action.to_owned(), Json::Object(answer));
+    }
+
+    /// Calls whose rows are gone: nobody waits for them any more.
+    pub(super) fn forget_calls(&mut self) -> Result<(), String> {
+        for id in &self.observed.gone {
+            let of_it = |delivery: &Delivery| delivery.call.as_ref() == Some(id);
+            let Some(place) = self.person.deliveries.iter().position(of_it) else { continue };
+            if let Some(run) = self.person.runs.iter().find(|run| run.calling.as_ref() == Some(id)) {
+                return Err(format!("the call {id} goes, and {run} still waits for it"));
+            }
+            self.person.deliveries.remove(place);
+        }
+        Ok(())
+    }
+}

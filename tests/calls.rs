@@ -1,0 +1,160 @@
+//! Custom actions from outside: the built server calls a real HTTP endpoint, waits for its answer, and survives a kill
+//! while it waits.
+
+#[expect(dead_code, reason = "each test uses its own part of what starts servers")]
+#[path = "support/server.rs"]
+mod server;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use server::{PATIENCE, Server, Starting};
+
+/// What the endpoint has seen: path, key and body of each request.
+type Seen = Vec<(String, String, Value)>;
+
+#[derive(Clone)]
+struct Endpoint {
+    seen: Arc<watch::Sender<Seen>>,
+    /// Answers only once this is true.
+    answers: watch::Receiver<bool>,
+}
+
+async fn serve(State(endpoint): State<Endpoint>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
+    let key = parts.headers["idempotency-key"].to_str().expect("text").to_owned();
+    let body = serde_json::from_slice(&body).expect("JSON");
+    endpoint.seen.send_modify(|seen| seen.push((parts.uri.path().to_owned(), key, body)));
+    let mut answers = endpoint.answers.clone();
+    if answers.wait_for(|answers| *answers).await.is_err() {
+        return StatusCode::GONE.into_response();
+    }
+    if parts.uri.path().starts_with("/members/bad/") {
+        return (StatusCode::NOT_FOUND, json!({ "code": "E1" }).to_string()).into_response();
+    }
+    (StatusCode::OK, json!({ "level": "gold" }).to_string()).into_response()
+}
+
+fn resources(port: u16) -> Vec<(String, String)> {
+    let text = format!(
+        r#"
+kind: event
+name: bought
+schema: {{ total: number }}
+---
+kind: action
+name: loyalty
+url: "http://127.0.0.1:{port}/members"
+allow_private: true
+parameters: {{ member: string, points: number }}
+path: "/{{member}}/points"
+body: {{ points: with.points }}
+response: {{ level: string }}
+error_response: {{ code: string }}
+---
+kind: message
+name: told
+channel: log
+body: "{{{{ action.loyalty.level }}}} {{{{ action.loyalty.status }}}} {{{{ action.loyalty.error_response.code }}}}"
+---
+kind: journey
+name: ask
+entry: {{ event: bought }}
+start: ask
+nodes:
+  ask: {{ action: loyalty, with: {{ member: journey.key, points: event.total }}, then: tell, on_error: sorry }}
+  tell: {{ message: told, then: done }}
+  sorry: {{ message: told, then: done }}
+  done: {{ end: true }}
+"#
+    );
+    vec![("ask.yaml".to_owned(), text)]
+}
+
+async fn buy(server: &Server, profile: &str) {
+    let event = json!({ "id": profile, "type": "bought", "profile": profile, "properties": { "total": 80 } });
+    let (status, body) = server.api.call(Method::POST, "/v1/events", Some(&event)).await.expect("answers");
+    assert_eq!(status, 200, "{body}");
+}
+
+/// Waits until the report says what `holds` wants.
+async fn report(server: &Server, holds: impl Fn(&Value) -> bool) -> Value {
+    let until = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let report = server.api.get("/v1/reports").await;
+        let journey = &report["journeys"]["ask"];
+        if holds(journey) {
+            return journey.clone();
+        }
+        assert!(tokio::time::Instant::now() < until, "{journey}");
+        tokio::time::sleep(server::POLL).await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_survives_a_kill_with_its_key() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let port = listener.local_addr().expect("an address").port();
+    let (seen, (answer, answers)) = (Arc::new(watch::Sender::new(Seen::new())), watch::channel(false));
+    let endpoint = Endpoint { seen: Arc::clone(&seen), answers };
+    let router = Router::new().fallback(serve).with_state(endpoint);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let mut seen = seen.subscribe();
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let (data, log) = (directory.path().join("data"), directory.path().join("log"));
+    let server = Starting::new(&data, &[], &log).listening().await;
+    server.api.publish(&resources(port)).await;
+    buy(&server, "crm:ann").await;
+    timeout(PATIENCE, seen.wait_for(|seen| seen.len() == 1)).await.expect("in time").expect("called");
+    let journey = report(&server, |journey| journey["active"] == 1).await;
+    assert_eq!(journey["nodes"]["ask"]["in_node"], 1, "it waits for its answer: {journey}");
+    server.kill();
+
+    let server = Starting::new(&data, &[], &log).listening().await;
+    timeout(PATIENCE, seen.wait_for(|seen| seen.len() == 2)).await.expect("in time").expect("called again");
+    answer.send_replace(true);
+    buy(&server, "crm:bad").await;
+    let journey = report(&server, |journey| journey["exited"]["completed"] == 2).await;
+    assert_eq!((&journey["nodes"]["tell"]["entered"], &journey["nodes"]["sorry"]["entered"]), (&json!(1), &json!(1)));
+    let calls = seen.borrow().clone();
+    assert_eq!(calls.len(), 3, "nobody is asked again: {calls:?}");
+    assert_eq!(calls[0], calls[1], "the same call with the same key");
+    assert_eq!((calls[0].0.as_str(), &calls[0].2), ("/members/ann/points", &json!({ "points": 80.0 })));
+    assert_ne!(calls[0].1, calls[2].1);
+    assert!(server.stop().await.success());
+    let lines = std::fs::read_to_string(data.join("messages.ndjson")).expect("a log");
+    assert!(lines.contains("gold http_200 ") && lines.contains(" http_404 E1"), "{lines}");
+}
+
+/// A server that is told to stop does not wait for an answer that may never come.
+#[tokio::test]
+async fn a_stop_leaves_the_call_to_the_next_start() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let port = listener.local_addr().expect("an address").port();
+    let (seen, (_answer, answers)) = (Arc::new(watch::Sender::new(Seen::new())), watch::channel(false));
+    let router = Router::new().fallback(serve).with_state(Endpoint { seen: Arc::clone(&seen), answers });
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let mut seen = seen.subscribe();
+    let directory = tempfile::tempdir().expect("a directory");
+    let (data, log) = (directory.path().join("data"), directory.path().join("log"));
+    let server = Starting::new(&data, &[], &log).listening().await;
+    server.api.publish(&resources(port)).await;
+    buy(&server, "crm:ann").await;
+    timeout(PATIENCE, seen.wait_for(|seen| seen.len() == 1)).await.expect("in time").expect("called");
+    assert!(timeout(Duration::from_secs(60), server.stop()).await.expect("it stops").success());
+    let server = Starting::new(&data, &[], &log).listening().await;
+    timeout(PATIENCE, seen.wait_for(|seen| seen.len() == 2)).await.expect("in time").expect("called again");
+    server.kill();
+}
