@@ -126,7 +126,8 @@ async fn a_call_survives_a_kill_with_its_key() {
     timeout(PATIENCE, seen.wait_for(|seen| seen.len() == 2)).await.expect("in time").expect("called again");
     answer.send_replace(true);
     buy(&server, "crm:bad").await;
-    let journey = report(&server, |journey| journey["exited"]["completed"] == 2).await;
+    let done = |journey: &Value| journey["exited"]["completed"] == 2 && journey["messages"]["told"]["sent"] == 2;
+    let journey = report(&server, done).await;
     assert_eq!((&journey["nodes"]["tell"]["entered"], &journey["nodes"]["sorry"]["entered"]), (&json!(1), &json!(1)));
     let calls = seen.borrow().clone();
     assert_eq!(calls.len(), 3, "nobody is asked again: {calls:?}");

@@ -19,6 +19,8 @@ use crate::sim::simulation::Simulation;
 
 /// Rounds in which everything has a turn before rest is given up.
 const ROUNDS_MAX: u32 = 100_000;
+/// Rounds with faults, where they are on.
+const FAULTY_ROUNDS_MAX: u32 = 2_000;
 /// Longer than a shard lets pass before it looks for due timers again.
 const LOOKS_APART: Duration = Duration::from_millis(5);
 /// More turns than a shard lets pass while time stands.
@@ -113,11 +115,20 @@ impl Simulation {
         Ok(())
     }
 
-    /// Drives everything until nothing is left to do.
+    /// Drives everything until nothing is left to do. A process that dies again and again leaves no call time to be answered:
+    /// after many rounds faults stay off.
     pub fn settle(&mut self) -> Result<(), Violation> {
+        let before = self.calm;
+        let settled = self.drive();
+        self.calm = before;
+        settled
+    }
+
+    fn drive(&mut self) -> Result<(), Violation> {
         let idle_rounds_due = u32::from(self.plan.machine.partitions) + 4;
         let (mut idle_rounds, mut has_looked) = (0, self.firing() == Firing::Due);
         for round in 0..ROUNDS_MAX {
+            self.calm |= round >= FAULTY_ROUNDS_MAX;
             let busy = self.round()?;
             self.look()?;
             if busy {
