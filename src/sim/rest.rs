@@ -98,9 +98,7 @@ impl Simulation {
         let before = self.calm;
         self.calm = true;
         self.client.is_calm = true;
-        self.disk.calm();
-        self.disk.set_capacity(None);
-        self.index.fail(None);
+        self.mend();
         (self.channels.mood, self.channels.mood_until) = (Mood::Well, None);
         self.skew_ms = 0;
         self.note(|| "to rest".to_owned());
@@ -113,6 +111,13 @@ impl Simulation {
         self.calm = before;
         self.client.is_calm = before;
         Ok(())
+    }
+
+    /// The disk is whole and has room.
+    fn mend(&mut self) {
+        self.disk.calm();
+        self.disk.set_capacity(None);
+        self.index.fail(None);
     }
 
     /// Drives everything until nothing is left to do. A process that dies again and again leaves no call time to be answered:
@@ -128,7 +133,10 @@ impl Simulation {
         let idle_rounds_due = u32::from(self.plan.machine.partitions) + 4;
         let (mut idle_rounds, mut has_looked) = (0, self.firing() == Firing::Due);
         for round in 0..ROUNDS_MAX {
-            self.calm |= round >= FAULTY_ROUNDS_MAX;
+            if round == FAULTY_ROUNDS_MAX && !self.calm {
+                self.calm = true;
+                self.mend();
+            }
             let busy = self.round()?;
             self.look()?;
             if busy {
