@@ -25,14 +25,15 @@ fn event<'a>(kind: &'a str, properties: &'a Map) -> EventInput<'a> {
 
 fn decisions(criterion: &mut Criterion) {
     let catalog = catalog();
-    let room = |_: Option<&str>| true;
+    let room = |_: sojourn::domain::apply::Room<'_>| true;
     let world = World {
         catalog: &catalog,
         sandbox: SandboxId::DEFAULT,
         partition: PartitionId(1),
-        calls: sojourn::domain::apply::Calls::Made,
+        calls: &sojourn::domain::apply::Calls::Made,
         firing: Firing::Engine,
         room: &room,
+        spent: World::NONE_SPENT,
     };
     let cart = Map(vec![("total".into(), Value::Float(59.9))]);
     let nothing = Map::new();

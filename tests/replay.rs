@@ -146,6 +146,19 @@ nodes:
   heard: { event: browse, when: "last.rank > 0", within: 30h, then: again, on_timeout: done }
   again: { wait: 1h, then: heard }
   done: { end: true }
+---
+kind: journey
+name: first_come
+entry: { event: order }
+exit: [ { event: browse, when: "last.rank == 7" } ]
+start: gate
+nodes:
+  gate: { profile_cap: 6, then: later, otherwise: soon }
+  soon: { wait: 1m, then: second }
+  later: { wait: 1h, then: second }
+  second: { profile_cap: 9, then: done, otherwise: beyond }
+  beyond: { wait: 1d, then: done }
+  done: { end: true }
 "#;
 
 /// Customer, what, figure, minutes since the start. Ids repeat now and then.
@@ -182,6 +195,10 @@ proptest! {
             let one = run(1);
             prop_assert_eq!(imbalances(&one.report), Vec::<String>::new());
             prop_assert_eq!(one.report.events + one.duplicates, events.len() as u64);
+            for (node, places) in [("gate", 6), ("second", 9)] {
+                let gate = &one.report.journeys["first_come"].nodes[node];
+                prop_assert_eq!(gate.ways["within"], gate.left.min(places), "{} of {:?}", node, gate);
+            }
             for shards in [2, 7] {
                 prop_assert_eq!(&run(shards).report, &one.report, "{} shards, {:?}", shards, order);
             }

@@ -6,10 +6,12 @@ use std::collections::BTreeSet;
 use sojourn::sim::run::{Trace, run_seed};
 
 /// What a few dozen seeds meet, each of it: a fault that never occurs proves nothing.
-const MET: [&str; 40] = [
+const MET: [&str; 42] = [
     "change: catalog, with instances inside",
     "change: crash during a publish",
     "change: crash while partitions move",
+    "change: journey paused",
+    "change: journey resumed",
     "change: number of shards",
     "damage: made good",
     "damage: refused",

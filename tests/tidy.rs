@@ -6,9 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Layers, bottom up. A file may name its own layer and those before it.
-const LAYERS: [&str; 14] = [
+const LAYERS: [&str; 15] = [
     "planted",
     "domain",
+    "import",
     "wire",
     "store",
     "runtime",

@@ -75,6 +75,8 @@ impl Ports for Recorder {
 
     fn hand_over(&mut self, _: ShardId, _: Box<Partition>) {}
 
+    fn post(&mut self, _: PartitionId, _: ShardInput) {}
+
     fn want(&mut self, _: PartitionId) {}
 
     fn handled(&mut self, _: usize) {}
@@ -115,8 +117,11 @@ impl Engine {
             id_window_ms: 3_600_000,
             ids_max: 100_000,
             outbox_rows_max: 100_000,
+            held_max: 100_000,
+            entrants_max: 100_000,
             firing: Firing::Engine,
             calls: sojourn::domain::apply::Calls::Made,
+            partitions: PARTITIONS,
             hash_key: HashKey::FIXED,
         };
         let told = Recorder::default();

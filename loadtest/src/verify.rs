@@ -153,16 +153,8 @@ pub fn since(before: &Report, now: Report) -> Report {
     let none = JourneyReport::default();
     let journeys = now.journeys.into_iter().map(|(name, journey)| {
         let before = before.journeys.get(&name).unwrap_or(&none);
-        let counts = |before: &BTreeMap<String, u64>, now: BTreeMap<String, u64>| {
-            now.into_iter()
-                .map(|(key, count)| {
-                    let count = count.saturating_sub(before.get(&key).copied().unwrap_or(0));
-                    (key, count)
-                })
-                .collect()
-        };
         let nodes = journey.nodes.into_iter().map(|(key, node)| {
-            let node = node_since(before.nodes.get(&key).copied().unwrap_or_default(), node);
+            let node = node_since(before.nodes.get(&key).unwrap_or(&NodeReport::default()), node);
             (key, node)
         });
         let messages = journey.messages.into_iter().map(|(key, message)| {
@@ -172,9 +164,11 @@ pub fn since(before: &Report, now: Report) -> Report {
         let journey = JourneyReport {
             entered: journey.entered.saturating_sub(before.entered),
             active: journey.active.saturating_sub(before.active),
-            exited: counts(&before.exited, journey.exited),
+            exited: counts_since(&before.exited, journey.exited),
             errors: journey.errors.saturating_sub(before.errors),
-            discarded: counts(&before.discarded, journey.discarded),
+            held: journey.held.saturating_sub(before.held),
+            held_entrants: journey.held_entrants.saturating_sub(before.held_entrants),
+            discarded: counts_since(&before.discarded, journey.discarded),
             nodes: nodes.collect(),
             messages: messages.collect(),
             versions: BTreeMap::new(),
@@ -184,13 +178,20 @@ pub fn since(before: &Report, now: Report) -> Report {
     Report { events, journeys: journeys.collect(), hash: now.hash }
 }
 
-fn node_since(before: NodeReport, now: NodeReport) -> NodeReport {
+fn counts_since(before: &BTreeMap<String, u64>, now: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    let since = |key: &String, count: u64| count.saturating_sub(before.get(key).copied().unwrap_or(0));
+    now.into_iter().map(|(key, count)| (key.clone(), since(&key, count))).collect()
+}
+
+fn node_since(before: &NodeReport, now: NodeReport) -> NodeReport {
     NodeReport {
         entered: now.entered.saturating_sub(before.entered),
         in_node: now.in_node.saturating_sub(before.in_node),
         left: now.left.saturating_sub(before.left),
         exited: now.exited.saturating_sub(before.exited),
         errors: now.errors.saturating_sub(before.errors),
+        held: now.held.saturating_sub(before.held),
+        ways: counts_since(&before.ways, now.ways),
     }
 }
 
@@ -202,6 +203,8 @@ fn message_since(before: MessageReport, now: MessageReport) -> MessageReport {
         in_doubt: now.in_doubt.saturating_sub(before.in_doubt),
         cancelled: now.cancelled.saturating_sub(before.cancelled),
         pending: now.pending.saturating_sub(before.pending),
+        dropped: now.dropped.saturating_sub(before.dropped),
+        merged: now.merged.saturating_sub(before.merged),
     }
 }
 

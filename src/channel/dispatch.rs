@@ -18,7 +18,8 @@ use super::metrics::DeliveryMetrics;
 use super::pool::{Context, Pool};
 use super::smtp::SmtpSender;
 use super::webhook::WebhookSender;
-use crate::domain::ids::Millis;
+use crate::domain::endpoint::Throttling;
+use crate::domain::ids::{CatalogVersion, Millis};
 use crate::domain::journey::program::Channel;
 use crate::domain::limits::SURFACE_QUEUE_MAX;
 use crate::domain::surface::Surface;
@@ -98,6 +99,12 @@ impl Dispatcher {
         if let Some(pool) = self.pools.read().get(&(surface.channel(), surface.name.clone())) {
             pool.use_surface(surface);
         }
+    }
+
+    /// Counts by this throttling from now on, also for calls that wait, unless a later catalog was seen. (A call brings it along;
+    /// this is for when there is no new one.)
+    pub fn throttling_published(&self, throttling: Option<&Arc<Throttling>>, catalog: CatalogVersion) {
+        self.call_limits.follow(throttling, catalog);
     }
 
     /// Takes no more deliveries, lets attempts in flight end within `grace` and abandons the rest. What has no final

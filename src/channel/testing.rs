@@ -17,7 +17,7 @@ use crate::domain::content::{Escape, RenderInput, Template};
 use crate::domain::effect::{DeliveryOutcome, DeliveryReport, OutboxRow, OutboxState};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::expression::{Schemas, Type};
-use crate::domain::ids::{DeliveryId, InstanceId, MessageId, Millis, NodeNo, PartitionId, VersionId};
+use crate::domain::ids::{CatalogVersion, DeliveryId, InstanceId, MessageId, Millis, NodeNo, PartitionId, VersionId};
 use crate::domain::journey::action::{Action, ActionDefinition, ActionShape, BodyDefinition};
 use crate::domain::journey::findings::{At, Findings, Place};
 use crate::domain::journey::program::{Channel, Message};
@@ -230,6 +230,8 @@ pub(super) fn call_job(n: u128, endpoint: &Endpoint, timeout_ms: i64) -> CallJob
         action: Arc::new(action),
         published: Some(Arc::new(published)),
         cappings: Arc::default(),
+        throttling: None,
+        catalog: CatalogVersion(1),
         timeout_ms,
         sender: sender(),
     }

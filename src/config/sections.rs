@@ -148,6 +148,14 @@ sections! {
         timeout_max: Span = "91d",
         /// Fields that one node sets in the profile's document; 5 at most.
         update_fields_max: usize = "5",
+        /// Least calls a second that a throttling may ask for. May be wider.
+        throughput_min: u32 = "200",
+        /// Most calls a second that a throttling may ask for. May be wider.
+        throughput_max: u32 = "5000",
+        /// Profiles that pauses hold at actions, over all journeys; beyond, they leave at their next action. May be wider.
+        held_profiles_max: usize = "10000000",
+        /// Entrants that wait for the end of a pause, over all journeys; beyond, they are discarded. May be wider.
+        held_entrants_max: usize = "1000000",
     }
     /// How repeats of events without a sequence (HTTP, unary gRPC) are recognised.
     Dedup dedup "dedup." {
@@ -213,6 +221,10 @@ impl Guardrails {
             reaction_timeout_min_ms: self.reaction_timeout_min.as_millis(),
             timeout_max_ms: self.timeout_max.as_millis(),
             update_fields_max: self.update_fields_max,
+            throughput_min: self.throughput_min,
+            throughput_max: self.throughput_max,
+            held_profiles_max: self.held_profiles_max,
+            held_entrants_max: self.held_entrants_max,
         }
     }
 }

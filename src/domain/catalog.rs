@@ -4,8 +4,12 @@
 //! revisions and field types it was published with, so an instance's path means the same until it ends.
 
 mod attributes;
+mod datasets;
 mod difference;
+mod drafts;
 mod guardrails;
+mod migration;
+mod pauses;
 mod publish;
 mod record;
 mod rules;
@@ -17,7 +21,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use crate::domain::endpoint::{Capping, Endpoint};
+use crate::domain::dataset::Dataset;
+use crate::domain::endpoint::{Capping, Deployment, Endpoint, Throttling};
 use crate::domain::expression::Fields;
 use crate::domain::ids::{CatalogVersion, JourneyId, MessageId, Millis, VersionId};
 use crate::domain::journey::action::ActionDefinition;
@@ -25,16 +30,22 @@ use crate::domain::journey::compile::Vocabulary;
 use crate::domain::journey::definition::{
     AttributeDefinition, EventDefinition, FragmentDefinition, JourneyDefinition, MessageDefinition, RuleSetDefinition,
 };
-use crate::domain::journey::program::Program;
+use crate::domain::journey::duration;
+use crate::domain::journey::program::{NodeKind, Program};
+use crate::domain::limits;
+use crate::domain::pause::Pause;
 use crate::domain::suggest::did_you_mean;
 use crate::domain::surface::Surface;
 
 pub use crate::domain::journey::findings::SourceFile;
 pub use crate::domain::journey::source::Kind;
 pub use difference::{Changed, Difference, NodeChange, NodeDifference};
-pub use publish::{ApplyReport, Change, ResourceChange};
+pub use drafts::{Draft, TestSession};
+pub use migration::{Choice, Onward};
+pub use pauses::PauseOrder;
+pub use publish::{ApplyReport, Change, MigrationNode, MigrationReport, ResourceChange};
 pub use rules::Rule;
-pub use trials::Rehearsal;
+pub use trials::{Rehearsal, Responses};
 
 /// Status of a version (spec §4.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +70,14 @@ pub struct Version {
     pub published_at: Millis,
     /// What it was compiled from.
     pub source: Arc<VersionSource>,
+    /// A test of a draft: how long every wait takes, in milliseconds. It is none of the journey's versions.
+    pub test: Option<i64>,
+    /// Older versions of whose instances its migration disposes; none where it was published without one.
+    pub covers: Vec<VersionId>,
+    /// What newer versions say of those in it.
+    onward: Vec<Onward>,
+    /// It is stopped, or some newer version lets somebody go from it.
+    is_unsettled: bool,
 }
 
 /// What a version is compiled from, frozen at publish.
@@ -97,12 +116,26 @@ pub struct Catalog {
     pub rule_sets: BTreeMap<SmolStr, RuleSetDefinition>,
     /// Fragments, by name: journeys that took them over have copies.
     pub fragments: BTreeMap<SmolStr, FragmentDefinition>,
-    /// Custom actions as last published, by name.
+    /// Custom actions as last published, by name, and data sources by [`source_name`](crate::domain::journey::action::source_name).
     pub actions: BTreeMap<SmolStr, Arc<ActionDefinition>>,
+    /// Datasets with their records, by name.
+    pub datasets: BTreeMap<SmolStr, Arc<Dataset>>,
     /// Limits of calls, by name.
     pub cappings: Arc<BTreeMap<SmolStr, Capping>>,
+    /// Rates that calls wait for, by name: one at most is deployed.
+    pub throttlings: BTreeMap<SmolStr, Arc<Throttling>>,
+    /// Pauses of journeys, in their order, by the number of the journey.
+    pub pauses: BTreeMap<JourneyId, Vec<Pause>>,
     /// Event types that are recognised by rules, by the type they are sent as.
     pub rules: BTreeMap<SmolStr, Vec<Rule>>,
+    /// Journeys that are kept and not published, by name.
+    pub drafts: BTreeMap<SmolStr, Draft>,
+    /// Message revisions that only tests name.
+    pub hidden: BTreeSet<MessageId>,
+    /// Profiles that may walk in tests, `namespace:value`.
+    pub test_profiles: Arc<BTreeSet<SmolStr>>,
+    /// Tests of drafts that an event type may enter.
+    pub in_test: BTreeMap<SmolStr, Vec<VersionId>>,
     /// Event types that some version not stopped names in its entry, exits or nodes, and those they are recognised among.
     pub listening: BTreeSet<SmolStr>,
 }
@@ -136,6 +169,68 @@ pub enum CatalogError {
         /// The version.
         number: u32,
     },
+    /// The journey has no draft.
+    #[error("journey `{name}` has no draft; keep one with `sojourn apply --draft`")]
+    NoDraft {
+        /// The journey.
+        name: String,
+    },
+    /// The draft is in test.
+    #[error("journey `{name}` is in test already")]
+    InTest {
+        /// The journey.
+        name: String,
+    },
+    /// The draft is not in test.
+    #[error("journey `{name}` is not in test")]
+    NotInTest {
+        /// The journey.
+        name: String,
+    },
+    /// Waits in test can't be so long, or so short.
+    #[error("waits of {} can't be tested with: write {} to {}", duration::print(*.wait_ms), duration::print(limits::TEST_WAIT_MS_MIN), duration::print(limits::TEST_WAIT_MS_MAX))]
+    TestWait {
+        /// Milliseconds asked for.
+        wait_ms: i64,
+    },
+    /// Published meanwhile with another re-entrance, which is the same in all versions.
+    #[error("journey `{name}` was published with another re-entrance since its draft was kept; keep the draft anew")]
+    DraftOutdated {
+        /// The journey.
+        name: String,
+    },
+    /// What was to be flagged is no profile.
+    #[error("{message}")]
+    TestProfile {
+        /// Why.
+        message: String,
+    },
+    /// More test profiles than a test takes.
+    #[error("there would be {count} test profiles; the limit is {}", limits::TEST_PROFILES_MAX)]
+    TooManyTestProfiles {
+        /// How many.
+        count: usize,
+    },
+    /// Only live journeys can be paused.
+    #[error("journey `{name}` has no live version, and only those can be paused")]
+    NotLive {
+        /// The journey.
+        name: String,
+    },
+    /// The journey is paused.
+    #[error("journey `{name}` is paused until {ends_at} already")]
+    Paused {
+        /// The journey.
+        name: String,
+        /// Until when.
+        ends_at: Millis,
+    },
+    /// The journey is not paused.
+    #[error("journey `{name}` is not paused")]
+    NotPaused {
+        /// The journey.
+        name: String,
+    },
     /// The record was written by a newer release, or is none.
     #[error("catalog record of format {found} can't be read; this release reads format {supported}")]
     Format {
@@ -149,7 +244,21 @@ pub enum CatalogError {
     Damaged(String),
 }
 
+impl Version {
+    /// Whether anybody may enter it: a test takes its own.
+    pub fn is_live(&self) -> bool {
+        self.status == VersionStatus::Live && self.test.is_none()
+    }
+}
+
 impl Catalog {
+    /// Whether partitions count anything together: profiles that come to a cap.
+    pub fn counts_together(&self) -> bool {
+        let caps =
+            |program: &Program| program.nodes.iter().any(|node| matches!(node.kind, NodeKind::ProfileCap { .. }));
+        self.versions.iter().any(|version| caps(&version.program))
+    }
+
     /// Whether there is a version `id`: what is read from a disk may name any.
     pub fn knows(&self, id: VersionId) -> bool {
         (id.0 as usize) < self.versions.len()
@@ -185,9 +294,14 @@ impl Catalog {
         self.journeys.iter().position(|known| known == name).map(|index| JourneyId(index as u32))
     }
 
-    /// All versions of a journey, oldest first.
+    /// All published versions of a journey, oldest first: tests of drafts are none.
     pub fn versions_of(&self, journey: JourneyId) -> impl DoubleEndedIterator<Item = &Version> {
-        self.versions.iter().filter(move |version| version.program.journey == journey)
+        self.versions.iter().filter(move |version| version.program.journey == journey && version.test.is_none())
+    }
+
+    /// All tests of a journey's drafts, oldest first.
+    pub fn tests_of(&self, journey: JourneyId) -> impl DoubleEndedIterator<Item = &Version> {
+        self.versions.iter().filter(move |version| version.program.journey == journey && version.test.is_some())
     }
 
     /// The surface `name`.
@@ -207,12 +321,18 @@ impl Catalog {
 
     /// The latest revision of the message `name`.
     pub fn latest_message(&self, name: &str) -> Option<MessageId> {
-        self.messages.iter().rposition(|message| message.name.value == name).map(|index| MessageId(index as u32))
+        let ids = (0..self.messages.len() as u32).rev().map(MessageId).filter(|id| !self.hidden.contains(id));
+        ids.into_iter().find(|id| self.message(*id).name.value == name)
     }
 
     /// Declared fields of the profile document, nested by the dots of their names.
     pub fn profile_fields(&self) -> Fields {
         attributes::profile_fields(&self.attributes)
+    }
+
+    /// The rate that calls wait for.
+    pub fn throttling(&self) -> Option<&Arc<Throttling>> {
+        self.throttlings.values().find(|throttling| throttling.deployment == Deployment::Deployed)
     }
 
     /// Stops version `number` of a journey, or all its versions: no entries, and those inside leave at once. What is
@@ -269,9 +389,11 @@ impl Catalog {
 
     /// Builds what derives from versions and their status.
     fn index(&mut self) {
+        self.index_migrations();
         self.entries.clear();
         self.listening.clear();
         self.live.clear();
+        self.in_test.clear();
         let mut live: Vec<&Version> = Vec::new();
         for version in &self.versions {
             if version.status == VersionStatus::Stopped {
@@ -279,8 +401,11 @@ impl Catalog {
             }
             let definition = &version.source.definition;
             self.listening.extend(definition.event_types().into_iter().map(|event| event.value.clone()));
-            if version.status == VersionStatus::Live {
+            if version.is_live() {
                 live.push(version);
+            } else if version.status == VersionStatus::Live {
+                let event = version.program.entry.event.clone();
+                self.in_test.entry(event).or_default().push(version.program.version);
             }
         }
         for (name, event) in &self.events {
@@ -288,7 +413,7 @@ impl Catalog {
                 self.listening.insert(rule.of.value.clone());
             }
         }
-        live.sort_by_key(|version| (std::cmp::Reverse(version.program.priority), version.program.journey));
+        live.sort_by_key(|version| version.program.precedence());
         for version in live {
             let event = version.program.entry.event.clone();
             self.live.insert(version.program.name.clone(), version.program.version);

@@ -174,4 +174,39 @@ pub enum Effect {
     Send(Box<OutboxRow>),
     /// Take the rows of this instance that were not yet attempted out of the outbox (it exited).
     CancelUnattempted(InstanceId),
+    /// The instance waits for a place under a profile cap.
+    Claim(Claim),
+}
+
+/// A count that all partitions share: that of one node of one version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Counter {
+    /// The version.
+    pub version: VersionId,
+    /// The node.
+    pub node: NodeNo,
+}
+
+/// An instance that waits for a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Of which cap.
+    pub counter: Counter,
+    /// Places there are in all.
+    pub max: u64,
+    /// Entry ordinal of the instance.
+    pub ordinal: u32,
+    /// Its generation: at another one it no longer waits for this.
+    pub generation: u32,
+    /// When it came.
+    pub at: Millis,
+}
+
+/// What an instance that waits for a place is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// There is one.
+    Free,
+    /// All were taken.
+    Spent,
 }

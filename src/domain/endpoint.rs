@@ -42,6 +42,19 @@ pub struct Endpoint {
     pub auth: Auth,
     /// Which addresses and ports may be called.
     pub network: Network,
+    /// Of a data source: how often it is asked.
+    pub asking: Option<Asking>,
+}
+
+/// How often a data source is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asking {
+    /// Requests within any period; those beyond are refused (spec §5.9).
+    pub calls: u32,
+    /// Milliseconds.
+    pub period_ms: i64,
+    /// How long a good answer serves for the same request, in milliseconds; 0: not at all.
+    pub cache_ms: i64,
 }
 
 /// How a call shows who it comes from (spec §3.7).
@@ -100,6 +113,49 @@ pub struct TokenGrant {
     pub place: KeyPlace,
     /// How long a token is used, in milliseconds.
     pub cache_ms: i64,
+    /// Who asks, shown by a private key.
+    pub assertion: Option<Assertion>,
+}
+
+/// A certificate credential: the server of the token knows the public half of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assertion {
+    /// Who asks: the client's id.
+    pub issuer: String,
+    /// Whom it is for.
+    pub audience: String,
+    /// How it is signed.
+    pub algorithm: Algorithm,
+    /// The private key, PEM.
+    pub key: Secret,
+    /// Which of several keys it is.
+    pub key_id: Option<String>,
+    /// SHA-256 of the certificate, base64url.
+    pub thumbprint: Option<String>,
+}
+
+/// How an assertion is signed (RFC 7518 §3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Algorithm {
+    /// RSA and SHA-256.
+    #[default]
+    Rs256,
+    /// The curve P-256 and SHA-256.
+    Es256,
+}
+
+impl Algorithm {
+    /// Every one, with its word.
+    pub const WORDS: [(&'static str, Self); 2] = [("RS256", Self::Rs256), ("ES256", Self::Es256)];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Es256 => "ES256",
+        }
+    }
 }
 
 /// How the fields of a token request are written.
@@ -131,6 +187,38 @@ impl Capping {
     /// Whether it counts a request to `url` (without query).
     pub fn covers(&self, method: Method, url: &str) -> bool {
         self.methods.contains(&method) && matches(&self.url, url)
+    }
+}
+
+/// Calls of custom actions to some endpoints wait for each other, so that no more than so many a second are made (spec §3.7).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Throttling {
+    /// Its name.
+    pub name: SmolStr,
+    /// Whole URL without query; `*` stands for any text, but not in the host.
+    pub url: String,
+    /// Of requests by these.
+    pub methods: Vec<Method>,
+    /// Requests within any second.
+    pub throughput_max: u32,
+    /// Whether it counts.
+    pub deployment: Deployment,
+}
+
+/// Whether a throttling counts. One does at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deployment {
+    /// It does.
+    Deployed,
+    /// It is kept, and nothing waits for it.
+    Undeployed,
+}
+
+impl Throttling {
+    /// Whether a request to `url` (without query) waits for its turn.
+    pub fn covers(&self, method: Method, url: &str) -> bool {
+        self.deployment == Deployment::Deployed && self.methods.contains(&method) && matches(&self.url, url)
     }
 }
 

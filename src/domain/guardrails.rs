@@ -35,6 +35,14 @@ pub struct Guardrails {
     pub timeout_max_ms: i64,
     /// Fields that one node sets in the profile's document.
     pub update_fields_max: usize,
+    /// Least calls a second that a throttling allows (AJO: an endpoint has to bear 200).
+    pub throughput_min: u32,
+    /// Most calls a second that a throttling allows.
+    pub throughput_max: u32,
+    /// Profiles that pauses hold at actions; beyond, they leave at their next action (AJO: 10,000,000).
+    pub held_profiles_max: usize,
+    /// Entrants that wait for the end of a pause; beyond, they are discarded.
+    pub held_entrants_max: usize,
 }
 
 impl Guardrails {
@@ -53,6 +61,10 @@ impl Guardrails {
         reaction_timeout_min_ms: 40_000,
         timeout_max_ms: limits::TIMEOUT_MS_MAX,
         update_fields_max: limits::UPDATE_FIELDS_MAX,
+        throughput_min: 200,
+        throughput_max: 5_000,
+        held_profiles_max: limits::HELD_PROFILES_MAX,
+        held_entrants_max: limits::HELD_ENTRANTS_MAX,
     };
 
     /// As wide as they go.
@@ -63,6 +75,10 @@ impl Guardrails {
         journeys_per_event_max: usize::MAX,
         rule_sets_max: usize::MAX,
         reaction_timeout_min_ms: 0,
+        throughput_min: 1,
+        throughput_max: u32::MAX,
+        held_profiles_max: usize::MAX,
+        held_entrants_max: usize::MAX,
         ..Self::DEFAULT
     };
 
@@ -82,6 +98,9 @@ impl Guardrails {
         ];
         if self.reentry_min_ms < widest.reentry_min_ms || self.reentry_min_ms > self.reentry_max_ms {
             return Some(("reentry_min", format!("{} to `reentry_max`", print(widest.reentry_min_ms))));
+        }
+        if self.throughput_min == 0 || self.throughput_min > self.throughput_max {
+            return Some(("throughput_min", "1 to `throughput_max`".to_owned()));
         }
         let span = spans.into_iter().find(|(_, value, max)| value > max).map(|(name, _, max)| (name, print(max)));
         let count =

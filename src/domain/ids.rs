@@ -161,6 +161,12 @@ impl HashKey {
         hasher.write(value.as_bytes());
         ProfileKey(hasher.finish128().as_u128())
     }
+
+    /// The key of the profile `namespace:value`.
+    pub fn key_of(&self, sandbox: SandboxId, identity: &str) -> ProfileKey {
+        let (namespace, value) = identity.split_once(':').unwrap_or((identity, ""));
+        self.profile_key(sandbox, namespace, value)
+    }
 }
 
 /// A 128-bit hash with a fixed key: for ids that must be the same in every data directory.

@@ -47,10 +47,25 @@ pub const REENTRY_MS_MAX: i64 = 90 * 86_400_000;
 pub const INSTANCE_BYTES_MAX: usize = 1 << 20;
 /// Instances that one profile may hold at once: as many as AJO allows live journeys.
 pub const INSTANCES_PER_PROFILE_MAX: usize = 200;
+/// Longest pause of a journey: 14 days, 20,160 minutes (spec §4.4).
+pub const PAUSE_MS_MAX: i64 = 20_160 * 60_000;
+/// Pauses of a journey that are remembered, for those who were inside and have not been looked at since.
+pub const PAUSES_KEPT_MAX: usize = 100;
+/// Profiles let go in a second when a journey is resumed, unless told otherwise (spec §4.4).
+pub const RELEASE_RATE: u32 = 5_000;
+/// Events kept for one profile that a pause holds: as many as AJO stacks for a busy instance (spec §1.2).
+pub const HELD_EVENTS_MAX: usize = 10;
+/// Profiles that pauses hold at actions, over all journeys (spec §4.4).
+pub const HELD_PROFILES_MAX: usize = 10_000_000;
+/// Entrants that wait for the end of a pause, over all journeys: each holds its whole event.
+pub const HELD_ENTRANTS_MAX: usize = 1_000_000;
 /// Nodes of one fragment, ends not counted (spec §3.8b).
 pub const FRAGMENT_NODES_MAX: usize = 20;
 /// Instances of one journey under different supplemental ids that one profile may hold at once (spec §1.7).
 pub const SUPPLEMENTAL_INSTANCES_MAX: usize = 10;
+/// Supplemental ids that one event may name for a journey: ten runs are allowed at once, and each id that is refused is a
+/// discard in the record.
+pub const SUPPLEMENTAL_IDS_PER_EVENT_MAX: usize = 100;
 /// Supplemental ids per journey whose entries a profile remembers while re-entrance hangs on them: the oldest goes first. A
 /// profile's header is written whole, so that this bounds it.
 pub const SUPPLEMENTAL_IDS_KEPT_MAX: usize = 1_000;
@@ -91,6 +106,20 @@ pub const EXPRESSION_COST_MAX: u64 = 10_000;
 pub const EXPRESSION_LIST_ITEMS_ASSUMED: u64 = 20;
 /// Questions about fields that are asked to find out whether the conditions of one node can be true: about 10 ms.
 pub const REASONING_STEPS_MAX: u64 = 200_000;
+/// Treatments of an experiment (spec §9).
+pub const TREATMENTS_RANGE: (usize, usize) = (2, 10);
+/// Weight of a treatment at most: shares are of 10,000.
+pub const TREATMENT_WEIGHT_MAX: u32 = 10_000;
+/// Hundredths of a percent that a holdout takes where it names none (spec §9).
+pub const HOLDOUT_SHARE_DEFAULT: u32 = 1_000;
+/// Places of a profile cap where none are named (spec §3.3).
+pub const PROFILE_CAP_DEFAULT: u64 = 1_000;
+/// Places of a cap that does not count (spec §8: tests ignore caps).
+pub const UNCAPPED: u64 = u64::MAX;
+/// Places of a profile cap at most: more than any directory has profiles.
+pub const PROFILE_CAP_MAX: u64 = 1_000_000_000_000;
+/// On the events' clock messages between partitions come so much later than they were sent, in milliseconds.
+pub const TICK_MS: i64 = 1;
 /// Bytes of one resource file.
 pub const RESOURCE_BYTES_MAX: usize = 4 << 20;
 /// Bytes of a test's name: a sentence.
@@ -120,6 +149,31 @@ pub const CALL_ANSWER_BYTES_MAX: usize = 256 << 10;
 pub const CALLS_PER_HOST_MAX: u32 = 300_000;
 /// Calls of one slow action in half a minute (spec §3.7).
 pub const CALLS_PER_SLOW_ACTION_MAX: u32 = 150_000;
+/// Requests to one data source within [`SOURCE_PERIOD_MS`], unless it says otherwise (spec §5.9).
+pub const SOURCE_CALLS_MAX: u32 = 15;
+/// Period of that.
+pub const SOURCE_PERIOD_MS: i64 = 1_000;
+/// Answers of one data source that may serve again; the oldest goes first.
+pub const CACHED_ANSWERS_MAX: usize = 10_000;
+/// Bytes of an answer and its request that are kept for that: larger ones are asked for each time. 80 MB a source at most.
+pub const CACHED_ANSWER_BYTES_MAX: usize = 8_192;
+/// Records of one dataset.
+pub const DATASET_RECORDS_MAX: usize = 50_000;
+/// Bytes of the records of all datasets: they are part of the catalog, which every change writes whole.
+pub const DATASETS_BYTES_MAX: usize = 8 << 20;
+/// Nodes of one journey that look up in datasets (spec §3.8b).
+pub const LOOKUPS_MAX: usize = 10;
+/// Fields that one of them takes (spec §3.8b).
+pub const LOOKUP_FIELDS_MAX: usize = 20;
+/// Keys that one of them asks for (spec §3.8b).
+pub const LOOKUP_KEYS_MAX: usize = 500;
+/// Bytes that one of them finds (spec §3.8b).
+pub const LOOKUP_BYTES_MAX: usize = 10_240;
+/// Calls of one action that its channel holds: as many as `outbox.rows_max` lets wait unless it is set higher, so that the order
+/// in which they wait is kept. One is about 250 bytes beside the row it shares with the outbox.
+pub const CALL_QUEUE_MAX: usize = 131_072;
+/// How long a call waits for its turn under a throttling, from its decision (spec §3.7).
+pub const THROTTLED_MS_MAX: i64 = 6 * 3_600_000;
 /// Bytes of one TCP frame: a full batch and room for its own heads.
 pub const FRAME_BYTES_MAX: usize = BATCH_BYTES_MAX + (64 << 10);
 /// Bytes of a first frame: it comes before the key is checked, so a stranger may claim no more.
@@ -134,6 +188,20 @@ pub const STREAM_BYTES_IN_FLIGHT_MAX: usize = 2 * FRAME_BYTES_MAX;
 pub const STREAMS_BYTES_IN_FLIGHT_MAX: usize = 512 << 20;
 /// Streams at once: each has two tasks and its buffers.
 pub const STREAMS_MAX: usize = 1_024;
+/// Test profiles at most, and so instances of one test (spec §4.7).
+pub const TEST_PROFILES_MAX: usize = 100;
+/// How long every wait of a test takes unless it says otherwise (spec §4.7).
+pub const TEST_WAIT_MS: i64 = 10_000;
+/// The shortest such wait: below it nobody could watch.
+pub const TEST_WAIT_MS_MIN: i64 = 1_000;
+/// The longest: nobody sits before a test for longer.
+pub const TEST_WAIT_MS_MAX: i64 = 3_600_000;
+/// How long a test waits for feedback at least (spec §4.7).
+pub const TEST_REACTION_MS: i64 = 40_000;
+/// A test that nobody has used for so long ends: a week (spec §4.7).
+pub const TEST_IDLE_MS: i64 = 7 * 86_400_000;
+/// Bytes of an answer that the log of a test shows.
+pub const TEST_ANSWER_BYTES_MAX: usize = 4_096;
 /// Producers whose last sequence is remembered at the door after they left; older ones are forgotten (a look-up only: partitions
 /// tell repeats).
 pub const PRODUCERS_REMEMBERED_MAX: usize = 65_536;

@@ -58,7 +58,7 @@ pub struct CapCount {
 /// One running instance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {
-    /// The version it entered and stays on.
+    /// The version it is in: the one it entered, unless a newer one has moved it.
     pub version: VersionId,
     /// Its journey.
     pub journey: JourneyId,
@@ -126,9 +126,47 @@ pub struct Extra {
     pub error: Option<(NodeNo, Failure)>,
     /// What custom actions answered last, by their names: the fields that are read, and the status.
     pub called: Map,
+    /// Whether a pause holds it.
+    pub held: Option<Held>,
+    /// Kept properties of events that came while it was held, by the node that awaits them and the way they lead.
+    pub kept: Vec<(NodeNo, u16, Map)>,
+    /// The number of the last pause by which its timers were shifted.
+    pub shifted: u32,
+    /// When it came to the node where it pauses, if that node's timer does not tell; else of a node before.
+    pub came_at: Option<Millis>,
+    /// The newest version that was asked what becomes of it, and keeps it.
+    pub settled: Option<VersionId>,
+}
+
+/// Since when a pause holds an instance, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Since when.
+    pub since: Millis,
+    /// Where.
+    pub at: HeldAt,
+}
+
+/// Where a pause holds an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldAt {
+    /// At the node that acts.
+    Node,
+    /// Before its beginning: it has entered when it is let in. It remembers the whole event.
+    Entrance,
 }
 
 impl Instance {
+    /// Whether a pause holds it.
+    pub fn held(&self) -> Option<Held> {
+        self.context.extra.as_ref()?.held
+    }
+
+    /// Whether it has not begun.
+    pub fn is_entrant(&self) -> bool {
+        self.held().is_some_and(|held| held.at == HeldAt::Entrance)
+    }
+
     /// The supplemental id it runs under.
     pub fn supplemental_id(&self) -> Option<&str> {
         self.context.extra.as_ref()?.supplemental_id.as_deref()

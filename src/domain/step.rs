@@ -50,6 +50,10 @@ pub enum StepKind {
     },
     /// The call of the node's custom action has ended.
     Called(CallStatus),
+    /// A pause holds the instance at the node; without a node it holds it at the entrance, and it has not begun.
+    Held,
+    /// It holds it no longer.
+    Released,
 }
 
 /// Whether a profile enters a journey for the first time.
@@ -59,6 +63,8 @@ pub enum Entrance {
     First,
     /// It has been in it before, in whichever version.
     Again,
+    /// It comes from an older version, of which this one disposes.
+    Migrated,
 }
 
 /// By which path an instance left a node.
@@ -78,6 +84,8 @@ pub enum Path {
     TimedOut,
     /// What the node does failed.
     Failed,
+    /// One of the ways, from 0, of a node whose ways are counted.
+    Way(u16),
 }
 
 /// How an instance ended other than by an error (spec §4.2).
@@ -94,6 +102,12 @@ pub enum ExitReason {
     Stopped,
     /// The journey's end date.
     Ended,
+    /// It came to an action while its journey was paused in the mode `discard`.
+    Forced,
+    /// It goes on in a newer version.
+    Migrated,
+    /// A newer version says so.
+    Withdrawn,
 }
 
 /// Why an instance failed.
@@ -151,6 +165,8 @@ pub enum DiscardReason {
     CapReached,
     /// The same event let the profile into a journey of higher priority, which took the last place the rule set has.
     LowerPriority,
+    /// The journey is paused, and does not keep it.
+    Paused,
 }
 
 /// What became of a message.
@@ -171,6 +187,10 @@ pub enum MessageOutcome {
     Cancelled,
     /// No longer in doubt; what it became follows as a step of its own.
     Resolved,
+    /// Overdue at the end of a pause, and skipped.
+    Dropped,
+    /// Overdue at the end of a pause; a later one of the same channel took its place.
+    Merged,
 }
 
 /// Codes of steps are stored, in records and in the decision hash: never change or reuse one.
@@ -180,6 +200,7 @@ impl StepKind {
         match self {
             Self::Entered(Entrance::First) => (1, 0),
             Self::Entered(Entrance::Again) => (1, 1),
+            Self::Entered(Entrance::Migrated) => (1, 2),
             Self::Arrived => (Self::ARRIVED, 0),
             Self::Left(Path::Then) => (3, 0),
             Self::Left(Path::Otherwise) => (3, 1),
@@ -188,11 +209,14 @@ impl StepKind {
             Self::Left(Path::TimedOut) => (3, 4),
             Self::Left(Path::Failed) => (3, 5),
             Self::Left(Path::Branch(index)) => (4, index),
+            Self::Left(Path::Way(index)) => (WAY, index),
             Self::Exited(reason) => (5, reason.code()),
             Self::Failed(failure) => (6, failure.code()),
             Self::Discarded(reason) => (7, reason.code()),
             Self::Message { message, outcome } => (MESSAGE_BASE + outcome.code() as u8, message),
             Self::Called(status) => (CALLED, status.code()),
+            Self::Held => (HELD, 0),
+            Self::Released => (RELEASED, 0),
         }
     }
 
@@ -201,6 +225,7 @@ impl StepKind {
         Some(match (code, detail) {
             (1, 0) => Self::Entered(Entrance::First),
             (1, 1) => Self::Entered(Entrance::Again),
+            (1, 2) => Self::Entered(Entrance::Migrated),
             (Self::ARRIVED, _) => Self::Arrived,
             (3, 0) => Self::Left(Path::Then),
             (3, 1) => Self::Left(Path::Otherwise),
@@ -212,7 +237,10 @@ impl StepKind {
             (5, detail) => Self::Exited(ExitReason::from_code(detail)?),
             (6, detail) => Self::Failed(Failure::from_code(detail)?),
             (7, detail) => Self::Discarded(DiscardReason::from_code(detail)?),
+            (WAY, index) => Self::Left(Path::Way(index)),
             (CALLED, status) => Self::Called(CallStatus::from_code(status)?),
+            (HELD, 0) => Self::Held,
+            (RELEASED, 0) => Self::Released,
             (code, message) => {
                 let outcome = MessageOutcome::from_code(u16::from(code.checked_sub(MESSAGE_BASE)?))?;
                 Self::Message { message, outcome }
@@ -227,7 +255,8 @@ impl StepKind {
     pub fn is_decision(self) -> bool {
         match self {
             Self::Message { outcome, .. } => {
-                matches!(outcome, MessageOutcome::Requested | MessageOutcome::Excluded)
+                use MessageOutcome::{Dropped, Excluded, Merged, Requested};
+                matches!(outcome, Requested | Excluded | Dropped | Merged)
             }
             Self::Called(_) => false,
             Self::Entered(_)
@@ -235,7 +264,9 @@ impl StepKind {
             | Self::Left(_)
             | Self::Exited(_)
             | Self::Failed(_)
-            | Self::Discarded(_) => true,
+            | Self::Discarded(_)
+            | Self::Held
+            | Self::Released => true,
         }
     }
 }
@@ -244,6 +275,10 @@ impl StepKind {
 const MESSAGE_BASE: u8 = 8;
 /// Code of a call's end; far from those of messages, which may get more.
 const CALLED: u8 = 64;
+const HELD: u8 = 65;
+const RELEASED: u8 = 66;
+/// Code of a way that is counted.
+const WAY: u8 = 67;
 
 /// Gives an enum without fields its stored codes, from 0 in the order of `ALL`.
 macro_rules! codes {
@@ -270,7 +305,16 @@ macro_rules! codes {
     };
 }
 
-codes!(ExitReason { Completed = 0, Criteria = 1, Timeout = 2, Stopped = 3, Ended = 4 });
+codes!(ExitReason {
+    Completed = 0,
+    Criteria = 1,
+    Timeout = 2,
+    Stopped = 3,
+    Ended = 4,
+    Forced = 5,
+    Migrated = 6,
+    Withdrawn = 7,
+});
 codes!(Failure { Expression = 0, VisitLimit = 1, StepLimit = 2, InstanceTooLarge = 3, Jump = 4, DocumentTooLarge = 5, Action = 6 });
 codes!(DiscardReason {
     AlreadyInJourney = 0,
@@ -281,6 +325,7 @@ codes!(DiscardReason {
     NoSupplementalId = 5,
     CapReached = 6,
     LowerPriority = 7,
+    Paused = 8,
 });
 codes!(MessageOutcome {
     Requested = 0,
@@ -290,6 +335,8 @@ codes!(MessageOutcome {
     InDoubt = 4,
     Cancelled = 5,
     Resolved = 6,
+    Dropped = 7,
+    Merged = 8,
 });
 
 #[cfg(test)]
@@ -303,6 +350,7 @@ mod tests {
         let golden = [
             (StepKind::Entered(Entrance::First), (1, 0)),
             (StepKind::Entered(Entrance::Again), (1, 1)),
+            (StepKind::Entered(Entrance::Migrated), (1, 2)),
             (StepKind::Arrived, (2, 0)),
             (StepKind::Left(Path::Then), (3, 0)),
             (StepKind::Left(Path::Otherwise), (3, 1)),
@@ -311,11 +359,16 @@ mod tests {
             (StepKind::Left(Path::TimedOut), (3, 4)),
             (StepKind::Left(Path::Failed), (3, 5)),
             (StepKind::Left(Path::Branch(77)), (4, 77)),
+            (StepKind::Left(Path::Way(9)), (67, 9)),
             (StepKind::Exited(ExitReason::Completed), (5, 0)),
             (StepKind::Exited(ExitReason::Criteria), (5, 1)),
+            (StepKind::Exited(ExitReason::Forced), (5, 5)),
+            (StepKind::Exited(ExitReason::Migrated), (5, 6)),
+            (StepKind::Exited(ExitReason::Withdrawn), (5, 7)),
             (StepKind::Exited(ExitReason::Timeout), (5, 2)),
             (StepKind::Exited(ExitReason::Stopped), (5, 3)),
             (StepKind::Exited(ExitReason::Ended), (5, 4)),
+            (StepKind::Exited(ExitReason::Forced), (5, 5)),
             (StepKind::Failed(Failure::Expression), (6, 0)),
             (StepKind::Failed(Failure::VisitLimit), (6, 1)),
             (StepKind::Failed(Failure::StepLimit), (6, 2)),
@@ -335,6 +388,9 @@ mod tests {
             (StepKind::Discarded(DiscardReason::NoSupplementalId), (7, 5)),
             (StepKind::Discarded(DiscardReason::CapReached), (7, 6)),
             (StepKind::Discarded(DiscardReason::LowerPriority), (7, 7)),
+            (StepKind::Discarded(DiscardReason::Paused), (7, 8)),
+            (StepKind::Held, (65, 0)),
+            (StepKind::Released, (66, 0)),
             (message(MessageOutcome::Requested), (8, 513)),
             (message(MessageOutcome::Excluded), (9, 513)),
             (message(MessageOutcome::Sent), (10, 513)),
@@ -342,6 +398,8 @@ mod tests {
             (message(MessageOutcome::InDoubt), (12, 513)),
             (message(MessageOutcome::Cancelled), (13, 513)),
             (message(MessageOutcome::Resolved), (14, 513)),
+            (message(MessageOutcome::Dropped), (15, 513)),
+            (message(MessageOutcome::Merged), (16, 513)),
         ];
         for (kind, code) in golden {
             assert_eq!(kind.code(), code);
@@ -351,7 +409,8 @@ mod tests {
 
     #[test]
     fn other_codes_are_none() {
-        for (code, detail) in [(0, 0), (1, 2), (3, 6), (5, 5), (6, 7), (7, 8), (15, 0), (64, 99), (64, 1_003), (255, 0)]
+        for (code, detail) in
+            [(0, 0), (1, 3), (3, 6), (5, 8), (6, 7), (7, 9), (17, 0), (64, 99), (64, 1_003), (65, 1), (255, 0)]
         {
             assert_eq!(StepKind::from_code(code, detail), None, "{code} {detail}");
         }

@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn wrong_sums_are_found() {
-        let node = NodeReport { entered: 3, in_node: 1, left: 1, exited: 1, errors: 0 };
+        let node = NodeReport { entered: 3, in_node: 1, left: 1, exited: 1, errors: 0, ..NodeReport::default() };
         let mut journey = JourneyReport { entered: 3, active: 1, errors: 1, ..JourneyReport::default() };
         journey.exited.insert("completed".to_owned(), 1);
         journey.nodes.insert("a".to_owned(), node);

@@ -4,6 +4,7 @@
 //! a journey: same input, same output, for any number of shards.
 
 pub mod balance;
+pub mod dry_run;
 pub mod mapping;
 pub mod run;
 pub mod sink;

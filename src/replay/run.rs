@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use crate::domain::apply::Calls;
 use crate::domain::event::Event;
 use crate::domain::finding::Finding;
 use crate::domain::guardrails::Guardrails;
@@ -16,18 +17,18 @@ use crate::replay::sink::CountingSink;
 use crate::replay::source::{Events, Recording, SourceError};
 use crate::replay::timeline::{Order, Place, Timeline, sort};
 use crate::runtime::admission::Rate;
-use crate::runtime::api::{Deferral, EventStatus, Origin, Patience, Refusal, Submission};
+use crate::runtime::api::{Deferral, EventStatus, Origin, Patience, ProducerId, Refusal, Submission};
 use crate::runtime::engine::start::{EngineConfig, EngineParts, StartError};
 use crate::runtime::engine::{ClockMode, DeliveryFilter, Engine, Receipt, RequestError};
 use crate::runtime::keeper::KeeperConfig;
-use crate::runtime::projection::NoProjection;
+use crate::runtime::projection::{NoProjection, Projection};
 use crate::runtime::view::Report;
 use crate::store::disk::OsDisk;
 use crate::store::journal::{JournalConfig, SyncMode};
 use crate::store::timers::MemoryTimers;
 
 /// Events of one submission: enough to fill a group, few enough to answer often.
-const BATCH_EVENTS: usize = 1_000;
+pub(super) const BATCH_EVENTS: usize = 1_000;
 /// Batches read ahead of the feed.
 const BATCHES_AHEAD: usize = 8;
 /// Submissions on their way: hides the latency of the journal behind the work on the next ones.
@@ -43,7 +44,7 @@ const SEGMENT_BYTES: u64 = 64 << 20;
 /// Bad rows kept word for word.
 const FLAWS_KEPT_MAX: usize = 10;
 /// Time to end threads in; nothing in the directory is kept anyway.
-const STOP_DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What to do with an event that can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +104,9 @@ pub enum ReplayError {
     /// The resources have errors: mend them.
     #[error("{} findings", .0.len())]
     Findings(Vec<Finding>),
+    /// The journey asked for is in none of the files.
+    #[error("{0}")]
+    UnknownJourney(String),
     /// The recording has: mend it, or leave bad rows out.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -134,7 +138,7 @@ pub async fn replay(
     options: &Options,
     mut observe: impl FnMut(Pace),
 ) -> Result<Outcome, ReplayError> {
-    let (engine, sink) = start(directory, options.shards)?;
+    let (engine, sink) = start(directory, options.shards, Calls::Assumed, Arc::new(NoProjection))?;
     sink.connect(&engine);
     let outcome = run(&engine, resources, recording, options, &mut observe).await;
     engine.stop(STOP_DEADLINE).await;
@@ -145,14 +149,19 @@ pub async fn replay(
 }
 
 /// Settings of a replaying engine: the events' clock, no rate, no sync — whatever a crash loses is replayed again.
-fn start(directory: &Path, shards: u16) -> Result<(Engine, Arc<CountingSink>), StartError> {
+pub(super) fn start(
+    directory: &Path,
+    shards: u16,
+    calls: Calls,
+    projection: Arc<dyn Projection>,
+) -> Result<(Engine, Arc<CountingSink>), StartError> {
     let sink = Arc::new(CountingSink::default());
     let config = EngineConfig {
         shards,
         partitions: PARTITIONS,
         directory_id: u128::from(std::process::id()),
         hash_key: HashKey::FIXED,
-        calls: crate::domain::apply::Calls::Assumed,
+        calls,
         clock: ClockMode::Events,
         rate: Rate::Unlimited,
         id_window_ms: ID_WINDOW_MS,
@@ -167,7 +176,7 @@ fn start(directory: &Path, shards: u16) -> Result<(Engine, Arc<CountingSink>), S
         disk: Arc::new(OsDisk::new(directory)),
         timers: Box::new(MemoryTimers::default()),
         sink: sink.clone(),
-        projection: Arc::new(NoProjection),
+        projection,
         history: Arc::new(NoProjection),
     };
     Ok((Engine::start(&config, parts)?, sink))
@@ -185,7 +194,7 @@ async fn run(
     let (batches, mut received) = mpsc::channel(BATCHES_AHEAD);
     let asked = options.clone();
     let reading = tokio::task::spawn_blocking(move || read(events, &asked, &batches));
-    let mut feed = Feed { engine, bad_rows: options.bad_rows, receipts: VecDeque::new(), fed: Fed::default() };
+    let mut feed = Feed::new(engine, Repeats::ById, options.bad_rows);
     while let Some(batch) = received.recv().await {
         feed.submit(batch).await?;
         observe(Pace::Feeding(feed.fed.submitted, feed.fed.latest));
@@ -202,7 +211,7 @@ async fn run(
 }
 
 /// Lets time run to `until`, or until every instance has ended, and every message be reported; then reports.
-async fn run_on(engine: &Engine, until: Option<Millis>) -> Result<Report, ReplayError> {
+pub(super) async fn run_on(engine: &Engine, until: Option<Millis>) -> Result<Report, ReplayError> {
     engine.advance_clock(until).await.map_err(refused)?;
     loop {
         engine.drain().await;
@@ -213,7 +222,7 @@ async fn run_on(engine: &Engine, until: Option<Millis>) -> Result<Report, Replay
     }
 }
 
-fn refused(error: RequestError) -> ReplayError {
+pub(super) fn refused(error: RequestError) -> ReplayError {
     match error {
         RequestError::Findings(findings) => ReplayError::Findings(findings),
         other => ReplayError::Stopped(other.to_string()),
@@ -221,7 +230,7 @@ fn refused(error: RequestError) -> ReplayError {
 }
 
 /// Events with their engine times.
-type Batch = (Vec<Event>, Vec<Millis>);
+pub(super) type Batch = (Vec<Event>, Vec<Millis>);
 
 /// What reading came to.
 struct Read {
@@ -294,16 +303,17 @@ impl Read {
 }
 
 /// The way into the engine, several submissions deep.
-struct Feed<'a> {
+pub(super) struct Feed<'a> {
     engine: &'a Engine,
+    repeats: Repeats,
     bad_rows: BadRows,
     /// With the ids of their events, for messages.
     receipts: VecDeque<(Vec<smol_str::SmolStr>, Receipt)>,
     fed: Fed,
 }
 
-struct Fed {
-    submitted: u64,
+pub(super) struct Fed {
+    pub(super) submitted: u64,
     latest: Millis,
     duplicates: u64,
     skipped: u64,
@@ -316,21 +326,36 @@ impl Default for Fed {
     }
 }
 
-impl Feed<'_> {
-    async fn submit(&mut self, (events, engine_times): Batch) -> Result<(), ReplayError> {
+/// How repeats among the events are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeats {
+    /// By id, as on HTTP.
+    ById,
+    /// There are none: each was recorded once, whatever its id.
+    None,
+}
+
+/// The producer of events without repeats.
+const RECORDED: ProducerId = ProducerId(0x7265_636f_7264_6564);
+
+impl<'a> Feed<'a> {
+    pub(super) fn new(engine: &'a Engine, repeats: Repeats, bad_rows: BadRows) -> Self {
+        Self { engine, repeats, bad_rows, receipts: VecDeque::new(), fed: Fed::default() }
+    }
+
+    pub(super) async fn submit(&mut self, (events, engine_times): Batch) -> Result<(), ReplayError> {
         if self.receipts.len() >= RECEIPTS_MAX {
             self.settle().await?;
         }
         let ids = events.iter().map(|event| event.id.clone()).collect();
+        let origin = match self.repeats {
+            Repeats::ById => Origin::Unsequenced,
+            Repeats::None => Origin::Stream { producer: RECORDED, epoch: 1, first_sequence: self.fed.submitted + 1 },
+        };
         self.fed.submitted += events.len() as u64;
         self.fed.latest = engine_times.last().copied().unwrap_or(self.fed.latest);
-        let submission = Submission {
-            events,
-            origin: Origin::Unsequenced,
-            engine_times,
-            patience: Patience::Unbounded,
-            deferral: Deferral::default(),
-        };
+        let submission =
+            Submission { events, origin, engine_times, patience: Patience::Unbounded, deferral: Deferral::default() };
         let receipt = self.engine.submit(submission).await.map_err(|refusal| stopped(&refusal))?;
         self.receipts.push_back((ids, receipt));
         Ok(())
@@ -360,7 +385,7 @@ impl Feed<'_> {
         Ok(())
     }
 
-    async fn finish(mut self) -> Result<Fed, ReplayError> {
+    pub(super) async fn finish(mut self) -> Result<Fed, ReplayError> {
         while !self.receipts.is_empty() {
             self.settle().await?;
         }

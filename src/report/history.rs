@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::domain::ids::{Millis, PartitionId, ProfileKey, Pseq};
 use crate::report::archive::{Archive, Entry, Told};
-use crate::runtime::projection::{History, HistoryEntry, HistoryEvent, Projection};
+use crate::runtime::projection::{History, HistoryEntry, HistoryEvent, Kept, Projection};
 use crate::wire::record::records;
 
 /// An archive that follows an engine's journal.
@@ -75,6 +75,10 @@ impl History for ArchivedHistory {
         visitor: &mut dyn FnMut(HistoryEntry) -> ControlFlow<()>,
     ) {
         self.archive.export(range, of, |entry| visitor(history_entry(entry)));
+    }
+
+    fn kept(&self) -> Kept {
+        self.archive.kept()
     }
 }
 

@@ -11,7 +11,8 @@ use futures_util::future::BoxFuture;
 use smol_str::SmolStr;
 
 use crate::domain::effect::{DeliveryReport, OutboxRow};
-use crate::domain::endpoint::Capping;
+use crate::domain::endpoint::{Capping, Throttling};
+use crate::domain::ids::CatalogVersion;
 use crate::domain::journey::action::{Action, ActionDefinition};
 use crate::domain::journey::program::{Channel, Message};
 use crate::domain::surface::Surface;
@@ -42,6 +43,10 @@ pub struct CallJob {
     pub published: Option<Arc<ActionDefinition>>,
     /// Limits of calls, as last published.
     pub cappings: Arc<BTreeMap<SmolStr, Capping>>,
+    /// The rate that calls wait for, as last published.
+    pub throttling: Option<Arc<Throttling>>,
+    /// The catalog that says so: the highest counts, for calls that wait too.
+    pub catalog: CatalogVersion,
     /// Longest time of the call, its retries included, in milliseconds.
     pub timeout_ms: i64,
     /// Who calls: names for logs.

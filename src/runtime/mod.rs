@@ -3,10 +3,12 @@
 pub mod actor;
 pub mod admission;
 pub mod api;
+pub mod board;
 pub mod clock;
 pub mod delivery;
 pub mod engine;
 pub mod failure;
+pub mod forecast;
 pub mod handle;
 pub mod horizon;
 pub mod ingest;

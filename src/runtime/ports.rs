@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 use crossbeam_channel::Sender;
 use crossbeam_queue::ArrayQueue;
 
-use crate::domain::ids::{PartitionId, ShardId};
+use crate::domain::ids::{Millis, PartitionId, ShardId};
 use crate::runtime::delivery::{CallJob, DeliverySink, Job};
 use crate::runtime::failure::Failure;
 use crate::runtime::handle::Mailbox as _;
@@ -87,6 +87,22 @@ impl Ports for ThreadPorts {
         if let Some(router) = self.router.upgrade() {
             router.send_to(to, ShardInput::Arrive(partition, Origin::Moved));
         }
+    }
+
+    fn post(&mut self, to: PartitionId, input: ShardInput) {
+        if let Some(router) = self.router.upgrade() {
+            router.send(to, input);
+        }
+    }
+
+    fn under_way(&mut self, count: isize) {
+        if let Some(router) = self.router.upgrade() {
+            router.board().under_way(count);
+        }
+    }
+
+    fn reached(&mut self, at: Millis, at_end: bool) -> Option<Millis> {
+        self.router.upgrade()?.board().reached(self.shard, at, at_end)
     }
 
     fn want(&mut self, partition: PartitionId) {

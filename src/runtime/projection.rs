@@ -8,6 +8,8 @@ use smol_str::SmolStr;
 
 use crate::domain::ids::{Millis, PartitionId, ProfileKey, Pseq};
 use crate::domain::step::Step;
+use crate::wire::cursor::{Cursor, WireError};
+use crate::wire::record::{Happened, Head, Record, RecordKind, happened_in};
 
 /// A projection of records, e.g. the archive of steps and events.
 pub trait Projection: Send + Sync {
@@ -55,6 +57,20 @@ pub trait History: Send + Sync + std::fmt::Debug {
         of: Option<(PartitionId, ProfileKey)>,
         visitor: &mut dyn FnMut(HistoryEntry) -> ControlFlow<()>,
     );
+
+    /// How much of the past there is.
+    fn kept(&self) -> Kept;
+}
+
+/// How much of the past is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Engine time of the earliest entry; `None` where there is none.
+    pub since: Option<Millis>,
+    /// Engine time of the latest record taken in.
+    pub latest: Option<Millis>,
+    /// Whether that is all there ever was: nothing was deleted by age or size, and nothing is damaged.
+    pub is_whole: bool,
 }
 
 /// One record of the past.
@@ -74,6 +90,25 @@ pub struct HistoryEntry {
     pub steps: Vec<Step>,
     /// Text to a step, by index.
     pub notes: Vec<(usize, SmolStr)>,
+}
+
+/// What a record shows of its profile; `None` for records of no profile.
+///
+/// # Errors
+/// It can't be read.
+pub fn entry_of(record: &Record<'_>) -> Result<Option<HistoryEntry>, WireError> {
+    if record.head.kind != RecordKind::Profile {
+        return Ok(None);
+    }
+    let Happened { event, steps, notes } = Happened::read(&mut Cursor::new(happened_in(&record.payload)?))?;
+    let event = event.map(|event| HistoryEvent {
+        id: event.id.into(),
+        kind: event.kind.into(),
+        time: event.time,
+        properties: event.properties_owned(),
+    });
+    let Head { partition, pseq, key, engine_time: at, .. } = record.head;
+    Ok(Some(HistoryEntry { partition, pseq, key, at, event, steps, notes }))
 }
 
 /// An event of the past.
@@ -100,5 +135,9 @@ impl History for NoProjection {
         _: Option<(PartitionId, ProfileKey)>,
         _: &mut dyn FnMut(HistoryEntry) -> ControlFlow<()>,
     ) {
+    }
+
+    fn kept(&self) -> Kept {
+        Kept::default()
     }
 }

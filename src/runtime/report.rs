@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::catalog::{Catalog, VersionStatus};
-use crate::domain::ids::{JourneyId, Millis};
-use crate::domain::journey::program::Program;
-use crate::domain::step::{DiscardReason, ExitReason, MessageOutcome, Path, Step, StepKind};
+use crate::domain::catalog::{Catalog, Version, VersionStatus};
+use crate::domain::ids::{JourneyId, Millis, NodeNo};
+use crate::domain::journey::program::{Method, NodeKind, Program};
+use crate::domain::journey::source::FALLBACK;
+use crate::domain::step::{DiscardReason, Entrance, ExitReason, MessageOutcome, Path, Step, StepKind};
 use crate::runtime::partition::counts::{Counts, MessageCounts, NodeCounts, VersionCounts};
 use crate::runtime::projection::{HistoryEntry, HistoryEvent};
 use crate::runtime::view::{
-    JourneyReport, JourneySummary, MessageReport, NodeReport, Report, TimelineItem, VersionSummary,
+    JourneyReport, JourneySummary, MessageReport, NodeReport, PauseView, Report, TimelineItem, VersionSummary,
 };
 use crate::wire::value::map_from;
 
@@ -22,6 +23,8 @@ pub struct Tally {
     pub events: u64,
     /// Keyed sum of the chains of decisions.
     pub hash_sum: u128,
+    /// Engine time.
+    pub now: Millis,
 }
 
 /// The report over all journeys, or one.
@@ -53,6 +56,8 @@ fn version_report(program: &Program, counts: &VersionCounts) -> JourneyReport {
         entered: counts.entered,
         active: counts.active(),
         errors: counts.errors(),
+        held: counts.held(),
+        held_entrants: counts.entrants,
         ..JourneyReport::default()
     };
     for reason in ExitReason::ALL {
@@ -63,7 +68,13 @@ fn version_report(program: &Program, counts: &VersionCounts) -> JourneyReport {
     }
     for (index, node) in program.nodes.iter().enumerate() {
         let counted = counts.nodes.get(index).copied().unwrap_or_default();
-        report.nodes.insert(node.name.to_string(), node_report(&counted));
+        let held = counts.held.get(index).copied().unwrap_or(0);
+        let mut of_node = NodeReport { held, ..node_report(&counted) };
+        for (way, name) in way_names(&node.kind).into_iter().enumerate() {
+            let is_it = |((no, of), _): &&((NodeNo, u16), u64)| (usize::from(no.0), usize::from(*of)) == (index, way);
+            of_node.ways.insert(name, counts.ways.iter().find(is_it).map_or(0, |(_, count)| *count));
+        }
+        report.nodes.insert(node.name.to_string(), of_node);
     }
     for (index, message) in program.messages.iter().enumerate() {
         let counted = counts.messages.get(index).copied().unwrap_or_default();
@@ -79,6 +90,23 @@ fn node_report(counts: &NodeCounts) -> NodeReport {
         left: counts.left,
         exited: counts.exited,
         errors: counts.errors,
+        held: 0,
+        ways: BTreeMap::new(),
+    }
+}
+
+/// Names of the ways of a node whose ways are counted, in order; none of others.
+pub fn way_names(node: &NodeKind) -> Vec<String> {
+    match node {
+        NodeKind::ProfileCap { .. } => vec!["within".to_owned(), "beyond".to_owned()],
+        NodeKind::Optimize { method: Method::Experiment { ways } } => {
+            ways.iter().map(|(name, ..)| name.to_string()).collect()
+        }
+        NodeKind::Optimize { method: Method::Targeting { rules, fallback } } => {
+            let fallback = fallback.map(|_| FALLBACK.to_owned());
+            rules.iter().map(|(name, ..)| name.to_string()).chain(fallback).collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -93,6 +121,8 @@ fn message_report(counts: &MessageCounts) -> MessageReport {
         in_doubt,
         cancelled: of(MessageOutcome::Cancelled),
         pending: of(MessageOutcome::Requested) - settled - in_doubt,
+        dropped: of(MessageOutcome::Dropped),
+        merged: of(MessageOutcome::Merged),
     }
 }
 
@@ -100,6 +130,8 @@ fn add(sum: &mut JourneyReport, part: &JourneyReport) {
     sum.entered += part.entered;
     sum.active += part.active;
     sum.errors += part.errors;
+    sum.held += part.held;
+    sum.held_entrants += part.held_entrants;
     for (reason, n) in &part.exited {
         *sum.exited.entry(reason.clone()).or_default() += n;
     }
@@ -113,6 +145,10 @@ fn add(sum: &mut JourneyReport, part: &JourneyReport) {
         total.left += node.left;
         total.exited += node.exited;
         total.errors += node.errors;
+        total.held += node.held;
+        for (way, count) in &node.ways {
+            *total.ways.entry(way.clone()).or_default() += count;
+        }
     }
     for (name, message) in &part.messages {
         let total = sum.messages.entry(name.clone()).or_default();
@@ -122,12 +158,40 @@ fn add(sum: &mut JourneyReport, part: &JourneyReport) {
         total.in_doubt += message.in_doubt;
         total.cancelled += message.cancelled;
         total.pending += message.pending;
+        total.dropped += message.dropped;
+        total.merged += message.merged;
     }
 }
 
 /// The list of journeys.
 pub fn summaries(tally: &Tally, catalog: &Catalog) -> Vec<JourneySummary> {
-    (0..catalog.journeys.len() as u32).map(|index| summary(tally, catalog, JourneyId(index))).collect()
+    let known = (0..catalog.journeys.len() as u32).map(|index| summary(tally, catalog, JourneyId(index)));
+    let only_drafts = catalog.drafts.keys().filter(|name| catalog.journey_id(name).is_none());
+    let only_drafts = only_drafts.filter_map(|name| {
+        Some(JourneySummary {
+            name: name.to_string(),
+            versions: vec![draft_summary(tally, catalog, name)?],
+            pause: None,
+        })
+    });
+    let mut summaries: Vec<JourneySummary> = known.chain(only_drafts).collect();
+    // A journey whose draft was tested and given up is none.
+    summaries.retain(|summary| !summary.versions.is_empty());
+    summaries
+}
+
+/// The draft of a journey, under the number that it would be published with; who entered and is inside is of its test.
+fn draft_summary(tally: &Tally, catalog: &Catalog, name: &str) -> Option<VersionSummary> {
+    let draft = catalog.drafts.get(name)?;
+    let counts = draft.test.and_then(|test| tally.counts.get(test.version));
+    Some(VersionSummary {
+        number: catalog.next_number(name),
+        status: if draft.test.is_some() { "draft_test" } else { "draft" }.to_owned(),
+        entered: counts.map_or(0, |counts| counts.entered),
+        active: counts.map_or(0, VersionCounts::active),
+        held: 0,
+        held_entrants: 0,
+    })
 }
 
 /// One journey of the list.
@@ -137,21 +201,42 @@ pub fn summary(tally: &Tally, catalog: &Catalog, journey: JourneyId) -> JourneyS
         .map(|version| {
             let counts = tally.counts.get(version.program.version);
             let active = counts.map_or(0, VersionCounts::active);
-            let status = match version.status {
-                VersionStatus::Live => "live",
-                VersionStatus::Closed | VersionStatus::Stopped if active == 0 => "finished",
-                VersionStatus::Closed => "closed",
-                VersionStatus::Stopped => "stopped",
-            };
             VersionSummary {
                 number: version.program.number,
-                status: status.to_owned(),
+                status: status_word(version, counts, catalog, tally.now).to_owned(),
                 entered: counts.map_or(0, |c| c.entered),
                 active,
+                held: counts.map_or(0, VersionCounts::held),
+                held_entrants: counts.map_or(0, |c| c.entrants),
             }
         })
+        .chain(draft_summary(tally, catalog, catalog.journey_name(journey)))
         .collect();
-    JourneySummary { name: catalog.journey_name(journey).to_string(), versions }
+    let pause = catalog.pause_before(journey, tally.now).map(|pause| PauseView {
+        mode: pause.mode,
+        since: pause.at.to_iso(),
+        until: pause.ends_at.to_iso(),
+        then: pause.ending,
+        overdue: pause.overdue,
+    });
+    JourneySummary { name: catalog.journey_name(journey).to_string(), versions, pause }
+}
+
+/// The status of a version at `now` (spec §4.3): what was ordered, and what became of it.
+fn status_word(version: &Version, counts: Option<&VersionCounts>, catalog: &Catalog, now: Millis) -> &'static str {
+    let id = version.program.version;
+    let is_empty = counts.is_none_or(|counts| counts.active() == 0);
+    let keeps = counts.is_some_and(|counts| counts.held() + counts.entrants > 0);
+    let is_stopped = catalog.is_stopped(id, now);
+    let is_over = version.program.ends_at.is_some_and(|ends_at| ends_at <= now);
+    match version.status {
+        _ if is_empty && !keeps && (is_stopped || is_over || version.status != VersionStatus::Live) => "finished",
+        _ if is_stopped => "stopped",
+        _ if catalog.pause_at(&version.program, now).is_some() => "paused",
+        _ if keeps => "resuming",
+        VersionStatus::Live => "live",
+        VersionStatus::Closed | VersionStatus::Stopped => "closed",
+    }
 }
 
 /// Timeline items of history entries, newest first, as entries are.
@@ -190,6 +275,9 @@ fn event_item(at: Millis, event: &HistoryEvent) -> TimelineItem {
 fn step_item(entry: &HistoryEntry, step: &Step, note: Option<&str>, catalog: &Catalog) -> TimelineItem {
     let program = catalog.program(step.version);
     let (what, mut reason, message) = step_words(step, program);
+    if let Some(before) = came_over(entry, step) {
+        reason = format!("migrated from version {}", catalog.program(before.version).number);
+    }
     if let Some(note) = note {
         reason = format!("{reason}: {note}");
     }
@@ -206,15 +294,25 @@ fn step_item(entry: &HistoryEntry, step: &Step, note: Option<&str>, catalog: &Ca
     }
 }
 
+/// The last step in the older version from which an instance comes with this one.
+fn came_over<'e>(entry: &'e HistoryEntry, step: &Step) -> Option<&'e Step> {
+    let is_it = |other: &&Step| other.ordinal == step.ordinal && other.kind == StepKind::Exited(ExitReason::Migrated);
+    let comes = step.kind == StepKind::Entered(Entrance::Migrated);
+    let before = entry.steps.iter().take_while(|other| *other != step);
+    before.filter(is_it).last().filter(|_| comes)
+}
+
 fn step_words(step: &Step, program: &Program) -> (&'static str, String, Option<String>) {
     match step.kind {
         StepKind::Entered(_) => ("entered", format!("event {}", program.entry.event), None),
         StepKind::Arrived => ("arrived", format!("due {}", step.due.to_iso()), None),
-        StepKind::Left(path) => ("left", path_words(path), None),
+        StepKind::Left(path) => ("left", path_words(path, &program.node(step.node).kind), None),
         StepKind::Exited(reason) => ("exited", exit_word(reason).to_owned(), None),
         StepKind::Failed(failure) => ("failed", failure.word().to_owned(), None),
         StepKind::Discarded(reason) => ("discarded", discard_word(reason).to_owned(), None),
         StepKind::Called(status) => ("called", status.to_string(), None),
+        StepKind::Held => ("held", "paused".to_owned(), None),
+        StepKind::Released => ("released", "paused".to_owned(), None),
         StepKind::Message { message, outcome } => {
             let name = program.messages.get(usize::from(message)).map(|m| m.name.to_string());
             ("message", outcome_word(outcome).to_owned(), name)
@@ -222,8 +320,8 @@ fn step_words(step: &Step, program: &Program) -> (&'static str, String, Option<S
     }
 }
 
-/// The words of a path.
-pub fn path_words(path: Path) -> String {
+/// The words of a path from a node.
+pub fn path_words(path: Path, node: &NodeKind) -> String {
     match path {
         Path::Then => "then".to_owned(),
         Path::Branch(index) => format!("branch {}", index + 1),
@@ -232,6 +330,10 @@ pub fn path_words(path: Path) -> String {
         Path::EventReceived => "event_received".to_owned(),
         Path::TimedOut => "timed_out".to_owned(),
         Path::Failed => "error".to_owned(),
+        Path::Way(index) => {
+            let name = way_names(node).into_iter().nth(usize::from(index));
+            name.unwrap_or_else(|| format!("way {}", index + 1))
+        }
     }
 }
 
@@ -243,6 +345,9 @@ pub fn exit_word(reason: ExitReason) -> &'static str {
         ExitReason::Timeout => "timeout",
         ExitReason::Stopped => "stopped",
         ExitReason::Ended => "ended",
+        ExitReason::Forced => "forced",
+        ExitReason::Migrated => "migrated",
+        ExitReason::Withdrawn => "withdrawn",
     }
 }
 
@@ -257,6 +362,7 @@ pub fn discard_word(reason: DiscardReason) -> &'static str {
         DiscardReason::NoSupplementalId => "no_supplemental_id",
         DiscardReason::CapReached => "cap_reached",
         DiscardReason::LowerPriority => "lower_priority",
+        DiscardReason::Paused => "paused",
     }
 }
 
@@ -270,5 +376,7 @@ pub fn outcome_word(outcome: MessageOutcome) -> &'static str {
         MessageOutcome::InDoubt => "in_doubt",
         MessageOutcome::Cancelled => "cancelled",
         MessageOutcome::Resolved => "resolved",
+        MessageOutcome::Dropped => "dropped",
+        MessageOutcome::Merged => "merged",
     }
 }

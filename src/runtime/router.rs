@@ -12,6 +12,7 @@ use parking_lot::RwLock;
 use crate::domain::effect::DeliveryReport;
 use crate::domain::ids::{HashKey, Millis, PartitionId, SandboxId, ShardId, stable_hash};
 use crate::runtime::api::{Origin, Patience, Refusal, Submission};
+use crate::runtime::board::Board;
 use crate::runtime::handle::{Mailbox, ShardHandle, weight};
 use crate::runtime::shard::input::{EventBatch, ReportBatch, RoutedEvent, ShardInput};
 use crate::runtime::ticket::{Ticket, Verdict};
@@ -60,6 +61,7 @@ pub enum Room {
 #[derive(Debug)]
 pub struct Router<M = ShardHandle> {
     map: RwLock<Map<M>>,
+    board: Board,
     hash_key: HashKey,
     partitions: u16,
 }
@@ -79,12 +81,26 @@ impl<M: Mailbox> Router<M> {
     /// A router without shards.
     pub fn new(hash_key: HashKey, partitions: u16) -> Self {
         let map = Map { owners: Vec::new(), shards: Vec::new() };
-        Self { map: RwLock::new(map), hash_key, partitions }
+        Self { map: RwLock::new(map), board: Board::default(), hash_key, partitions }
     }
 
     /// Partitions of the data directory.
     pub fn partition_count(&self) -> u16 {
         self.partitions
+    }
+
+    /// How far its shards are, on the events' clock.
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+
+    /// Tells every shard that time has come to `to`.
+    pub fn pass_time(&self, to: Millis) {
+        let map = self.map.read();
+        self.board.tell(to);
+        for shard in &map.shards {
+            shard.send(ShardInput::Advance(to, None));
+        }
     }
 
     /// The partition of a profile, and its key.
@@ -96,6 +112,9 @@ impl<M: Mailbox> Router<M> {
     /// Sets the first shards and owners, before anything is routed.
     pub fn start(&self, shards: Vec<M>) {
         let count = shards.len() as u16;
+        // Each partition is on its way until it is opened.
+        self.board.under_way(self.partitions as isize);
+        self.board.set_shards(shards.len());
         let mut map = self.map.write();
         map.owners = (0..self.partitions).map(|index| owner_among(index, count)).collect();
         map.shards = shards;
@@ -103,13 +122,20 @@ impl<M: Mailbox> Router<M> {
 
     /// Adds a shard that owns nothing yet.
     pub fn add_shard(&self, handle: M) {
-        self.map.write().shards.push(handle);
+        let mut map = self.map.write();
+        let told = self.board.told();
+        if told > Millis::MIN {
+            handle.send(ShardInput::Advance(told, None));
+        }
+        map.shards.push(handle);
+        self.board.set_shards(map.shards.len());
     }
 
     /// Takes away shards beyond `count`; they own nothing any more.
     pub fn truncate_shards(&self, count: u16) -> Vec<M> {
         let mut map = self.map.write();
         assert!(map.owners.iter().all(|owner| owner.0 < count), "a shard that goes owns nothing");
+        self.board.set_shards(usize::from(count));
         map.shards.split_off(usize::from(count))
     }
 

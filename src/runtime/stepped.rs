@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::domain::ids::{PartitionId, ShardId};
+use crate::domain::ids::{Millis, PartitionId, ShardId};
 use crate::domain::journey::program::Channel;
 use crate::runtime::api::{Refusal, Submission};
 use crate::runtime::delivery::{CallJob, Job};
@@ -205,6 +205,22 @@ impl Ports for SteppedPorts {
         if let Some(router) = self.router.upgrade() {
             router.send_to(to, ShardInput::Arrive(partition, Origin::Moved));
         }
+    }
+
+    fn post(&mut self, to: PartitionId, input: ShardInput) {
+        if let Some(router) = self.router.upgrade() {
+            router.send(to, input);
+        }
+    }
+
+    fn under_way(&mut self, count: isize) {
+        if let Some(router) = self.router.upgrade() {
+            router.board().under_way(count);
+        }
+    }
+
+    fn reached(&mut self, at: Millis, at_end: bool) -> Option<Millis> {
+        self.router.upgrade()?.board().reached(self.shard, at, at_end)
     }
 
     fn want(&mut self, partition: PartitionId) {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::pause::{Overdue, PauseEnding, PauseMode};
+
 /// Report over journeys (contract "Reports").
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Report {
@@ -26,6 +28,12 @@ pub struct JourneyReport {
     pub exited: BTreeMap<String, u64>,
     /// Instances failed.
     pub errors: u64,
+    /// Of the running: held at actions by a pause.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held: u64,
+    /// Entrants that wait for the end of a pause; they have not begun.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held_entrants: u64,
     /// Entries refused, by reason.
     pub discarded: BTreeMap<String, u64>,
     /// By name.
@@ -39,7 +47,7 @@ pub struct JourneyReport {
 }
 
 /// One node: `entered = in_node + left + exited + errors`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct NodeReport {
     /// Arrivals.
     pub entered: u64,
@@ -51,6 +59,13 @@ pub struct NodeReport {
     pub exited: u64,
     /// Instances that failed there.
     pub errors: u64,
+    /// Of those there: held by a pause.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held: u64,
+    /// Of a node whose ways are counted, the instances that went each, by name: treatments of an experiment,
+    /// rules of targeting, `within` and `beyond` of a profile cap.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ways: BTreeMap<String, u64>,
 }
 
 /// One message. Requested and not in any of these = on its way.
@@ -68,6 +83,17 @@ pub struct MessageReport {
     pub cancelled: u64,
     /// Decided and not yet any of the above.
     pub pending: u64,
+    /// Overdue at the end of a pause, and skipped.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropped: u64,
+    /// Overdue at the end of a pause; a later one of the same channel took its place.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub merged: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A journey in the list.
@@ -77,6 +103,27 @@ pub struct JourneySummary {
     pub name: String,
     /// Its versions, oldest first.
     pub versions: Vec<VersionSummary>,
+    /// Its latest pause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<PauseView>,
+}
+
+/// A pause of a journey.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct PauseView {
+    /// What becomes of profiles and events in it: `hold`, `discard`.
+    #[schema(value_type = String)]
+    pub mode: PauseMode,
+    /// ISO-8601.
+    pub since: String,
+    /// When it ends by itself, or was resumed. ISO-8601.
+    pub until: String,
+    /// What happens then: `resume`, `stop`.
+    #[schema(value_type = String)]
+    pub then: PauseEnding,
+    /// What becomes of overdue messages: `send`, `shift`, `merge`, `drop`.
+    #[schema(value_type = String)]
+    pub overdue: Overdue,
 }
 
 /// A version in the list.
@@ -84,12 +131,19 @@ pub struct JourneySummary {
 pub struct VersionSummary {
     /// From 1.
     pub number: u32,
-    /// `live`, `closed`, `stopped`; `finished` when closed or stopped and nobody is inside.
+    /// `live`, `closed`, `stopped`; `paused`, and `resuming` until nobody is held any more; `finished` when closed, stopped or
+    /// past its end date and nobody is inside; `draft`, and `draft_test` while it is in test.
     pub status: String,
     /// Instances begun.
     pub entered: u64,
     /// Instances running.
     pub active: u64,
+    /// Of these: held at actions by a pause.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held: u64,
+    /// Entrants that wait for the end of a pause.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held_entrants: u64,
 }
 
 /// A profile: state and timeline.
@@ -128,6 +182,9 @@ pub struct InstanceView {
     pub entered_at: String,
     /// When its next timer fires, ISO-8601.
     pub due: String,
+    /// Since when a pause holds it, ISO-8601.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_since: Option<String>,
 }
 
 /// One item of a timeline: an event, or a step with its reason.
@@ -135,7 +192,7 @@ pub struct InstanceView {
 pub struct TimelineItem {
     /// Engine time, ISO-8601.
     pub at: String,
-    /// `event`, `entered`, `arrived`, `left`, `exited`, `failed`, `discarded`, `message`.
+    /// `event`, `entered`, `arrived`, `left`, `exited`, `failed`, `discarded`, `message`, `called`, `held`, `released`.
     pub what: String,
     /// Journey, for steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -57,7 +57,10 @@ impl Upkeep {
                 for surface in current.surfaces.values() {
                     self.dispatcher.surface_published(surface);
                 }
+                self.dispatcher.throttling_published(current.throttling(), current.version);
             }
+            // An engine that is stopping ends no tests; the next start does.
+            let _ = self.engine.end_idle_tests().await;
             if let Ok(shards) = self.engine.shards().await {
                 show_shards(&shards);
             }

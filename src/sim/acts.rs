@@ -455,6 +455,8 @@ fn name_of(input: &ShardInput) -> String {
         ShardInput::Catalog(catalog, _) => format!("catalog {}", catalog.version),
         ShardInput::WriteCatalog(..) => "a catalog to write".to_owned(),
         ShardInput::Advance(to, _) => format!("time {to}"),
+        ShardInput::Parcel(parcel) => format!("{parcel:?}"),
+        ShardInput::Acknowledged(name) => format!("taken in: {name:?}"),
         ShardInput::Durable(number) => format!("durable {number}"),
         ShardInput::Failed => "the failure".to_owned(),
         ShardInput::Expect(id) => format!("expect {id}"),

@@ -3,20 +3,24 @@
 
 use std::sync::Arc;
 
+use smol_str::SmolStr;
 use tokio::sync::oneshot;
 
 use crate::domain::apply::Firing;
 use crate::domain::catalog::{Catalog, SourceFile};
+use crate::domain::guardrails::Guardrails;
 use crate::domain::ids::{Millis, PartitionId};
 use crate::runtime::handle::Mailbox as _;
 use crate::runtime::partition::Partition;
 use crate::runtime::router::owner_among;
+use crate::runtime::shard::Shard;
 use crate::runtime::shard::input::{Answer, ShardInput};
+use crate::runtime::stepped::Post;
 use crate::sim::Violation;
 use crate::sim::machine::Machine;
-use crate::sim::observe::Cause;
+use crate::sim::observe::{Cause, DraftAct};
 use crate::sim::simulation::Simulation;
-use crate::sim::workload::Closing;
+use crate::sim::workload::{Closing, terms};
 
 /// A change under way.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub enum Change {
     Moving(u16, Vec<PartitionId>, Vec<oneshot::Receiver<()>>),
 }
 
+/// How long waits last in a test, in milliseconds.
+const WAITS_IN_TESTS_MS: [i64; 4] = [1_000, 10_000, 60_000, 3_600_000];
 /// Partitions moved at once.
 const MOVES_AT_ONCE: usize = 3;
 
@@ -47,6 +53,10 @@ impl Simulation {
                     self.publish(text);
                 }
             }
+            7 | 8 if may_publish => match self.dice.chance(50) {
+                true => self.act_on_drafts(),
+                false => self.pause_or_resume(),
+            },
             _ if may_publish => self.close_or_stop(),
             _ => self.begin_moving(),
         }
@@ -58,9 +68,10 @@ impl Simulation {
         let Some(machine) = &self.machine else { return };
         let resources = text.clone();
         let file = SourceFile { name: "drawn.yaml".to_owned(), text };
-        match machine.catalog.apply(&[file], now) {
+        match machine.catalog.settled(now).apply(&[file], now) {
             Ok((catalog, _)) if catalog.version != machine.catalog.version => {
-                self.install(catalog, Cause::Publish(resources));
+                self.note(|| format!("publishes\n{resources}"));
+                self.install(catalog, Cause::Publish(resources), now);
             }
             Ok(_) => self.published = true,
             Err(findings) => self.note(|| format!("not published: {findings:?}")),
@@ -68,25 +79,154 @@ impl Simulation {
     }
 
     fn close_or_stop(&mut self) {
+        let now = self.now().max(Millis(0));
         let (Some(machine), Some(closing)) = (&self.machine, self.workload.next_closing(&mut self.dice)) else {
             return;
         };
+        let catalog = machine.catalog.settled(now);
         let (changed, cause) = match &closing {
-            Closing::Stop(name) => (machine.catalog.stop(name, None), Cause::Stop(name.clone())),
-            Closing::Close(name) => (machine.catalog.close(name, None), Cause::Close(name.clone())),
+            Closing::Stop(name) => (catalog.stop(name, None), Cause::Stop(name.clone())),
+            Closing::Close(name) => (catalog.close(name, None), Cause::Close(name.clone())),
         };
         let changed = changed.ok().filter(|catalog| catalog.version != machine.catalog.version);
         self.note(|| format!("{closing:?}"));
         if let Some(catalog) = changed {
-            self.install(catalog, cause);
+            self.install(catalog, cause, now);
         }
     }
 
-    fn install(&mut self, catalog: Catalog, cause: Cause) {
+    /// Keeps a draft, starts its test, ends it or publishes it, or flags others.
+    fn act_on_drafts(&mut self) {
+        let Some(machine) = &self.machine else { return };
+        let catalog = Arc::clone(&machine.catalog);
+        let drafts: Vec<String> = catalog.drafts.keys().map(ToString::to_string).collect();
+        let choice = self.dice.below(10);
+        let act = match choice {
+            0..3 => DraftAct::Keep(self.workload.next_draft(&mut self.dice)),
+            3 => DraftAct::Flag(self.workload.next_flagged(&mut self.dice)),
+            _ if drafts.is_empty() => DraftAct::Keep(self.workload.next_draft(&mut self.dice)),
+            _ => {
+                let name = self.dice.pick(&drafts).clone();
+                let is_in_test = catalog.drafts[name.as_str()].test.is_some();
+                match self.dice.below(10) {
+                    0..2 => DraftAct::Publish(name),
+                    2..7 if is_in_test => DraftAct::Stop(name),
+                    _ if catalog.test_profiles.is_empty() => DraftAct::Flag(self.workload.next_flagged(&mut self.dice)),
+                    _ => DraftAct::Start(name, *self.dice.pick(&WAITS_IN_TESTS_MS)),
+                }
+            }
+        };
+        self.carry_out(act);
+    }
+
+    /// On the wall clock a test may run from the first event on: with profiles that are known in a few changes only, most
+    /// would enter nothing.
+    pub fn test_ahead(&mut self) -> Result<(), Violation> {
+        let mut dice = self.ahead.clone();
+        if self.firing() == Firing::Due || dice.chance(80) {
+            return Ok(());
+        }
+        let draft = self.workload.next_draft(&mut dice);
+        let flagged = self.workload.next_flagged(&mut dice);
+        for act in [DraftAct::Keep(draft), DraftAct::Flag(flagged)] {
+            self.carry_out(act);
+            self.settle()?;
+        }
+        let Some(machine) = &self.machine else { return Ok(()) };
+        let name = machine.catalog.drafts.keys().next().map(ToString::to_string);
+        if let Some(name) = name {
+            self.carry_out(DraftAct::Start(name, *dice.pick(&WAITS_IN_TESTS_MS)));
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// Does it, if it can be done.
+    fn carry_out(&mut self, act: DraftAct) {
+        let now = self.now().max(Millis(0));
+        let Some(machine) = &self.machine else { return };
+        let catalog = Arc::new(machine.catalog.settled(now));
+        let changed = match &act {
+            DraftAct::Keep(text) => {
+                let file = SourceFile { name: "draft.yaml".to_owned(), text: text.clone() };
+                catalog.apply_draft_within(&[file], now, &Guardrails::DEFAULT).map(|(catalog, _)| catalog).ok()
+            }
+            DraftAct::Start(name, wait_ms) => catalog.start_test(name, *wait_ms, now).ok(),
+            DraftAct::Stop(name) => catalog.stop_test(name).ok(),
+            DraftAct::Publish(name) => catalog.publish_draft(name, now).ok(),
+            DraftAct::Flag(profiles) => {
+                let (add, gone): (Vec<SmolStr>, Vec<SmolStr>) =
+                    (profiles.iter().map(SmolStr::from).collect(), catalog.test_profiles.iter().cloned().collect());
+                let gone: Vec<SmolStr> = gone.into_iter().filter(|name| !add.contains(name)).collect();
+                catalog.flag(&add, &gone).ok()
+            }
+        };
+        if let Some(changed) = changed.filter(|changed| changed.version != catalog.version) {
+            self.fault(match act {
+                DraftAct::Keep(_) => "change: a draft is kept",
+                DraftAct::Start(..) => "change: a test starts",
+                DraftAct::Stop(_) => "change: a test ends",
+                DraftAct::Publish(_) => "change: a draft is published",
+                DraftAct::Flag(_) => "change: test profiles",
+            });
+            self.install(changed, Cause::Draft(act), now);
+        }
+    }
+
+    /// Resumes a journey that is paused, or pauses it.
+    fn pause_or_resume(&mut self) {
+        let now = self.now().max(Millis(0));
+        let (mut name, order, resume) = self.workload.next_pausing(&mut self.dice, now);
+        let Some(machine) = &self.machine else { return };
+        let catalog = machine.catalog.settled(now);
+        let may_resume = |name: &&str| catalog.resume(name, now, resume.overdue, resume.window_ms).is_ok();
+        let mut paused = catalog.live.keys().map(SmolStr::as_str).filter(may_resume);
+        if self.dice.chance(50)
+            && let Some(paused) = paused.next()
+        {
+            paused.clone_into(&mut name);
+        }
+        let (changed, cause, kind) = match catalog.resume(&name, now, resume.overdue, resume.window_ms) {
+            Ok(resumed) => {
+                let overdue = resume.overdue.word().to_owned();
+                (resumed, Cause::Resume(name, now.0, overdue, resume.window_ms), "change: journey resumed")
+            }
+            Err(_) => match catalog.pause(&name, order) {
+                Ok(paused) => (paused, Cause::Pause(name, terms(&order)), "change: journey paused"),
+                Err(_) => return,
+            },
+        };
+        self.fault(kind);
+        self.note(|| format!("{cause:?}"));
+        self.install(changed, cause, now);
+    }
+
+    /// On the events' clock what is decided must not hang on when a change came: pauses are ordered before anything comes, for
+    /// times to come.
+    pub fn pause_ahead(&mut self) -> Result<(), Violation> {
+        let mut dice = self.ahead.clone();
+        if self.firing() == Firing::Engine || dice.chance(50) {
+            return Ok(());
+        }
+        let mut at = self.wall();
+        for _ in 0..dice.between(1, 4) {
+            at = at.plus(self.workload.next_gap_ms(&mut dice).min(3 * 86_400_000));
+            let (name, order, _) = self.workload.next_pausing(&mut dice, at);
+            let Some(machine) = &self.machine else { return Ok(()) };
+            let Ok(paused) = machine.catalog.pause(&name, order) else { continue };
+            self.fault("change: journey paused");
+            self.note(|| format!("{name} will be paused: {order:?}"));
+            self.install(paused, Cause::Pause(name, terms(&order)), Millis(0));
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    fn install(&mut self, catalog: Catalog, cause: Cause, now: Millis) {
         let Some(machine) = &self.machine else { return };
         let version = catalog.version;
         if let Some(witness) = &mut self.history.witness {
-            witness.propose(version, cause);
+            witness.propose(version, cause, now);
         }
         let (told, written) = oneshot::channel();
         let catalog = Arc::new(catalog);
@@ -151,6 +291,9 @@ impl Simulation {
             Change::Moving(count, partitions, arriving) if self.client.is_advancing() => {
                 Some(Change::Moving(count, partitions, arriving))
             }
+            Change::Moving(count, partitions, arriving) if !may_move(machine) => {
+                Some(Change::Moving(count, partitions, arriving))
+            }
             Change::Moving(count, partitions, arriving) => moving(machine, count, partitions, arriving),
         };
         machine.is_moving = matches!(self.change, Some(Change::Moving(..)));
@@ -165,6 +308,12 @@ fn swap(machine: &Machine, catalog: &Arc<Catalog>, index: usize) -> oneshot::Rec
     let (told, swapped) = oneshot::channel();
     machine.posts[index].send(ShardInput::Catalog(Arc::clone(catalog), told));
     swapped
+}
+
+/// As in the engine: on the events' clock nothing moves while time may wait for what partitions tell each other.
+fn may_move(machine: &Machine) -> bool {
+    let is_quiet = || machine.shards.iter().all(Shard::is_quiet) && machine.posts.iter().all(Post::is_empty);
+    machine.firing() == Firing::Engine || !machine.catalog.counts_together() || is_quiet()
 }
 
 fn moving(

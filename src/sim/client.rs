@@ -381,10 +381,18 @@ impl Client {
         let events = sent.iter().map(|s| s.event.clone()).collect();
         let patience = Patience::UpTo(std::time::Duration::ZERO);
         let submission = Submission { events, origin, engine_times, patience, deferral: Deferral::default() };
+        let together = stamped && machine.catalog.counts_together();
+        if together && machine.is_moving {
+            return None;
+        }
         let Some(verdict) = submit_now(&machine.router, submission, machine) else {
             self.refused_count += 1;
             return None;
         };
+        // As the engine does: partitions that count together wait for the slowest.
+        if let Some(latest) = sent.iter().map(|sent| sent.engine_time).max().filter(|_| together) {
+            machine.router.pass_time(latest);
+        }
         for key in &keys {
             self.order += 1;
             let order = self.order;

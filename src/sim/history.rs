@@ -214,6 +214,9 @@ impl History {
         if seen.outbox != due.outbox {
             return differs("outbox", seen.outbox.join(" | "), due.outbox.join(" | "));
         }
+        if seen.mail != due.mail {
+            return differs("mail", seen.mail.clone(), due.mail);
+        }
         for (key, profile) in &due.profiles {
             let found = seen.profiles.get(key);
             if found != Some(profile) {
@@ -293,6 +296,7 @@ pub struct Seen {
     counts: String,
     dedup: String,
     outbox: Vec<String>,
+    mail: String,
     profiles: BTreeMap<ProfileKey, Profile>,
     hash_sum: u128,
 }
@@ -309,6 +313,7 @@ impl Seen {
             counts: format!("{:?}", partition.counts.iter().collect::<Vec<_>>()),
             dedup: format!("{:?}", partition.dedup.known(partition.engine_time.max(now))),
             outbox: partition.outbox.rows().map(|row| format!("{row:?}")).collect(),
+            mail: format!("{:?}", partition.mail),
             profiles: profiles.collect(),
             hash_sum: partition.hash_sum,
         }

@@ -48,6 +48,7 @@ pub fn line(record: &Record<'_>) -> String {
             OutboxChange::Put(row) => format!("put {} {:?}", row.id, row.channel),
             OutboxChange::Gone(id) => format!("gone {id}"),
             OutboxChange::State { id, state, .. } => format!("{state:?} {id}"),
+            OutboxChange::Mail(change) => format!("{change:?}"),
         })
         .collect();
     format!("{place}: {:x} {event} [{}] [{}]", head.key.0 >> 112, steps.join(", "), outbox.join(", "))
@@ -75,7 +76,7 @@ fn checked(history: &mut History, record: &Record<'_>, client: &Client) -> Resul
     if let Some(after) = &after
         && !payload.components.is_empty()
     {
-        check_profile(history, record, before.as_ref(), after)?;
+        check_profile(history, record, &payload.steps, before.as_ref(), after)?;
     }
     check_ends(history, record, &payload, after.as_ref())?;
     let catalog = std::sync::Arc::clone(history.catalog());
@@ -220,14 +221,16 @@ fn check_times(before: &Option<Profile>, steps: &[Step], now: Millis, history: &
     Ok(())
 }
 
-/// The profile after the record: one instance per journey and supplemental id, nothing due left behind, nobody moved to another version.
+/// The profile after the record: one instance per journey and supplemental id, nothing due left behind, nobody in another version without a step that says so.
 fn check_profile(
     history: &History,
     record: &Record<'_>,
+    steps: &[Step],
     before: Option<&Profile>,
     after: &Profile,
 ) -> Result<(), Violation> {
     let (who, now) = (&after.identity, record.head.engine_time);
+    let is_told = steps.iter().any(|step| matches!(step.kind, StepKind::Left(Path::Way(_))));
     for (index, instance) in after.instances.iter().enumerate() {
         if after.instances[..index]
             .iter()
@@ -235,21 +238,29 @@ fn check_profile(
         {
             return Err(Violation::new(format!("{who} is twice in journey {:?}", instance.journey)));
         }
-        if instance.due <= now {
+        // On the events' clock those who wait for a place are told first, and then time passes.
+        let comes_first = history.firing == Firing::Due && is_told && instance.due == now;
+        if instance.due <= now && !comes_first {
             return Err(Violation::new(format!(
                 "{who} was handled at {now}, and what was due at {} has not happened: {instance:?}",
                 instance.due
             )));
         }
         let stood = before.and_then(|b| b.instances.iter().find(|other| other.ordinal == instance.ordinal));
+        let is_migration =
+            |step: &Step| step.kind == StepKind::Exited(ExitReason::Migrated) && step.ordinal == instance.ordinal;
         if let Some(stood) = stood
-            && (stood.version != instance.version || stood.entered_at != instance.entered_at)
+            && ((stood.version != instance.version) != steps.iter().any(is_migration)
+                || stood.version > instance.version
+                || stood.entered_at != instance.entered_at
+                || stood.sends > instance.sends)
         {
             return Err(Violation::new(format!("{who} was moved: {stood:?} became {instance:?}")));
         }
         if stood.is_none() {
             let catalog = &history.catalogs[&record.head.catalog];
-            let live = catalog.entries.values().any(|versions| versions.contains(&instance.version));
+            let mut open = catalog.entries.values().chain(catalog.in_test.values());
+            let live = open.any(|versions| versions.contains(&instance.version));
             if !live {
                 return Err(Violation::new(format!("{who} entered {:?}, which takes no entries", instance.version)));
             }
@@ -302,6 +313,7 @@ fn check_outbox(history: &mut History, record: &Record<'_>, payload: &ProfileRec
                 }
                 history.deliveries.insert(*id, fate);
             }
+            OutboxChange::Mail(_) => {}
             OutboxChange::State { id, .. } => {
                 if history.book(record.head.partition).shadow.outbox.get(*id).is_none() {
                     return Err(Violation::new(format!("delivery {id} changes and is not there")));
@@ -326,7 +338,8 @@ fn check_ends(
     let outbox = &history.book(record.head.partition).shadow.outbox;
     for step in &payload.steps {
         let early = match step.kind {
-            StepKind::Exited(ExitReason::Criteria | ExitReason::Stopped) => true,
+            StepKind::Exited(ExitReason::Migrated) => continue,
+            StepKind::Exited(ExitReason::Criteria | ExitReason::Stopped | ExitReason::Withdrawn) => true,
             StepKind::Exited(_) | StepKind::Failed(_) => false,
             _ => continue,
         };
@@ -364,7 +377,8 @@ pub fn check_counts(history: &History) -> Result<(), Violation> {
         let mut inside: BTreeMap<(VersionId, u16), u64> = BTreeMap::new();
         for profile in book.shadow.table.profiles() {
             let profile = profile.map_err(|error| Violation::new(format!("a profile can't be read: {error}")))?;
-            for instance in &profile.instances {
+            // Who waits to enter has not entered.
+            for instance in profile.instances.iter().filter(|instance| !instance.is_entrant()) {
                 *inside.entry((instance.version, instance.node.0)).or_default() += 1;
             }
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::domain::apply::Firing;
 use crate::domain::catalog::Catalog;
 use crate::domain::ids::{HashKey, Millis, PartitionId, ShardId};
 use crate::runtime::clock::Belief;
@@ -164,6 +165,11 @@ impl Machine {
         Ok(machine)
     }
 
+    /// Which clock decides.
+    pub fn firing(&self) -> Firing {
+        self.config.decide.firing
+    }
+
     /// Makes one more shard.
     pub fn hatch(&mut self) -> Post {
         let id = ShardId(self.shards.len() as u16);
@@ -174,7 +180,7 @@ impl Machine {
             router: Arc::downgrade(&self.router),
             post: post.clone(),
         };
-        let MachineConfig { partitions, decide, block_bytes_max, pages_per_turn, .. } = self.config;
+        let MachineConfig { partitions, decide, block_bytes_max, pages_per_turn, .. } = self.config.clone();
         let config = ShardConfig { id, partitions, decide, block_bytes_max, pages_per_turn };
         self.shards.push(Shard::new(config, Arc::clone(&self.catalog), Box::new(ports)));
         self.posts.push(post.clone());

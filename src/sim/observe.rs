@@ -8,8 +8,8 @@ use crate::domain::catalog::Catalog;
 use crate::domain::content::RenderInput;
 use crate::domain::effect::OutboxRow;
 use crate::domain::ids::{HashKey, Millis, ProfileKey, SandboxId};
-use crate::domain::journey::program::Channel;
-use crate::domain::step::{DiscardReason, ExitReason, Failure, MessageOutcome, Path, Step, StepKind};
+use crate::domain::journey::program::{Channel, Program};
+use crate::domain::step::{DiscardReason, Entrance, ExitReason, Failure, MessageOutcome, Path, Step, StepKind};
 use crate::domain::value::Value;
 use crate::sim::workload::ScriptEvent;
 use crate::wire::outbox::OutboxChange;
@@ -52,7 +52,48 @@ pub enum Cause {
     Stop(String),
     /// The live version of this journey was closed.
     Close(String),
+    /// Something became of a draft.
+    Draft(DraftAct),
+    /// This journey is paused, on these terms.
+    Pause(String, Terms),
+    /// This journey is resumed: when, what becomes of overdue messages, and within how many milliseconds all are let go.
+    Resume(String, i64, String, i64),
 }
+
+/// Terms of a pause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Profiles, entrants and awaited events are kept.
+    pub holds: bool,
+    /// From when.
+    pub at_ms: i64,
+    /// Until when.
+    pub ends_ms: i64,
+    /// It ends with a stop.
+    pub stops: bool,
+    /// `send`, `shift`, `merge`, `drop`.
+    pub overdue: String,
+    /// Within how many milliseconds all are let go.
+    pub window_ms: i64,
+}
+
+/// What becomes of drafts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DraftAct {
+    /// Journeys of these resources were kept.
+    Keep(String),
+    /// The draft of this journey is in test, with waits of so many milliseconds.
+    Start(String, i64),
+    /// Its test ended.
+    Stop(String),
+    /// It was published.
+    Publish(String),
+    /// These profiles, and no others, walk in tests.
+    Flag(Vec<String>),
+}
+
+/// What the numbers of the n-th test of all begin at: it walks under a number of its own.
+pub const TESTS_FROM: u32 = 10_000;
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,11 +183,11 @@ pub fn decode_record(record: &Record<'_>, catalog: &Catalog, names: &Names) -> R
     };
     let gone = payload.outbox.iter().filter_map(|change| match change {
         OutboxChange::Gone(id) => Some(id.to_string()),
-        OutboxChange::Put(_) | OutboxChange::State { .. } => None,
+        OutboxChange::Put(_) | OutboxChange::State { .. } | OutboxChange::Mail(_) => None,
     });
     let messages = payload.outbox.iter().filter_map(|change| match change {
         OutboxChange::Put(row) => Some(message(row, catalog)),
-        OutboxChange::Gone(_) | OutboxChange::State { .. } => None,
+        OutboxChange::Gone(_) | OutboxChange::State { .. } | OutboxChange::Mail(_) => None,
     });
     Ok(Observed {
         profile,
@@ -177,7 +218,7 @@ fn observed_step(step: &Step, catalog: &Catalog) -> ObservedStep {
     let message = |index: u16| program.messages.get(usize::from(index)).map_or("?", |message| message.name.as_str());
     ObservedStep {
         journey: program.name.to_string(),
-        version: program.number,
+        version: number(program, catalog),
         node: program.nodes.get(usize::from(step.node.0)).map(|node| node.name.to_string()).unwrap_or_default(),
         entry: step.ordinal,
         reason: reason(step.kind, message),
@@ -185,10 +226,20 @@ fn observed_step(step: &Step, catalog: &Catalog) -> ObservedStep {
     }
 }
 
+/// The number of a version within its journey; of a test also which of all tests it is.
+fn number(program: &Program, catalog: &Catalog) -> u32 {
+    if !program.is_in_test {
+        return program.number;
+    }
+    let until = &catalog.versions[..=program.version.0 as usize];
+    program.number + TESTS_FROM * until.iter().filter(|version| version.test.is_some()).count() as u32
+}
+
 /// The word for a step: `entered`, `arrived`, the path by which a node is left, how an instance ended, why an event was
 /// discarded, or what became of a message followed by its name.
 fn reason<'a>(kind: StepKind, message_name: impl Fn(u16) -> &'a str) -> String {
     let word = match kind {
+        StepKind::Entered(Entrance::Migrated) => "came over",
         StepKind::Entered(_) => "entered",
         StepKind::Arrived => "arrived",
         StepKind::Left(Path::Then) => "then",
@@ -198,11 +249,15 @@ fn reason<'a>(kind: StepKind, message_name: impl Fn(u16) -> &'a str) -> String {
         StepKind::Left(Path::EventReceived) => "event_received",
         StepKind::Left(Path::TimedOut) => "timed_out",
         StepKind::Left(Path::Failed) => "error",
+        StepKind::Left(Path::Way(index)) => return format!("way {index}"),
         StepKind::Exited(ExitReason::Completed) => "completed",
         StepKind::Exited(ExitReason::Criteria) => "criteria",
         StepKind::Exited(ExitReason::Timeout) => "timeout",
         StepKind::Exited(ExitReason::Stopped) => "stopped",
         StepKind::Exited(ExitReason::Ended) => "ended",
+        StepKind::Exited(ExitReason::Forced) => "forced",
+        StepKind::Exited(ExitReason::Migrated) => "migrated",
+        StepKind::Exited(ExitReason::Withdrawn) => "withdrawn",
         StepKind::Failed(Failure::Expression) => "failed expression",
         StepKind::Failed(Failure::VisitLimit) => "failed visit_limit",
         StepKind::Failed(Failure::StepLimit) => "failed step_limit",
@@ -218,6 +273,9 @@ fn reason<'a>(kind: StepKind, message_name: impl Fn(u16) -> &'a str) -> String {
         StepKind::Discarded(DiscardReason::NoSupplementalId) => "no_supplemental_id",
         StepKind::Discarded(DiscardReason::CapReached) => "cap_reached",
         StepKind::Discarded(DiscardReason::LowerPriority) => "lower_priority",
+        StepKind::Discarded(DiscardReason::Paused) => "paused",
+        StepKind::Held => "held",
+        StepKind::Released => "released",
         StepKind::Called(status) => return format!("called {status}"),
         StepKind::Message { message, outcome } => {
             let word = match outcome {
@@ -228,6 +286,8 @@ fn reason<'a>(kind: StepKind, message_name: impl Fn(u16) -> &'a str) -> String {
                 MessageOutcome::InDoubt => "in_doubt",
                 MessageOutcome::Cancelled => "cancelled",
                 MessageOutcome::Resolved => "resolved",
+                MessageOutcome::Dropped => "dropped",
+                MessageOutcome::Merged => "merged",
             };
             return format!("{word} message {}", message_name(message));
         }
@@ -239,7 +299,7 @@ fn message(row: &OutboxRow, catalog: &Catalog) -> ObservedMessage {
     let program = catalog.program(row.version);
     ObservedMessage {
         journey: program.name.to_string(),
-        version: program.number,
+        version: number(program, catalog),
         node: program.node(row.node).name.to_string(),
         entry: row.entry_ordinal,
         message: match row.channel {

@@ -6,12 +6,18 @@
 //! messages channels had tried already, whether a surface had room) it takes the engine's and holds it to that.
 
 mod calls;
+mod caps;
 mod cel;
 mod clock;
+mod drafts;
 mod entries;
 mod eval;
+mod functions;
 mod judge;
+mod migrations;
 mod nodes;
+mod optimize;
+mod pauses;
 mod person;
 mod races;
 mod reading;
@@ -66,6 +72,7 @@ pub struct Oracle {
     ids: BTreeMap<String, BTreeMap<String, i64>>,
     counts: BTreeMap<String, JourneyCounts>,
     waiting: Waiting,
+    passed: caps::Passed,
 }
 
 /// Messages on their way, by partition and surface (`None` = the log).
@@ -85,6 +92,7 @@ impl Oracle {
             ids: BTreeMap::new(),
             counts: BTreeMap::new(),
             waiting: Waiting::new(),
+            passed: caps::Passed::new(),
         })
     }
 
@@ -113,6 +121,18 @@ impl Oracle {
             Cause::Publish(text) => self.change(observed, |before| before.publish(text)),
             Cause::Stop(journey) => self.change(observed, |before| before.close(journey, Status::Stopped)),
             Cause::Close(journey) => self.change(observed, |before| before.close(journey, Status::Closed)),
+            Cause::Draft(act) => self.change(observed, |before| before.act(act)),
+            Cause::Pause(journey, terms) => {
+                self.change(observed, |before| before.paused(journey, |pauses| pauses.push(terms.clone())))
+            }
+            Cause::Resume(journey, now_ms, overdue, window_ms) => self.change(observed, |before| {
+                before.paused(journey, |pauses| {
+                    if let Some(last) = pauses.last_mut() {
+                        (last.ends_ms, last.stops, last.window_ms) = (*now_ms, false, *window_ms);
+                        last.overdue.clone_from(overdue);
+                    }
+                })
+            }),
             Cause::Event(_) | Cause::Timers | Cause::Report => {
                 self.judge(observed).map_err(|error| self.explain(observed, &error))
             }
@@ -122,6 +142,7 @@ impl Oracle {
     /// What the engine must have done by `now_ms` with nothing left to do: no timer is overdue, and nobody is inside a
     /// stopped version.
     pub fn finish(&self, now_ms: i64) -> Result<(), String> {
+        caps::finish(&self.people, self.clock)?;
         let latest = self.latest();
         for (profile, person) in &self.people {
             for run in &person.runs {
@@ -129,8 +150,12 @@ impl Oracle {
                     let due = instant_text(run.due_ms);
                     return Err(format!("{profile}: a timer is overdue since {due}: {run}"));
                 }
-                let version = latest.version(&run.journey, run.version);
-                if version.is_none_or(|version| version.status == Status::Stopped) {
+                let held = run.held.as_ref();
+                let let_go_ms = held.and_then(|held| latest.lets_go_ms(run, profile, held.since_ms, now_ms));
+                if let_go_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+                    return Err(format!("{profile}: still held, and the pause is over: {run}"));
+                }
+                if latest.is_stopped(&run.journey, run.version, now_ms) {
                     return Err(format!("{profile}: still inside a stopped version: {run}"));
                 }
             }
@@ -157,7 +182,7 @@ impl Oracle {
         observed: &Observed,
         change: impl FnOnce(&Published) -> Result<Published, String>,
     ) -> Result<(), String> {
-        let next = change(self.latest())?;
+        let next = change(&self.latest().settled(observed.engine_time_ms))?;
         let latest = self.published.keys().next_back().copied().unwrap_or_default();
         if observed.catalog < latest {
             return Err(format!("catalog {} was published after catalog {latest}", observed.catalog));
@@ -201,6 +226,7 @@ impl Oracle {
         );
         judge.decide()?;
         let after = judge.into_person();
+        caps::count(&mut self.passed, published, observed)?;
         for delivery in &after.deliveries {
             *self.waiting.entry((observed.place.0, delivery.surface.clone())).or_default() += 1;
         }

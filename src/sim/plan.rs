@@ -58,8 +58,11 @@ impl Plan {
             id_window_ms,
             ids_max: if id_window_ms < 100_000 { *dice.pick(&[8, 40, 100_000]) } else { 100_000 },
             outbox_rows_max,
+            held_max: 100_000,
+            entrants_max: 100_000,
             firing,
             calls: if firing == Firing::Due { Calls::Assumed } else { Calls::Made },
+            partitions,
             hash_key: HASH_KEY,
         };
         let segment_bytes = *dice.pick(&[32 << 10, 64 << 10, 256 << 10]);
@@ -84,7 +87,8 @@ impl Plan {
         };
         let is_wide = dice.chance(3);
         let partitions = if is_wide { 2 } else { partitions };
-        let machine = MachineConfig { partitions, ..machine };
+        let decide = DecideConfig { partitions, ..machine.decide };
+        let machine = MachineConfig { partitions, decide, ..machine };
         Self {
             shards: *dice.pick(&[1, 1, 2, 3]),
             streams: if firing == Firing::Due { 1 } else { dice.index(3) },

@@ -29,6 +29,7 @@ impl Simulation {
         quiet.start()?;
         quiet.publish(resources);
         quiet.settle()?;
+        quiet.pause_ahead()?;
         quiet.client = self.client.replay();
         quiet.settle()?;
         let (found, due) = (self.history.hash_sum(), quiet.history.hash_sum());

@@ -18,7 +18,7 @@ use crate::sim::laws;
 use crate::sim::simulation::Simulation;
 
 /// Rounds in which everything has a turn before rest is given up.
-const ROUNDS_MAX: u32 = 100_000;
+const ROUNDS_MAX: u32 = 1_000_000;
 /// Rounds with faults, where they are on.
 const FAULTY_ROUNDS_MAX: u32 = 2_000;
 /// Longer than a shard lets pass before it looks for due timers again.
@@ -39,6 +39,8 @@ impl Simulation {
         if !self.published {
             return Err(Violation::new("the drawn resources were not published"));
         }
+        self.pause_ahead()?;
+        self.test_ahead()?;
         self.calm = false;
         let most = 60_000;
         while (self.events_left > 0 || !self.client.is_done()) && self.tally.steps < most {
@@ -253,12 +255,13 @@ impl Simulation {
             && self.readings.is_empty()
     }
 
-    fn unrest(&self) -> String {
+    /// What there is still to do.
+    pub(super) fn unrest(&self) -> String {
         let Some(machine) = &self.machine else { return "no process".to_owned() };
         let queues = machine.queues.lock();
         format!(
             "posts {:?}, quiet {:?}, due {:?}, blocks {}, keeper {}, unopened {}, client done {} (pending {}), channels idle {}, \
-             change {:?}, tail {} of {}, wait {}, full {}",
+             time to pass {}, change {}, moving {}, tail {} of {}, wait {}, full {}",
             machine.posts.iter().map(crate::runtime::stepped::Post::len).collect::<Vec<_>>(),
             machine.shards.iter().map(crate::runtime::shard::Shard::is_quiet).collect::<Vec<_>>(),
             machine.shards.iter().map(crate::runtime::shard::Shard::wants_another_turn).collect::<Vec<_>>(),
@@ -268,7 +271,9 @@ impl Simulation {
             self.client.is_done(),
             self.client.pending(),
             self.channels.is_idle(),
+            self.client.is_advancing(),
             self.change.is_some(),
+            machine.is_moving,
             machine.journal.tail_bytes(),
             machine.journal.tail_bytes_max(),
             machine.journal.must_wait(),

@@ -91,6 +91,8 @@ pub struct Simulation {
     pub damage: Damage,
     /// Whether the drawn resources were published.
     pub published: bool,
+    /// What is drawn before anything happens.
+    pub ahead: Dice,
     /// Counters.
     pub tally: Tally,
     /// Lines of the trace, if wanted.
@@ -102,6 +104,7 @@ impl Simulation {
     pub fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let plan = Plan::draw(&mut dice.fork("plan"));
+        let ahead = dice.fork("pauses");
         let mut workload = Workload::generate(&mut dice.fork("workload"));
         let profiles = workload.profiles.len();
         workload.profiles.extend((profiles..plan.profiles).map(|n| format!("shop:{n}")));
@@ -133,6 +136,7 @@ impl Simulation {
             damaged: std::collections::BTreeSet::new(),
             damage: Damage::default(),
             published: false,
+            ahead,
             tally: Tally::default(),
             trace: None,
             workload,
@@ -206,7 +210,7 @@ impl Simulation {
         if self.tally.calls < CALLS_MAX {
             return Ok(());
         }
-        Err(Violation::new(format!("it does not come to rest in {CALLS_MAX} steps")))
+        Err(Violation::new(format!("it does not come to rest in {CALLS_MAX} steps: {}", self.unrest())))
     }
 
     /// Starts the process on what is on disk. May crash on the way; tries again then.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::apply::Firing;
 use crate::domain::catalog::Catalog;
-use crate::domain::ids::{CatalogVersion, Millis};
+use crate::domain::ids::{CatalogVersion, Millis, ProfileKey};
 use crate::sim::Violation;
 use crate::sim::machine::HASH_KEY;
 use crate::sim::observe::{Cause, Names, Observed, decode_record};
@@ -18,7 +18,7 @@ pub struct Witness {
     oracle: Oracle,
     names: Names,
     /// What a catalog would change, by its version: one that is never durable makes way for another.
-    proposed: BTreeMap<CatalogVersion, Cause>,
+    proposed: BTreeMap<CatalogVersion, (Cause, Millis)>,
 }
 
 impl Witness {
@@ -36,9 +36,9 @@ impl Witness {
         Ok(Self { oracle, names: Names::new(HASH_KEY, profiles), proposed: BTreeMap::new() })
     }
 
-    /// A catalog is on its way.
-    pub fn propose(&mut self, version: CatalogVersion, cause: Cause) {
-        self.proposed.insert(version, cause);
+    /// A catalog is on its way, made at `now`.
+    pub fn propose(&mut self, version: CatalogVersion, cause: Cause, now: Millis) {
+        self.proposed.insert(version, (cause, now));
     }
 
     /// A catalog is durable.
@@ -47,12 +47,12 @@ impl Witness {
             return Ok(());
         }
         let cause = self.proposed.remove(&version);
-        let Some(cause) = cause else {
+        let Some((cause, now)) = cause else {
             return Err(Violation::new(format!("nobody proposed catalog {version}")));
         };
         let observed = Observed {
             profile: String::new(),
-            engine_time_ms: 0,
+            engine_time_ms: now.0,
             catalog: version.0,
             place: (0, 0),
             cause,
@@ -65,6 +65,10 @@ impl Witness {
 
     /// Sees a record.
     pub fn take(&mut self, record: &Record<'_>, catalog: &Catalog) -> Result<(), Violation> {
+        if record.head.key == ProfileKey::default() {
+            // What partitions say to each other is about no profile.
+            return Ok(());
+        }
         let observed = decode_record(record, catalog, &self.names).map_err(Violation::new)?;
         self.oracle.observe(&observed).map_err(Violation::new)
     }

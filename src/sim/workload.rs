@@ -6,16 +6,21 @@
 mod durations;
 mod events;
 mod expressions;
+mod functions;
 mod journeys;
+mod pauses;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeMap;
 
 use crate::sim::dice::Dice;
 use durations::drawn_duration;
 use expressions::{Roots, condition};
-use journeys::Journey;
+use journeys::{Journey, Origin};
 
 pub use events::ScriptEvent;
+pub use pauses::{Pausing, terms};
 
 /// Types of events that journeys may name. `noise` is declared and no journey names it; `unknown` is not even declared.
 pub const EVENT_KINDS: [&str; 4] = ["go", "buy", "view", "leave"];
@@ -49,6 +54,8 @@ pub struct Workload {
     journeys_drawn: u32,
     /// Names of those published first: the ones that are surely known later.
     first_names: Vec<String>,
+    /// By name: the journeys published first.
+    origins: BTreeMap<String, Origin>,
     events_drawn: u64,
     /// Events that may come again under their ids.
     sent: Vec<ScriptEvent>,
@@ -58,6 +65,10 @@ pub struct Workload {
     limits: [String; RULE_SETS.len()],
     /// Nodes, by their place in [`FRAGMENTS`].
     fragments: [String; FRAGMENTS.len()],
+    /// Which throttling is deployed: none beyond the last.
+    throttled: usize,
+    /// Records of the dataset.
+    gems: String,
 }
 
 /// An order about a journey that needs no resources.
@@ -71,6 +82,9 @@ pub enum Closing {
 
 /// Messages: name, and the way they leave.
 const MESSAGES: [(&str, &str); 4] = [("hello", "log"), ("reminder", "log"), ("hook", "webhook"), ("letter", "email")];
+
+/// Rates that calls wait for, of which one is deployed, or none.
+const THROTTLINGS: [(&str, u32); 2] = [("calm", 200), ("brisk", 5_000)];
 
 /// Everything but journeys and messages.
 const PRELUDE: &str = r#"kind: attribute
@@ -120,6 +134,15 @@ body: { n: with.n, more: with.tag }
 response: { level: string, points: integer }
 error_response: { code: string }
 ---
+kind: data_source
+name: sky
+url: "https://sky.example.com/now"
+parameters: { n: integer, tag: string }
+query: { tag: "{tag}", n: "{n}" }
+response: { level: string, points: integer }
+error_response: { code: string }
+cache: 1m
+---
 kind: event
 name: noise
 schema: {}
@@ -140,6 +163,13 @@ fn fragments(dice: &mut Dice) -> [String; FRAGMENTS.len()] {
             "start: ask\nnodes:\n  ask: {{ condition: [ {{ when: \"{when}\", then: say }} ], otherwise: out, on_error: out }}\n  say: {{ message: reminder, then: out }}\n  out: {{ end: true }}\n"
         ),
     ]
+}
+
+/// Records of the dataset, by some of the ids that events have.
+fn gems(dice: &mut Dice) -> String {
+    let ids: Vec<&str> = ["a", "b", "k1", "k2", "gold"].into_iter().filter(|_| dice.chance(60)).collect();
+    let record = |id: &str| format!("{{ id: {id}, points: {} }}", dice.below(7));
+    ids.into_iter().map(record).collect::<Vec<_>>().join(", ")
 }
 
 /// What a rule set limits.
@@ -167,17 +197,22 @@ impl Workload {
             wordings: [0; MESSAGES.len()],
             journeys_drawn: 0,
             first_names: Vec::new(),
+            origins: BTreeMap::new(),
             events_drawn: 0,
             sent: Vec::new(),
             rules: RULED.map(|_| condition(dice, Roots::Entry, 1)),
             limits: RULE_SETS.map(|_| rule_set(dice)),
             fragments: fragments(dice),
+            throttled: dice.index(THROTTLINGS.len() + 1),
+            gems: gems(dice),
         };
         let names: Vec<String> = (0..dice.between(1, 5)).map(|_| workload.next_name(dice)).collect();
         workload.first_names.clone_from(&names);
         for name in names {
             workload.journeys.push(Journey::draw(dice, name, &workload.first_names));
         }
+        workload.origins =
+            workload.journeys.iter().map(|journey| (journey.name.clone(), Origin::of(journey))).collect();
         workload.resources = workload.text();
         workload
     }
@@ -190,6 +225,8 @@ impl Workload {
                 self.rules = RULED.map(|_| condition(dice, Roots::Entry, 1));
                 self.limits = RULE_SETS.map(|_| rule_set(dice));
                 self.fragments = fragments(dice);
+                self.throttled = dice.index(THROTTLINGS.len() + 1);
+                self.gems = gems(dice);
             }
             2 => {
                 // Rewording a message makes new versions of the live journeys that send it, in the files or not.
@@ -204,8 +241,15 @@ impl Workload {
                 let index = dice.index(self.journeys.len());
                 let before = &self.journeys[index];
                 let (name, reentry_ms) = (before.name.clone(), before.reentry_ms);
-                self.journeys[index] = Journey::draw(dice, name, &self.first_names);
-                self.journeys[index].reentry_ms = reentry_ms;
+                let mut next = match dice.chance(40) {
+                    true => before.retimed(dice),
+                    false => Journey::draw(dice, name.clone(), &self.first_names),
+                };
+                next.reentry_ms = reentry_ms;
+                self.journeys[index] = next;
+                if let Some(origin) = self.origins.get_mut(&name) {
+                    self.journeys[index].dispose(dice, origin);
+                }
                 if dice.chance(50) {
                     // What is in no file any more stays published.
                     return Some(format!("{}---\n{}", self.text_without_journeys(), self.journeys[index].text()));
@@ -213,6 +257,34 @@ impl Workload {
             }
         }
         Some(self.text())
+    }
+
+    /// Resources to keep as drafts: what is published, with one journey drawn anew or an own one, and now and then a message
+    /// in other words. Nothing of it counts as published afterwards.
+    pub fn next_draft(&mut self, dice: &mut Dice) -> String {
+        let index = dice.index(self.journeys.len());
+        let (name, reentry_ms) = (self.journeys[index].name.clone(), self.journeys[index].reentry_ms);
+        let mut journey = Journey::draw(dice, name.clone(), &self.first_names);
+        journey.reentry_ms = reentry_ms;
+        if dice.chance(40) {
+            journey.begin_with_split();
+        }
+        if let Some(origin) = self.origins.get_mut(&name) {
+            journey.dispose(dice, origin);
+        }
+        let wordings = self.wordings;
+        if dice.chance(40) {
+            self.wordings[dice.index(MESSAGES.len())] += 1_000;
+        }
+        let text = format!("{}---\n{}", self.text_without_journeys(), journey.text());
+        self.wordings = wordings;
+        text
+    }
+
+    /// Profiles to walk in tests: some of the hottest.
+    pub fn next_flagged(&self, dice: &mut Dice) -> Vec<String> {
+        let count = 1 + dice.index(self.profiles.len().min(6));
+        self.profiles.iter().take(count).cloned().collect()
     }
 
     /// A journey to stop or close, of those ever drawn.
@@ -276,6 +348,16 @@ impl Workload {
         }
         for (name, limits) in RULE_SETS.iter().zip(&self.limits) {
             text.push_str(&format!("---\nkind: rule_set\nname: {name}\n{limits}\n"));
+        }
+        text.push_str(&format!(
+            "---\nkind: dataset\nname: gems\nkey: id\nschema: {{ id: string, points: integer }}\nrecords: [ {} ]\n",
+            self.gems
+        ));
+        for (index, (name, rate)) in THROTTLINGS.iter().enumerate() {
+            text.push_str(&format!(
+                "---\nkind: throttling\nname: {name}\nurl: \"https://api.example.com/*\"\nmax_throughput: {rate}\ndeployed: {}\n",
+                index == self.throttled
+            ));
         }
         for ((name, of), when) in RULED.iter().zip(&self.rules) {
             text.push_str(&format!("---\nkind: event\nname: {name}\nof: {of}\nwhen: \"{when}\"\n"));

@@ -7,8 +7,9 @@ use crate::domain::ids::ProfileKey;
 use crate::domain::journey::findings::{At, Place};
 use crate::domain::journey::trial::{End, Expectation, MessageExpectation, Trial, word};
 use crate::domain::value::{Map, Value};
+use crate::trial::calls;
 use crate::trial::machine::key_of;
-use crate::trial::record::{Account, Letter, Run};
+use crate::trial::record::{Account, Call, Letter, Run};
 use crate::trial::tell::{happened, letter, side_by_side, since_start, texts};
 
 /// An expectation that was not met.
@@ -90,6 +91,7 @@ impl<'a> Hearing<'a> {
         self.discards();
         self.run(&runs);
         self.messages(ordinal);
+        self.calls(ordinal);
         self.excluded(ordinal);
         self.document();
     }
@@ -240,6 +242,22 @@ impl<'a> Hearing<'a> {
         }
     }
 
+    fn calls(&mut self, ordinal: Option<u32>) {
+        let (trial, expected) = (self.judge.trial, self.expected);
+        let journey = expected.journey.as_ref().map(|journey| &journey.value);
+        let is_meant = |call: &&Call| {
+            call.profile == *self.profile
+                && journey.is_none_or(|journey| call.journey == *journey)
+                && ordinal.is_none_or(|ordinal| call.ordinal == ordinal)
+        };
+        let made: Vec<&Call> = self.judge.account.calls.iter().filter(is_meant).collect();
+        let exactly = expected.calls.as_ref().map(|calls| calls::exactly(trial, self.profile, calls, &made));
+        let among = expected.calls_include.as_ref().map(|calls| calls::among(trial, self.profile, calls, &made));
+        for (place, message, detail) in exactly.into_iter().chain(among).flatten() {
+            self.note(place, message, detail);
+        }
+    }
+
     fn excluded(&mut self, ordinal: Option<u32>) {
         let Some(expected) = &self.expected.excluded else { return };
         let journey = self.expected.journey.as_ref().map(|journey| journey.value.as_str());
@@ -269,7 +287,7 @@ impl<'a> Hearing<'a> {
 }
 
 /// Fields of `expected` that `actual` has not so. Other fields do not matter.
-fn compare(expected: &Map, actual: &Map, path: &str, found: &mut Vec<(String, String, String)>) {
+pub fn compare(expected: &Map, actual: &Map, path: &str, found: &mut Vec<(String, String, String)>) {
     for (name, value) in &expected.0 {
         let path = if path.is_empty() { name.to_string() } else { format!("{path}.{name}") };
         let actual = actual.get(name).unwrap_or(&Value::Null);

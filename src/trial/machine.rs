@@ -19,7 +19,7 @@ use crate::domain::ids::{HashKey, Millis, PartitionId, ProfileKey, SandboxId, Sh
 use crate::domain::limits::BLOCK_BYTES_MAX;
 use crate::domain::profile::Profile;
 use crate::runtime::api::{Deferral, EventStatus, Origin as Source, Patience, Refusal, Submission};
-use crate::runtime::delivery::Job;
+use crate::runtime::delivery::{CallJob, Job};
 use crate::runtime::partition::Partition;
 use crate::runtime::partition::decide::DecideConfig;
 use crate::runtime::ports::LANE;
@@ -65,6 +65,8 @@ pub trait Witness {
     fn durable(&mut self, block: &[u8]) -> Result<(), MachineError>;
     /// This message left.
     fn sent(&mut self, job: &Job);
+    /// This call was made.
+    fn called(&mut self, job: &CallJob);
 }
 
 /// Why a machine stopped: an error of Sojourn itself, or memory is full.
@@ -89,8 +91,7 @@ pub enum MachineError {
 
 /// The key of the profile `namespace:value`.
 pub fn key_of(identity: &str) -> ProfileKey {
-    let (namespace, value) = identity.split_once(':').unwrap_or((identity, ""));
-    HASH_KEY.profile_key(SandboxId::DEFAULT, namespace, value)
+    HASH_KEY.key_of(SandboxId::DEFAULT, identity)
 }
 
 impl Machine {
@@ -116,8 +117,11 @@ impl Machine {
             id_window_ms: ID_WINDOW_MS,
             ids_max: usize::MAX,
             outbox_rows_max: usize::MAX,
+            held_max: 100_000,
+            entrants_max: 100_000,
             firing: Firing::Due,
             calls: crate::domain::apply::Calls::Made,
+            partitions: 1,
             hash_key: HASH_KEY,
         };
         let config = ShardConfig {
@@ -241,7 +245,8 @@ impl Machine {
                 let (jobs, calls) = (std::mem::take(&mut queues.offered), std::mem::take(&mut queues.calls));
                 (queues.next_group(usize::MAX), jobs, calls)
             };
-            if blocks.is_empty() && jobs.is_empty() && calls.is_empty() && self.post.is_empty() {
+            let is_idle = self.shard.backlog() == 0 && self.post.is_empty();
+            if blocks.is_empty() && jobs.is_empty() && calls.is_empty() && is_idle {
                 return Ok(());
             }
             if !blocks.is_empty() {
@@ -250,6 +255,7 @@ impl Machine {
                 self.router.all_durable(&blocks);
             }
             for call in calls {
+                witness.called(&call);
                 let answer = Box::new(self.answer_of(&call.action.name));
                 let outcome = DeliveryOutcome::Answered(answer);
                 let (batch, _) = ReportBatch::of_one(DeliveryReport { id: call.row.id, outcome });

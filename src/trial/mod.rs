@@ -7,10 +7,12 @@
 //! | `machine` | the machine, and taking a turn until nothing is left to do    |
 //! | `run`     | one test from its first event to the end of time              |
 //! | `record`  | what happened, as tests ask for it                            |
+//! | `calls`   | calls that were expected, against those that were made        |
 //! | `judge`   | what was expected and did not happen                          |
 //! | `tell`    | differences and timelines as text                             |
 //! | `junit`   | results as JUnit XML                                          |
 
+pub mod calls;
 pub mod judge;
 pub mod junit;
 pub mod machine;

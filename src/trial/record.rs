@@ -4,16 +4,17 @@ use smol_str::SmolStr;
 
 use crate::domain::catalog::Catalog;
 use crate::domain::content::Template;
+use crate::domain::endpoint::Method;
 use crate::domain::ids::{Millis, ProfileKey};
+use crate::domain::journey::action::Request;
 use crate::domain::journey::program::{Channel, Program};
 use crate::domain::journey::trial::{End, Trial};
 use crate::domain::step::{DiscardReason, MessageOutcome, Step, StepKind};
 use crate::domain::value::Map;
-use crate::runtime::delivery::Job;
-use crate::runtime::projection::{HistoryEntry, HistoryEvent};
+use crate::runtime::delivery::{CallJob, Job};
+use crate::runtime::projection::{HistoryEntry, entry_of};
 use crate::trial::machine::{MachineError, Witness};
-use crate::wire::cursor::Cursor;
-use crate::wire::record::{Happened, RecordKind, happened_in, records};
+use crate::wire::record::records;
 
 /// Everything that happened.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +23,8 @@ pub struct Account {
     pub entries: Vec<(ProfileKey, HistoryEntry)>,
     /// Messages that left, in order.
     pub letters: Vec<Letter>,
+    /// Calls that were made, in order.
+    pub calls: Vec<Call>,
     /// Documents in the end.
     pub documents: Vec<(ProfileKey, Map)>,
 }
@@ -49,6 +52,27 @@ pub struct Letter {
     pub to: SmolStr,
     /// Rendered as the channels do it; or why that failed.
     pub content: Result<Content, String>,
+}
+
+/// A call that was made.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Whose.
+    pub profile: SmolStr,
+    /// Journey.
+    pub journey: SmolStr,
+    /// Entry ordinal of the instance in its profile.
+    pub ordinal: u32,
+    /// Node.
+    pub node: SmolStr,
+    /// Custom action.
+    pub action: SmolStr,
+    /// Engine time of the decision.
+    pub at: Millis,
+    /// How the request is made.
+    pub method: Method,
+    /// What it says; or why it can't be made.
+    pub request: Result<Request, String>,
 }
 
 /// A rendered message.
@@ -86,19 +110,9 @@ impl Witness for Account {
     fn durable(&mut self, block: &[u8]) -> Result<(), MachineError> {
         for record in records(block) {
             let (_, record) = record?;
-            if record.head.kind != RecordKind::Profile {
-                continue;
+            if let Some(entry) = entry_of(&record)? {
+                self.entries.push((entry.key, entry));
             }
-            let Happened { event, steps, notes } = Happened::read(&mut Cursor::new(happened_in(&record.payload)?))?;
-            let event = event.map(|event| HistoryEvent {
-                id: event.id.into(),
-                kind: event.kind.into(),
-                time: event.time,
-                properties: event.properties_owned(),
-            });
-            let (partition, pseq) = (record.head.partition, record.head.pseq);
-            let (key, at) = (record.head.key, record.head.engine_time);
-            self.entries.push((key, HistoryEntry { partition, pseq, key, at, event, steps, notes }));
         }
         Ok(())
     }
@@ -121,6 +135,20 @@ impl Witness for Account {
             channel: message.channel,
             to: row.recipient.clone(),
             content,
+        });
+    }
+
+    fn called(&mut self, job: &CallJob) {
+        let CallJob { row, action, sender, .. } = job;
+        self.calls.push(Call {
+            profile: row.profile.clone(),
+            journey: sender.journey.clone(),
+            ordinal: row.entry_ordinal,
+            node: sender.node.clone(),
+            action: action.name.clone(),
+            at: row.decided_at,
+            method: action.method,
+            request: action.request(&row.input.action, row.decided_at).map_err(|error| error.to_string()),
         });
     }
 }
@@ -157,7 +185,9 @@ impl Account {
                 | StepKind::Left(_)
                 | StepKind::Discarded(_)
                 | StepKind::Message { .. }
-                | StepKind::Called(_) => {}
+                | StepKind::Called(_)
+                | StepKind::Held
+                | StepKind::Released => {}
             }
         }
         runs

@@ -352,3 +352,75 @@ fn junit_is_well_formed_whatever_texts_hold() {
     let error = parsed.get_node(child(cases[2], "error").expect("an error")).expect("a node");
     assert_eq!(error.attribute("message"), Some(kept));
 }
+
+const CALLS: &str = "
+kind: event
+name: bought
+schema: { total: number, sku: string }
+---
+kind: action
+name: crm
+url: 'https://crm.example.com/api'
+method: PUT
+parameters: { sku: string, total: number }
+path: '/{sku}'
+query: { q: '{total}' }
+headers: { X-Sku: '{sku}' }
+body: { total: with.total, of: [with.sku] }
+---
+kind: journey
+name: tell
+entry: { event: bought }
+reentry: { after: 5m }
+start: first
+nodes:
+  first: { action: crm, with: { sku: event.sku, total: event.total }, then: second, on_error: done }
+  second: { action: crm, with: { sku: event.sku, total: null }, then: done }
+  done: { end: true }
+";
+
+/// Calls of a test: what is expected of them, and what is missed.
+fn check_calls(answers: &str, expected: &str, missed: &[&str]) {
+    let trial = format!(
+        "kind: test\nname: t\nactions: {{ crm: {answers} }}\nevents: [ {{ type: bought, properties: {{ total: 80, sku: a/b }} }} ]\nexpect: {{ {expected} }}\n"
+    );
+    let files: Vec<SourceFile> = [("calls.yaml", CALLS), ("tests.yaml", &trial)]
+        .map(|(name, text)| SourceFile { name: name.to_owned(), text: text.to_owned() })
+        .into();
+    let rehearsal = Rehearsal::of(&files).unwrap_or_else(|findings| panic!("{findings:#?}"));
+    let outcome = run(&rehearsal.trials[0], &Arc::new(rehearsal.catalog)).expect("it runs");
+    let found: Vec<&str> = outcome.mismatches.iter().map(|mismatch| mismatch.message.as_str()).collect();
+    assert_eq!(found, missed, "{expected}");
+}
+
+#[test]
+fn calls_are_expected_by_what_they_say() {
+    let good = "{ status: 200 }";
+    check_calls(good, "calls: [crm, crm], path: [first, second, done]", &[]);
+    check_calls(
+        good,
+        "calls: [ { action: crm, at: 0s, node: first, method: PUT, path: /a%2Fb, query: { q: '80.0' }, headers: { x-sku: a/b }, body: { total: 80, of: [a/b] } }, { action: crm, node: second, body: { total: null } } ]",
+        &[],
+    );
+    check_calls(good, "calls: [crm]", &["calls for test:1 are not those expected"]);
+    check_calls(good, "calls_include: [ { action: crm, node: second } ]", &[]);
+    check_calls(good, "calls_include: [crm, crm, crm]", &["a call of `crm` for test:1 is missing"]);
+    check_calls(
+        good,
+        "calls: [ { action: crm, at: 1h, node: second, method: GET, path: /x, query: { z: '1' }, headers: { X-Sku: b }, body: { total: 1 } }, crm ]",
+        &[
+            "the call of `crm` was made at 0s, not at 1h",
+            "the call of `crm` came from node `first`, not from `second`",
+            "the call of `crm` was a PUT, not a GET",
+            "the path of the call of `crm` is another",
+            "query parameter `z` of the call of `crm` is not there, not \"1\"",
+            "header `X-Sku` of the call of `crm` is \"a/b\", not \"b\"",
+            "`body.total` of the call of `crm` is 80.0, not 1",
+        ],
+    );
+    // One call after the other: how each ends is the test's to say.
+    for status in ["timed_out", "capped", "internal_error", "404"] {
+        check_calls(&format!("{{ status: {status} }}"), "calls: [crm], path: [first, done], end: completed", &[]);
+        check_calls(&format!("[ {{ status: 204 }}, {{ status: {status} }} ]"), "calls: [crm, crm], end: failed", &[]);
+    }
+}

@@ -259,7 +259,7 @@ mod tests {
 
     use super::*;
     use crate::domain::ids::ProfileKey;
-    use crate::domain::profile::{CapCount, Extra};
+    use crate::domain::profile::{CapCount, Extra, Held, HeldAt};
     use crate::domain::step::Failure;
     use crate::domain::value::{Map, Value};
     use crate::wire::component::blank_profile;
@@ -282,11 +282,41 @@ mod tests {
         let failure = (any::<u16>().prop_map(NodeNo), proptest::sample::select(&Failure::ALL[..]));
         let id = proptest::option::of("[a-z0-9]{0,9}".prop_map(SmolStr::from));
         let node = proptest::option::of(any::<u16>().prop_map(NodeNo));
-        let extra = (proptest::option::of(any::<u16>()), heard, sent, id, node, proptest::option::of(failure), maps())
-            .prop_map(|(arm, heard, sent, supplemental_id, previous_node, error, called)| {
-                Box::new(Extra { arm, heard, sent, supplemental_id, previous_node, error, called })
+        let migrated = (proptest::option::of(instants()), proptest::option::of(any::<u32>().prop_map(VersionId)));
+        let extra = (
+            (proptest::option::of(any::<u16>()), heard, sent),
+            id,
+            node,
+            proptest::option::of(failure),
+            maps(),
+            held(),
+            migrated,
+        )
+            .prop_map(|(walked, supplemental_id, previous_node, error, called, paused, migrated)| {
+                let ((arm, heard, sent), (held, kept, shifted), (came_at, settled)) = (walked, paused, migrated);
+                Box::new(Extra {
+                    arm,
+                    heard,
+                    sent,
+                    supplemental_id,
+                    previous_node,
+                    error,
+                    called,
+                    held,
+                    kept,
+                    shifted,
+                    came_at,
+                    settled,
+                })
             });
         proptest::option::of(extra)
+    }
+
+    fn held() -> impl Strategy<Value = (Option<Held>, Vec<(NodeNo, u16, Map)>, u32)> {
+        let at = prop_oneof![Just(HeldAt::Node), Just(HeldAt::Entrance)];
+        let held = (instants(), at).prop_map(|(since, at)| Held { since, at });
+        let kept = (any::<u16>().prop_map(NodeNo), any::<u16>(), maps());
+        (proptest::option::of(held), proptest::collection::vec(kept, 0..3), any::<u32>())
     }
 
     fn contexts() -> impl Strategy<Value = Context> {

@@ -25,7 +25,15 @@ impl WireError {
     pub fn invalid(what: &'static str, detail: impl std::fmt::Display) -> Self {
         Self::Invalid { what, detail: detail.to_string() }
     }
+
+    #[cold]
+    fn too_wide(what: &'static str, value: u64) -> Self {
+        Self::invalid(what, format_args!("{value} passes 32 bits"))
+    }
 }
+
+/// Bytes of the longest LEB128 number of 64 bits.
+const VARINT_BYTES_MAX: usize = 10;
 
 /// Reads forward over borrowed bytes.
 #[derive(Clone, Debug)]
@@ -107,15 +115,18 @@ impl<'a> Cursor<'a> {
 
     fn long_varint(&mut self, what: &'static str) -> Result<u64, WireError> {
         let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.u8(what)?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                if shift == 63 && byte > 1 {
+        for (index, byte) in self.rest.iter().enumerate().take(VARINT_BYTES_MAX) {
+            value |= u64::from(byte & 0x7f) << (7 * index);
+            if *byte < 0x80 {
+                if index + 1 == VARINT_BYTES_MAX && *byte > 1 {
                     break;
                 }
+                self.rest = &self.rest[index + 1..];
                 return Ok(value);
             }
+        }
+        if self.rest.len() < VARINT_BYTES_MAX {
+            return Err(WireError::Short(what));
         }
         Err(WireError::invalid(what, "a number of more than 64 bits"))
     }
@@ -124,7 +135,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub fn varint_u32(&mut self, what: &'static str) -> Result<u32, WireError> {
         let value = self.varint(what)?;
-        u32::try_from(value).map_err(|_| WireError::invalid(what, format!("{value} passes 32 bits")))
+        u32::try_from(value).map_err(|_| WireError::too_wide(what, value))
     }
 
     /// Bytes behind their length.

@@ -4,13 +4,16 @@
 //! ```text
 //! memory = flags u8: 1 a last map follows, 2 extras follow · last map · n varint · n × extra
 //! extra  = 1 · arm varint | 2 · slot varint · heard map | 3 · node varint · send ordinal varint |
-//!          4 · supplemental id text | 5 · previous node varint | 6 · node varint · failure varint | 7 · answers map
+//!          4 · supplemental id text | 5 · previous node varint | 6 · node varint · failure varint | 7 · answers map |
+//!          8 · instant varint, zigzag | 9 · version varint |
+//!          16 · held u8: 0 at the node, 1 at the entrance · since i64 | 17 · node varint · way varint · kept map |
+//!          18 · number of a pause varint
 //! ```
 
 use smol_str::SmolStr;
 
-use crate::domain::ids::NodeNo;
-use crate::domain::profile::{Context, Extra};
+use crate::domain::ids::{Millis, NodeNo, VersionId};
+use crate::domain::profile::{Context, Extra, Held, HeldAt};
 use crate::domain::step::Failure;
 use crate::domain::value::Map;
 use crate::wire::cursor::{Cursor, WireError, put_text, put_varint};
@@ -26,6 +29,11 @@ const SUPPLEMENTAL_ID: u8 = 4;
 const PREVIOUS_NODE: u8 = 5;
 const ERROR: u8 = 6;
 const CALLED: u8 = 7;
+const CAME_AT: u8 = 8;
+const SETTLED: u8 = 9;
+const HELD: u8 = 16;
+const KEPT: u8 = 17;
+const SHIFTED: u8 = 18;
 
 /// Appends the memory of `context`.
 #[inline]
@@ -48,8 +56,15 @@ fn put_extra(out: &mut Vec<u8>, extra: &Extra) {
         extra.previous_node.is_some(),
         extra.error.is_some(),
         !extra.called.is_empty(),
+        extra.held.is_some(),
+        extra.shifted != 0,
+        extra.came_at.is_some(),
+        extra.settled.is_some(),
     ];
-    let count = single.into_iter().filter(|is_there| *is_there).count() + extra.heard.len() + extra.sent.len();
+    let count = single.into_iter().filter(|is_there| *is_there).count()
+        + extra.heard.len()
+        + extra.sent.len()
+        + extra.kept.len();
     put_varint(out, count as u64);
     if let Some(arm) = extra.arm {
         out.push(ARM);
@@ -82,6 +97,33 @@ fn put_extra(out: &mut Vec<u8>, extra: &Extra) {
         out.push(CALLED);
         put_map(out, &extra.called);
     }
+    if let Some(at) = extra.came_at {
+        out.push(CAME_AT);
+        put_varint(out, ((at.0 << 1) ^ (at.0 >> 63)) as u64);
+    }
+    if let Some(version) = extra.settled {
+        out.push(SETTLED);
+        put_varint(out, u64::from(version.0));
+    }
+    put_held(out, extra);
+}
+
+/// What a pause left.
+fn put_held(out: &mut Vec<u8>, extra: &Extra) {
+    if let Some(held) = extra.held {
+        out.extend_from_slice(&[HELD, u8::from(held.at == HeldAt::Entrance)]);
+        out.extend_from_slice(&held.since.0.to_le_bytes());
+    }
+    for (node, way, map) in &extra.kept {
+        out.push(KEPT);
+        put_varint(out, u64::from(node.0));
+        put_varint(out, u64::from(*way));
+        put_map(out, map);
+    }
+    if extra.shifted != 0 {
+        out.push(SHIFTED);
+        put_varint(out, u64::from(extra.shifted));
+    }
 }
 
 /// Latest event and extras.
@@ -112,6 +154,24 @@ fn read_extra(cursor: &mut Cursor<'_>) -> Result<Extra, WireError> {
                 extra.error = Some((node, failure));
             }
             CALLED => extra.called = read_map(cursor)?,
+            CAME_AT => {
+                let zigzag = cursor.varint("instant")?;
+                extra.came_at = Some(Millis((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64)));
+            }
+            SETTLED => extra.settled = Some(VersionId(cursor.varint_u32("version")?)),
+            HELD => {
+                let at = match cursor.u8("held")? {
+                    0 => HeldAt::Node,
+                    1 => HeldAt::Entrance,
+                    other => return Err(WireError::invalid("held", other)),
+                };
+                extra.held = Some(Held { since: Millis(cursor.i64("held since")?), at });
+            }
+            KEPT => {
+                let (node, way) = (NodeNo(varint_u16(cursor, "node")?), varint_u16(cursor, "way")?);
+                extra.kept.push((node, way, read_map(cursor)?));
+            }
+            SHIFTED => extra.shifted = cursor.varint_u32("pause")?,
             other => return Err(WireError::invalid("extra", other)),
         }
     }

@@ -6,6 +6,7 @@ pub mod cursor;
 pub mod event;
 pub mod frame;
 pub mod json;
+pub mod mail;
 mod memory;
 pub mod msgpack;
 pub mod outbox;

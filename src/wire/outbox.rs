@@ -1,7 +1,8 @@
 //! Outbox rows in bytes: as a whole when decided, as a change of state later, as an id when gone.
 //!
 //! ```text
-//! change = 1 · length varint · row  |  2 · delivery id  |  3 · delivery id · state u8 · first attempt i64
+//! change = 1 · length varint · row  |  2 · delivery id  |  3 · delivery id · state u8 · first attempt i64  |
+//!          4 · change of the mail (see `mail`)
 //! delivery id = partition u16 · instance u128 · ordinal u16
 //! row = delivery id · profile text · version varint · node u16 · entry ordinal varint · message varint ·
 //!       message id varint · channel u8 · recipient text · decided-at i64 · state u8 · first attempt i64 ·
@@ -18,6 +19,7 @@ use crate::domain::journey::program::Channel;
 use crate::domain::value::{Map, Value};
 use crate::wire::component::put_framed;
 use crate::wire::cursor::{Cursor, WireError, put_text, put_varint};
+use crate::wire::mail::{MailChange, put_mail, read_mail};
 use crate::wire::value::{put_map, read_value};
 
 /// Bit of the channel: what templates read of answers, or what a call says, follows.
@@ -39,6 +41,8 @@ pub enum OutboxChange {
         /// Engine time of the first attempt.
         first_attempt_at: Option<Millis>,
     },
+    /// No row: what partitions tell each other. It stands here because most records have neither.
+    Mail(Box<MailChange>),
 }
 
 /// Appends a change.
@@ -57,6 +61,10 @@ pub fn put_change(out: &mut Vec<u8>, change: &OutboxChange) {
             put_id(out, *id);
             put_state(out, *state, *first_attempt_at);
         }
+        OutboxChange::Mail(change) => {
+            out.push(4);
+            put_mail(out, change);
+        }
     }
 }
 
@@ -70,6 +78,7 @@ pub fn read_change(cursor: &mut Cursor<'_>) -> Result<OutboxChange, WireError> {
             let (state, first_attempt_at) = read_state(cursor)?;
             OutboxChange::State { id, state, first_attempt_at }
         }
+        4 => OutboxChange::Mail(Box::new(read_mail(cursor)?)),
         other => return Err(WireError::invalid("outbox change", other)),
     })
 }

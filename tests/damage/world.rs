@@ -143,8 +143,11 @@ const CONFIG: DecideConfig = DecideConfig {
     id_window_ms: 6 * 3_600_000,
     ids_max: 1_000,
     outbox_rows_max: 1_000,
+    held_max: 100_000,
+    entrants_max: 100_000,
     firing: Firing::Engine,
     calls: sojourn::domain::apply::Calls::Made,
+    partitions: PARTITIONS,
     hash_key: HashKey::FIXED,
 };
 

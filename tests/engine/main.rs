@@ -6,6 +6,7 @@ mod harness;
 mod journeys;
 mod log;
 mod outbox;
+mod pauses;
 mod space;
 mod timers;
 mod traffic;

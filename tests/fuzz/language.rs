@@ -9,6 +9,7 @@ use sojourn::domain::content::{Escape, RenderInput, Template};
 use sojourn::domain::expression::{Expr, Fields, Schemas, Scope, Type};
 use sojourn::domain::ids::Millis;
 use sojourn::domain::value::{Map, Value};
+use sojourn::import::{Format, import};
 use sojourn::replay::mapping::Mapping;
 use sojourn::replay::source::Recording;
 use sojourn::trial::run::run;
@@ -124,4 +125,29 @@ fn recordings() {
             assert!(events.take_while(Result::is_ok).count() <= bytes.len() + 1);
         }
     });
+}
+
+fn imports(format: Format) {
+    bolero::check!().for_each(|bytes: &[u8]| {
+        let Ok(text) = std::str::from_utf8(bytes) else { return };
+        match import(format, &[SourceFile { name: "fuzz.json".to_owned(), text: text.to_owned() }]) {
+            Ok(imported) => assert!(!imported.items.is_empty(), "a report says something"),
+            Err(error) => assert!(!error.to_string().is_empty(), "a refusal says why"),
+        }
+    });
+}
+
+#[test]
+fn pinpoint() {
+    imports(Format::Pinpoint);
+}
+
+#[test]
+fn dittofeed() {
+    imports(Format::Dittofeed);
+}
+
+#[test]
+fn parcelvoy() {
+    imports(Format::Parcelvoy);
 }

@@ -136,11 +136,12 @@ fn outbox() {
                 }
             };
             // Installing a change twice is installing it once.
-            outbox.install(&change, surface_of);
-            outbox.install(&change, surface_of);
+            outbox.install(change.clone(), surface_of);
+            outbox.install(change.clone(), surface_of);
             match change {
                 OutboxChange::Put(row) => drop(model.insert(id, *row)),
                 OutboxChange::Gone(id) => drop(model.remove(&id)),
+                OutboxChange::Mail(_) => {}
                 OutboxChange::State { id, state, first_attempt_at } => {
                     if let Some(row) = model.get_mut(&id) {
                         (row.state, row.first_attempt_at) = (state, first_attempt_at);

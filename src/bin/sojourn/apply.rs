@@ -1,5 +1,6 @@
 //! `sojourn plan` and `sojourn apply`: what publishing would change, and publishing.
 
+use clap::Args;
 use reqwest::Method;
 use serde_json::Value;
 use sojourn::transport::http::schema::{FindingBody, ResourceFile, ResourceFiles};
@@ -10,14 +11,24 @@ use crate::failure::Failure;
 use crate::files;
 use crate::output::{Output, table};
 
+/// Publishing.
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// Keep journeys as drafts, which nobody enters, instead of publishing them
+    #[arg(long)]
+    pub draft: bool,
+    #[command(flatten)]
+    pub files: ServerFilesArgs,
+}
+
 /// What publishing would change.
 pub fn plan(args: &ServerFilesArgs, output: &Output) -> Result<(), Failure> {
     post(args, "plan", output)
 }
 
-/// Publishes.
-pub fn apply(args: &ServerFilesArgs, output: &Output) -> Result<(), Failure> {
-    post(args, "apply", output)
+/// Publishes, or keeps drafts.
+pub fn apply(args: &ApplyArgs, output: &Output) -> Result<(), Failure> {
+    post(&args.files, if args.draft { "draft" } else { "apply" }, output)
 }
 
 fn post(args: &ServerFilesArgs, action: &str, output: &Output) -> Result<(), Failure> {
@@ -57,7 +68,8 @@ fn people(report: &Value) -> String {
             Some(rows) if !rows.is_empty() => {
                 let mut headings: Vec<&str> = Vec::new();
                 for heading in rows.iter().flat_map(|row| row.keys()) {
-                    if heading != "difference" && !headings.contains(&heading.as_str()) {
+                    let is_told = matches!(heading.as_str(), "difference" | "migration");
+                    if !is_told && !headings.contains(&heading.as_str()) {
                         headings.push(heading);
                     }
                 }
@@ -69,7 +81,7 @@ fn people(report: &Value) -> String {
                 for row in rows {
                     if let Some(difference) = row.get("difference") {
                         let name = row.get("name").map_or_else(String::new, plain);
-                        text.push_str(&told(&name, difference));
+                        text.push_str(&told(&name, difference, row.get("migration")));
                     }
                 }
             }
@@ -79,8 +91,8 @@ fn people(report: &Value) -> String {
     text.trim_end().to_owned()
 }
 
-/// What differs in a journey, a line each.
-fn told(journey: &str, difference: &Value) -> String {
+/// What differs in a journey, a line each, and what becomes of the profiles inside.
+fn told(journey: &str, difference: &Value, migration: Option<&Value>) -> String {
     let mut text = format!("\njourney {journey}\n");
     let list = |key: &str| difference.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     for setting in list("settings") {
@@ -96,14 +108,40 @@ fn told(journey: &str, difference: &Value) -> String {
             "removed" => '-',
             _ => '~',
         };
-        let waiting = match node.get("waiting").and_then(Value::as_u64) {
-            Some(count) if count > 0 => format!(" ({count} there now go on as their version has it)"),
-            _ => String::new(),
-        };
-        text.push_str(&format!("  {sign} {}{waiting}\n", word("node")));
+        text.push_str(&format!("  {sign} {}\n", word("node")));
         for setting in node.get("settings").and_then(Value::as_array).into_iter().flatten() {
             text.push_str(&format!("      {}\n", changed(setting)));
         }
+    }
+    if let Some(migration) = migration {
+        text.push_str(&disposed(migration));
+    }
+    text
+}
+
+/// What becomes of the profiles inside, a line for each node.
+fn disposed(migration: &Value) -> String {
+    let list = |key: &str| migration.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let versions: Vec<String> = list("from").iter().map(plain).collect();
+    let mut text = format!("  profiles inside, of version {}\n", versions.join(", "));
+    for node in list("nodes") {
+        let word = |key: &str| node.get(key).map_or_else(String::new, plain);
+        let choice = match word("choice").as_str() {
+            "keep" => "go on as their version has it".to_owned(),
+            "exit" => "leave".to_owned(),
+            "recompute" => "go on here, the wait computed anew from their arrival".to_owned(),
+            _ => format!("move to `{}`", word("to")),
+        };
+        let by = match word("chosen_by").as_str() {
+            "nobody" => " (nothing is chosen)",
+            "default" => " (by default)",
+            _ => "",
+        };
+        let count = match word("waiting") {
+            count if count.is_empty() => "?".to_owned(),
+            count => count,
+        };
+        text.push_str(&format!("      {count:>8} at {}: {choice}{by}\n", word("node")));
     }
     text
 }

@@ -4,7 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::apply::ApplyArgs;
+use crate::dry_run::DryRunArgs;
+use crate::export::ExportArgs;
+use crate::import::ImportArgs;
 use crate::settings::SettingsArgs;
+use crate::test_mode::{TestModeArgs, TestProfilesArgs};
 
 /// An open, self-hosted customer-journey engine.
 #[derive(Debug, Parser)]
@@ -47,14 +52,24 @@ pub enum Command {
     Config(SettingsArgs),
     /// Validate resource files
     Check(FilesArgs),
+    /// Make resource files of definitions of other engines, and report what does not map
+    Import(ImportArgs),
     /// Run the tests of journeys (`kind: test`) on a virtual clock
     Test(TestArgs),
+    /// Run a draft over what really happened, beside what the live version did; nothing is sent or published
+    DryRun(DryRunArgs),
     /// Show what `apply` would change
     Plan(ServerFilesArgs),
     /// Publish resource files
-    Apply(ServerFilesArgs),
+    Apply(ApplyArgs),
+    /// Test a draft with test profiles: real messages, short waits
+    TestMode(TestModeArgs),
+    /// Flag profiles that may walk in tests
+    TestProfiles(TestProfilesArgs),
     /// List journeys, stop or close one
     Journeys(JourneysArgs),
+    #[command(flatten)]
+    Pauses(crate::pauses::PauseCommand),
     /// What happened: all journeys, or one of them in detail
     Report(ReportArgs),
     /// State and timeline of one profile
@@ -65,6 +80,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Messages on their way out; decide about those in doubt
     Deliveries(DeliveriesArgs),
+    /// Show the datasets of a running server, or load records into one
+    Datasets(DatasetsArgs),
     /// Show the shards of a running server, or change their number
     Shards(ShardsArgs),
     /// Move the time of a server that runs on the events' clock
@@ -222,58 +239,6 @@ pub struct WhyArgs {
     pub server: ServerArgs,
 }
 
-/// Exporting.
-#[derive(Debug, Args)]
-pub struct ExportArgs {
-    /// What to export.
-    #[command(subcommand)]
-    pub what: Exported,
-}
-
-/// What can be exported.
-#[derive(Debug, Subcommand)]
-pub enum Exported {
-    /// Step events: one for every step of every profile (docs/step-events.md)
-    Steps(StepsArgs),
-}
-
-/// Which step events, and where they go.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  sojourn export steps --out steps.parquet --since 2026-11-01 --until 2026-12-01\n  \
-    sojourn export steps --journey cart_abandonment --out - | jq -c 'select(.step == \"discarded\")'"
-)]
-pub struct StepsArgs {
-    /// File to write, whole or not at all; `-` for stdout
-    #[arg(long, value_name = "FILE")]
-    pub out: PathBuf,
-    /// Form of the file; if absent, Parquet for a name that ends in `.parquet`, else NDJSON
-    #[arg(long)]
-    pub format: Option<ExportFormat>,
-    #[command(flatten)]
-    pub span: SpanArgs,
-    /// Only of this journey
-    #[arg(long, value_name = "NAME")]
-    pub journey: Option<String>,
-    /// Only of this profile
-    #[arg(long, value_name = "NS:ID")]
-    pub profile: Option<String>,
-    /// So many at most
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
-    #[command(flatten)]
-    pub server: ServerArgs,
-}
-
-/// Forms of an export.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ExportFormat {
-    /// One JSON object a line
-    Ndjson,
-    /// Columns: Apache Parquet, compressed by Snappy
-    Parquet,
-}
-
 /// Deliveries.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  sojourn deliveries --in-doubt\n  sojourn deliveries resolve d-0001-…-0 sent")]
@@ -311,6 +276,30 @@ pub enum ResolutionArg {
     Drop,
     /// Send it again
     Resend,
+}
+
+/// Datasets.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  sojourn datasets\n  sojourn datasets load products products.csv")]
+pub struct DatasetsArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(subcommand)]
+    pub action: Option<DatasetsAction>,
+}
+
+/// What to do with datasets.
+#[derive(Debug, Subcommand)]
+pub enum DatasetsAction {
+    /// Datasets and how much they hold (what `datasets` alone does)
+    List,
+    /// Load records in place of those a dataset has, all or none
+    Load {
+        /// The dataset, as published
+        name: String,
+        /// Records: a table with a heading (.csv), or a JSON object a line
+        file: PathBuf,
+    },
 }
 
 /// Shards.

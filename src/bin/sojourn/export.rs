@@ -9,11 +9,12 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use clap::{Args, Subcommand, ValueEnum};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use sojourn::runtime::past::event::StepEvent;
 
-use crate::cli::{ExportArgs, ExportFormat, Exported, StepsArgs};
+use crate::cli::{ServerArgs, SpanArgs};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -22,6 +23,75 @@ use columns::ColumnWriter;
 
 /// Step events between two looks of the progress line.
 const PROGRESS_EVERY: u64 = 1_024;
+
+/// Exporting.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// What to export.
+    #[command(subcommand)]
+    pub what: Exported,
+}
+
+/// What can be exported.
+#[derive(Debug, Subcommand)]
+pub enum Exported {
+    /// Step events: one for every step of every profile (docs/step-events.md)
+    Steps(StepsArgs),
+    /// Recorded events, as NDJSON: what `dry-run --events` reads
+    Events(RecordsArgs),
+    /// All profiles with their documents, as NDJSON: what `dry-run --profiles` reads
+    Profiles(RecordsArgs),
+}
+
+/// Which step events, and where they go.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  sojourn export steps --out steps.parquet --since 2026-11-01 --until 2026-12-01\n  \
+    sojourn export steps --journey cart_abandonment --out - | jq -c 'select(.step == \"discarded\")'"
+)]
+pub struct StepsArgs {
+    /// File to write, whole or not at all; `-` for stdout
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Form of the file; if absent, Parquet for a name that ends in `.parquet`, else NDJSON
+    #[arg(long)]
+    pub format: Option<ExportFormat>,
+    #[command(flatten)]
+    pub span: SpanArgs,
+    /// Only of this journey
+    #[arg(long, value_name = "NAME")]
+    pub journey: Option<String>,
+    /// Only of this profile
+    #[arg(long, value_name = "NS:ID")]
+    pub profile: Option<String>,
+    /// So many at most
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Forms of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// One JSON object a line
+    Ndjson,
+    /// Columns: Apache Parquet, compressed by Snappy
+    Parquet,
+}
+
+/// Where what is recorded goes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  sojourn export events --out events.ndjson && sojourn export profiles --out profiles.ndjson"
+)]
+pub struct RecordsArgs {
+    /// File to write, whole or not at all; `-` for stdout
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    server: ServerArgs,
+}
 
 /// What was exported.
 #[derive(Debug, Serialize)]
@@ -34,12 +104,12 @@ struct Summary {
 
 /// Exports.
 pub fn run(args: &ExportArgs, output: &Output) -> Result<(), Failure> {
-    let Exported::Steps(args) = &args.what;
-    let is_stdout = args.out.as_os_str() == "-";
-    if is_stdout && output.is_json() {
-        let text = "--json prints one object, and --out - the step events: name a file, or leave --json out";
-        return Err(Failure::Usage(text.to_owned()));
-    }
+    let args = match &args.what {
+        Exported::Steps(args) => args,
+        Exported::Events(args) => return records(args, &["v1", "history", "events"], "events", output),
+        Exported::Profiles(args) => return records(args, &["v1", "profiles"], "profiles", output),
+    };
+    let is_stdout = is_stdout(&args.out, output)?;
     let query = query(args)?;
     let client = Client::new(&args.server)?;
     let url = client.url(&["v1", "steps"], &query);
@@ -72,6 +142,38 @@ pub fn run(args: &ExportArgs, output: &Output) -> Result<(), Failure> {
         eprintln!("sojourn: {}", people(&summary));
     } else {
         output.result(&summary, people);
+    }
+    Ok(())
+}
+
+/// Whether the export goes to stdout, which then holds nothing else.
+fn is_stdout(out: &Path, output: &Output) -> Result<bool, Failure> {
+    let is_stdout = out.as_os_str() == "-";
+    if is_stdout && output.is_json() {
+        let text = "--json prints one object, and --out - what is exported: name a file, or leave --json out";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    Ok(is_stdout)
+}
+
+/// Writes down lines as the server tells them.
+fn records(args: &RecordsArgs, route: &[&str], what: &'static str, output: &Output) -> Result<(), Failure> {
+    let is_stdout = is_stdout(&args.out, output)?;
+    let client = Client::new(&args.server)?;
+    let mut count: u64 = 0;
+    let bytes = write_whole(&args.out, |mut out| {
+        client.lines(client.url(route, &[]), |line| {
+            count += 1;
+            out.write_all(line).and_then(|()| out.write_all(b"\n")).map_err(unwritten)
+        })?;
+        out.flush().map_err(unwritten)
+    })?;
+    let summary = serde_json::json!({"to": args.out, "format": "ndjson", what: count, "bytes": bytes});
+    let people = format!("{count} {what}, {bytes} bytes written to {}", args.out.display());
+    if is_stdout {
+        eprintln!("sojourn: {people}");
+    } else {
+        output.result(&summary, |_| people);
     }
     Ok(())
 }

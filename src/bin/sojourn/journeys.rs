@@ -31,15 +31,17 @@ fn change(client: &Client, journey: &JourneyArgs, action: &str, output: &Output)
     Ok(())
 }
 
-fn rows(journeys: &[JourneySummary]) -> String {
+/// A line for each version.
+pub fn rows(journeys: &[JourneySummary]) -> String {
     if journeys.is_empty() {
         return "no journeys; publish some with `sojourn apply DIR`".to_owned();
     }
-    let mut table = table(&["journey", "#version", "status", "#entered", "#active"]);
+    let mut table = table(&["journey", "#version", "status", "#entered", "#active", "#held"]);
     for journey in journeys {
         for v in &journey.versions {
             let (number, entered, active) = (v.number.to_string(), v.entered.to_string(), v.active.to_string());
-            table.add_row([&journey.name, &number, &v.status, &entered, &active]);
+            let held = (v.held + v.held_entrants).to_string();
+            table.add_row([&journey.name, &number, &v.status, &entered, &active, &held]);
         }
     }
     table.to_string()

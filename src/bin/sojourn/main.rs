@@ -8,15 +8,19 @@ mod cli;
 mod client;
 mod clock;
 mod completions;
+mod datasets;
 mod deliveries;
 mod demo;
+mod dry_run;
 mod export;
 mod failure;
 mod files;
+mod import;
 mod journeys;
 mod keys;
 mod logging;
 mod output;
+mod pauses;
 mod profile;
 mod replay;
 mod report;
@@ -27,6 +31,7 @@ mod shards;
 #[cfg(feature = "sim")]
 mod sim;
 mod test;
+mod test_mode;
 mod why;
 
 use std::process::ExitCode;
@@ -63,15 +68,21 @@ fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Sim(args) => sim::run(&args, output),
         Command::Config(args) => settings::print(args, output),
         Command::Check(args) => check::run(&args, output),
+        Command::Import(args) => import::run(&args, output),
         Command::Test(args) => test::run(&args, output),
+        Command::DryRun(args) => dry_run::run(&args, output),
         Command::Plan(args) => apply::plan(&args, output),
         Command::Apply(args) => apply::apply(&args, output),
+        Command::TestMode(args) => test_mode::run(args, output),
+        Command::TestProfiles(args) => test_mode::profiles(args, output),
         Command::Journeys(args) => journeys::run(args, output),
+        Command::Pauses(command) => pauses::run(&command, output),
         Command::Report(args) => report::run(&args, output),
         Command::Profile(args) => profile::run(&args, output),
         Command::Why(args) => why::run(&args, output),
         Command::Export(args) => export::run(&args, output),
         Command::Deliveries(args) => deliveries::run(args, output),
+        Command::Datasets(args) => datasets::run(&args, output),
         Command::Shards(args) => shards::run(&args, output),
         Command::Clock(args) => clock::run(&args, output),
         Command::Send(args) => send::run(&args, output),

@@ -19,7 +19,7 @@ use crate::output::Output;
 use crate::{files, report};
 
 /// How long the rest may take after a failure: a read of stdin can't be interrupted.
-const ABANDON_AFTER: Duration = Duration::from_millis(100);
+pub const ABANDON_AFTER: Duration = Duration::from_millis(100);
 
 /// Runs them.
 #[expect(clippy::disallowed_methods, reason = "how long it took is real time, not engine time")]
@@ -40,7 +40,7 @@ pub fn run(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
         runtime.block_on(replay(directory.path(), resources, recording, &options, |pace| progress.show(pace)));
     progress.end();
     runtime.shutdown_timeout(ABANDON_AFTER);
-    let outcome = outcome.map_err(|error| failure(error, output))?;
+    let outcome = outcome.map_err(|error| failure(error, output, "replayed"))?;
     tell(&outcome, started.elapsed(), path);
     output.result(&outcome.report, |r| format!("{}\n\n{}", report::in_detail(r), report::overview(r)));
     Ok(())
@@ -65,17 +65,18 @@ fn options(args: &ReplayArgs) -> Result<Options, Failure> {
 }
 
 /// One shard a core.
-fn cores() -> u16 {
+pub fn cores() -> u16 {
     std::thread::available_parallelism().map_or(1, |n| u16::try_from(n.get()).unwrap_or(256).min(256))
 }
 
-fn failure(error: ReplayError, output: &Output) -> Failure {
+/// What a run that came to nothing is; `done` says what was not done.
+pub fn failure(error: ReplayError, output: &Output, done: &str) -> Failure {
     match error {
         ReplayError::Findings(findings) => {
             let body = CheckBody::new(&findings);
             output.result(&body, |body| {
                 let listed: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
-                format!("{listed}{} errors, {} warnings; nothing was replayed", body.errors, body.warnings)
+                format!("{listed}{} errors, {} warnings; nothing was {done}", body.errors, body.warnings)
             });
             Failure::Failed(String::new())
         }

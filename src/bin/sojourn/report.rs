@@ -70,6 +70,10 @@ fn one(journey: &JourneyReport) -> String {
         nodes.add_row(std::iter::once(name.clone()).chain(figures.iter().map(u64::to_string)));
     }
     text.push_str(&format!("{nodes}\n"));
+    for (name, node) in journey.nodes.iter().filter(|(_, node)| !node.ways.is_empty()) {
+        let ways: Vec<String> = node.ways.iter().map(|(way, n)| format!("{way} {n}")).collect();
+        text.push_str(&format!("  ways of `{name}`: {}\n", ways.join(", ")));
+    }
     if !journey.messages.is_empty() {
         let headings = ["message", "#sent", "#excluded", "#failed", "#in doubt", "#cancelled", "#pending"];
         let mut messages = table(&headings);

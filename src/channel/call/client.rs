@@ -14,7 +14,9 @@ use smol_str::SmolStr;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::assertion::Asserter;
 use crate::channel::address::{PublicOnly, RefusedAddress, is_public, system_lookup};
+use crate::channel::http::{chain, retry_after};
 use crate::channel::secret;
 use crate::domain::effect::{CallAnswer, CallStatus};
 use crate::domain::endpoint::{Auth, Encoding, Endpoint, KeyPlace, Method, TokenGrant};
@@ -39,8 +41,8 @@ const REDIRECTS_MAX: usize = 5;
 pub(super) enum Attempted {
     /// This is the answer.
     Answered(CallAnswer),
-    /// The answer, unless another request gets a better one.
-    Again(CallAnswer),
+    /// The answer, unless another request gets a better one, after the time that the endpoint asks for.
+    Again(CallAnswer, Option<Duration>),
 }
 
 /// Calls one endpoint.
@@ -72,6 +74,7 @@ struct Grant {
     grant: TokenGrant,
     headers: Vec<(String, String)>,
     fields: Vec<(String, String)>,
+    asserter: Option<Asserter>,
     /// The token and when it is no longer used. Whoever gets one holds the lock, so that nobody else does too.
     token: Mutex<Option<(String, Instant)>>,
 }
@@ -108,7 +111,7 @@ impl EndpointClient {
         }
         let credential = match self.login.credential(&self.client).await {
             Ok(credential) => credential,
-            Err(reason) => return Attempted::Again(CallAnswer::because(CallStatus::InternalError, reason)),
+            Err(reason) => return Attempted::Again(CallAnswer::because(CallStatus::InternalError, reason), None),
         };
         let built = match self.build_request(id, action.method, request, &credential) {
             Ok(built) => built,
@@ -191,7 +194,9 @@ impl Login {
             Auth::Token(grant) => {
                 let url = grant.url.parse().map_err(|error| format!("the url of its auth is not valid: {error}"))?;
                 let (headers, fields) = (revealed(&grant.headers)?, revealed(&grant.fields)?);
-                Self::Token(Box::new(Grant { url, grant: (**grant).clone(), headers, fields, token: Mutex::new(None) }))
+                let asserter = grant.assertion.as_ref().map(Asserter::read).transpose()?;
+                let (grant, token) = ((**grant).clone(), Mutex::new(None));
+                Self::Token(Box::new(Grant { url, grant, headers, fields, asserter, token }))
             }
         })
     }
@@ -222,17 +227,24 @@ impl Grant {
         {
             return Ok(token.clone());
         }
+        let mut fields = match &self.asserter {
+            Some(asserter) => asserter.fields()?,
+            None => Vec::new(),
+        };
+        // What is given counts: servers differ in what they want to be told.
+        fields.retain(|(name, _)| !self.fields.iter().any(|(given, _)| given == name));
+        fields.extend(self.fields.iter().cloned());
         let mut request = match self.grant.method {
             Method::Get => {
                 let mut url = self.url.clone();
-                url.query_pairs_mut().extend_pairs(&self.fields);
+                url.query_pairs_mut().extend_pairs(&fields);
                 client.get(url)
             }
             Method::Post | Method::Put => match self.grant.encoding {
                 Encoding::Form => {
                     // A query is written as a form is.
                     let mut form = self.url.clone();
-                    form.query_pairs_mut().clear().extend_pairs(&self.fields);
+                    form.query_pairs_mut().clear().extend_pairs(&fields);
                     let form_type = "application/x-www-form-urlencoded";
                     client
                         .post(self.url.clone())
@@ -241,7 +253,7 @@ impl Grant {
                 }
                 Encoding::Json => {
                     let fields: serde_json::Map<_, _> =
-                        self.fields.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+                        fields.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
                     client.post(self.url.clone()).json(&fields)
                 }
             },
@@ -298,6 +310,7 @@ fn refused_literal(url: &Url) -> Option<RefusedAddress> {
 async fn read_answer(response: Response, action: &Action) -> Attempted {
     let status = response.status();
     let called = CallStatus::Http(status.as_u16());
+    let not_before = retry_after(response.headers());
     let fields = if called.is_error() { &action.error_response } else { &action.response };
     let read = if fields.is_empty() { Ok(Map::new()) } else { read_fields(response, fields).await };
     match (called.is_error(), read) {
@@ -308,7 +321,7 @@ async fn read_answer(response: Response, action: &Action) -> Attempted {
             let answer = CallAnswer { status: called, fields: read.unwrap_or_default(), reason };
             match status.as_u16() {
                 401 | 403 | 404 => Attempted::Answered(answer),
-                _ => Attempted::Again(answer),
+                _ => Attempted::Again(answer, not_before),
             }
         }
     }
@@ -344,17 +357,5 @@ fn failed(error: &reqwest::Error) -> Attempted {
         cause = inner.source();
     }
     let answer = CallAnswer::because(CallStatus::InternalError, chain(error));
-    if error.is_builder() { Attempted::Answered(answer) } else { Attempted::Again(answer) }
-}
-
-/// An error with its causes; reqwest's own text names only the outermost.
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
+    if error.is_builder() { Attempted::Answered(answer) } else { Attempted::Again(answer, None) }
 }

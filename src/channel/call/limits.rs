@@ -1,12 +1,16 @@
 //! How many calls may be made: exact sliding windows, shared by all pools. A call takes its place in every window that
-//! counts it, or in none.
+//! counts it, or in none; the line before a throttled endpoint is `throttle`'s.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use smol_str::SmolStr;
 use tokio::time::Instant;
 
+use super::throttle::{Errand, Line, Passage};
+use crate::domain::endpoint::Throttling;
+use crate::domain::ids::CatalogVersion;
 use crate::domain::window::SlidingWindow;
 
 /// One limit that a call is under.
@@ -24,11 +28,22 @@ pub(in crate::channel) struct Bound {
 pub(in crate::channel) struct Limits {
     started_at: Instant,
     windows: Mutex<HashMap<SmolStr, SlidingWindow>>,
+    line: Line,
 }
 
 impl Limits {
     pub(in crate::channel) fn new() -> Self {
-        Self { started_at: Instant::now(), windows: Mutex::default() }
+        Self { started_at: Instant::now(), windows: Mutex::default(), line: Line::default() }
+    }
+
+    /// Counts by this throttling from now on, unless a later catalog was seen.
+    pub(in crate::channel) fn follow(&self, throttling: Option<&Arc<Throttling>>, catalog: CatalogVersion) {
+        self.line.follow(throttling, catalog);
+    }
+
+    /// Waits for the turn of `errand`, `until` then at most.
+    pub(super) async fn pass(&self, errand: Errand<'_>, until: Instant) -> Passage {
+        self.line.pass(errand, until, self.started_at).await
     }
 
     /// Takes a place under all `bounds`, or none.

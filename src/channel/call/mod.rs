@@ -4,12 +4,15 @@
 //! INVARIANT: every attempt of a call carries the same key, the delivery id, and says the same. Nothing is journaled in
 //! between: a call whose answer is not durable is made again with that key after a restart.
 
+mod assertion;
+mod cache;
 mod caller;
 mod client;
 mod limits;
 mod pool;
 #[cfg(test)]
 mod tests;
+mod throttle;
 
 pub(super) use caller::pause_before_retry;
 pub(super) use limits::Limits;

@@ -1,10 +1,13 @@
-//! The pool of one action: a bounded number of calls at once, behind a bounded queue.
+//! The pool of one action: a bounded number of calls at once, behind a bounded queue. Calls begin in the order in which they
+//! were decided, also after a restart, when they are offered in any other.
 //!
 //! INVARIANT: every call taken in ends in one durable answer, or (when the server stops) in nothing at all, so that its
 //! row is offered again after the restart.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
@@ -19,7 +22,8 @@ use crate::channel::pool::Context;
 use crate::channel::queue::{Queue, Queued, queue};
 use crate::domain::effect::{CallAnswer, CallStatus, DeliveryOutcome, DeliveryReport};
 use crate::domain::endpoint::Endpoint;
-use crate::domain::limits::SURFACE_QUEUE_MAX;
+use crate::domain::ids::{DeliveryId, Millis};
+use crate::domain::limits::CALL_QUEUE_MAX;
 use crate::runtime::delivery::{CallJob, Recorded};
 
 /// The offering end of an action's pool.
@@ -31,8 +35,15 @@ pub(in crate::channel) struct CallPool {
 impl CallPool {
     /// Starts the pool on `runtime`.
     pub(in crate::channel) fn start(runtime: &Handle, context: Context, limits: Arc<Limits>) -> Self {
-        let (queue, jobs) = queue(SURFACE_QUEUE_MAX);
-        let pool_loop = PoolLoop { jobs, in_flight: JoinSet::new(), current: None, context: Arc::new(context), limits };
+        let (queue, jobs) = queue(CALL_QUEUE_MAX);
+        let pool_loop = PoolLoop {
+            jobs,
+            waiting: BTreeMap::new(),
+            in_flight: JoinSet::new(),
+            current: None,
+            context: Arc::new(context),
+            limits,
+        };
         Self { queue, task: Mutex::new(Some(runtime.spawn(pool_loop.run()))) }
     }
 
@@ -55,6 +66,8 @@ struct Built {
 
 struct PoolLoop {
     jobs: mpsc::Receiver<Queued<CallJob>>,
+    /// Calls that no worker has begun, the oldest first; as many as the queue has slots at most.
+    waiting: BTreeMap<(Millis, DeliveryId), Queued<CallJob>>,
     in_flight: JoinSet<()>,
     current: Option<Built>,
     context: Arc<Context>,
@@ -66,7 +79,11 @@ impl PoolLoop {
     async fn run(mut self) {
         let mut stop = self.context.stop.clone();
         loop {
-            let has_worker = self.in_flight.len() < self.context.in_flight_max;
+            while self.in_flight.len() < self.context.in_flight_max
+                && let Some((_, first)) = self.waiting.pop_first()
+            {
+                self.start_call(first);
+            }
             tokio::select! {
                 biased;
                 _ = stop.changed() => break,
@@ -75,8 +92,8 @@ impl PoolLoop {
                         tracing::error!(%error, "a call ended abnormally; its row stays in the outbox");
                     }
                 }
-                queued = self.jobs.recv(), if has_worker => match queued {
-                    Some(queued) => self.start_call(queued),
+                queued = self.jobs.recv() => match queued {
+                    Some(queued) => drop(self.waiting.insert((queued.job.row.decided_at, queued.job.row.id), queued)),
                     None => break,
                 },
             }
@@ -87,9 +104,11 @@ impl PoolLoop {
     fn start_call(&mut self, queued: Queued<CallJob>) {
         let caller = self.caller_for(&queued.job);
         let (context, limits) = (Arc::clone(&self.context), Arc::clone(&self.limits));
+        let age_ms = u64::try_from((context.clock)().0.saturating_sub(queued.job.row.decided_at.0)).unwrap_or(0);
+        let waited = Duration::from_millis(age_ms).max(queued.offered_at.elapsed());
         self.in_flight.spawn(async move {
             let answer = match caller {
-                Ok(caller) => AssertUnwindSafe(caller.call(&queued.job, &limits, context.pause))
+                Ok(caller) => AssertUnwindSafe(caller.call(&queued.job, &limits, waited, context.pause))
                     .catch_unwind()
                     .await
                     .unwrap_or_else(|_| CallAnswer::because(CallStatus::InternalError, "the caller panicked")),

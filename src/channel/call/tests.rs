@@ -18,7 +18,11 @@ use super::limits::Limits;
 use super::pool::CallPool;
 use crate::channel::testing::{Reports, call_job, context, delivery_id};
 use crate::domain::effect::{CallAnswer, CallStatus, DeliveryOutcome};
-use crate::domain::endpoint::{Auth, Capping, Encoding, Endpoint, KeyPlace, Method, TokenGrant};
+use crate::domain::endpoint::{
+    Algorithm, Asking, Assertion, Auth, Capping, Deployment, Encoding, Endpoint, KeyPlace, Method, Throttling,
+    TokenGrant,
+};
+use crate::domain::limits::SOURCE_CALLS_MAX;
 use crate::domain::surface::{Network, Secret};
 use crate::domain::value::Value;
 use crate::runtime::delivery::CallJob;
@@ -29,6 +33,8 @@ enum Reply {
     Status(u16),
     Json(u16, &'static str),
     Redirect(&'static str),
+    /// 503, and when to ask again.
+    Later(&'static str),
     Hang,
 }
 
@@ -64,7 +70,7 @@ impl Server {
     }
 
     fn endpoint(&self, auth: Auth) -> Endpoint {
-        Endpoint { name: "loyalty".into(), url: self.url(), auth, network: Network::AllowPrivate }
+        Endpoint { name: "loyalty".into(), url: self.url(), auth, network: Network::AllowPrivate, asking: None }
     }
 }
 
@@ -86,6 +92,7 @@ async fn answer(State(server): State<Server>, request: Request) -> Response {
         Reply::Status(code) => status(code).into_response(),
         Reply::Json(code, body) => (status(code), body).into_response(),
         Reply::Redirect(to) => (StatusCode::FOUND, [("location", to)]).into_response(),
+        Reply::Later(seconds) => (status(503), [("retry-after", seconds)]).into_response(),
         Reply::Hang => std::future::pending().await,
     }
 }
@@ -95,7 +102,7 @@ async fn call(script: &[Reply], timeout_ms: i64) -> (CallAnswer, usize) {
     let server = Server::start(script).await;
     let caller = Caller::build(&server.endpoint(Auth::None)).expect("builds");
     let job = call_job(1, &server.endpoint(Auth::None), timeout_ms);
-    let answer = caller.call(&job, &Limits::new(), |_, _| Duration::ZERO).await;
+    let answer = caller.call(&job, &Limits::new(), Duration::ZERO, |_, _| Duration::ZERO).await;
     let seen = server.seen.lock();
     let key = delivery_id(1).to_string();
     assert!(seen.iter().all(|seen| seen.headers["idempotency-key"] == key.as_str()), "every attempt has the same key");
@@ -113,7 +120,8 @@ async fn the_request_is_as_the_action_says_and_the_answer_as_it_declares() {
     let server = Server::start(&[reply]).await;
     let endpoint = server.endpoint(Auth::None);
     let caller = Caller::build(&endpoint).expect("builds");
-    let answer = caller.call(&call_job(1, &endpoint, 30_000), &Limits::new(), |_, _| Duration::ZERO).await;
+    let answer =
+        caller.call(&call_job(1, &endpoint, 30_000), &Limits::new(), Duration::ZERO, |_, _| Duration::ZERO).await;
     assert_eq!(answer.status, CallStatus::Http(200));
     assert_eq!(Value::Map(answer.fields).to_json(), serde_json::json!({ "level": "gold", "points": 7 }));
     let seen = server.seen.lock();
@@ -123,9 +131,19 @@ async fn the_request_is_as_the_action_says_and_the_answer_as_it_declares() {
     assert_eq!(seen[0].headers["x-shop"], "a");
 }
 
+/// Within the time of the call an endpoint is asked again when it wants to be, and not before; one that wants more is not.
+#[tokio::test]
+async fn retry_after_is_kept_within_the_time() {
+    let began_at = tokio::time::Instant::now();
+    check(&[Reply::Later("1"), Reply::Json(200, "{}")], CallStatus::Http(200), 2).await;
+    assert!(began_at.elapsed() >= Duration::from_secs(1), "a second was asked for");
+    check(&[Reply::Later("31"), Reply::Json(200, "{}")], CallStatus::Http(503), 1).await;
+    check(&[Reply::Later("soon"), Reply::Json(200, "{}")], CallStatus::Http(200), 2).await;
+}
+
 /// Spec §16.16: never again after 401, 403 and 404; at most three times after other errors.
 #[tokio::test]
-async fn errors_are_tried_again_three_times_and_some_never() {
+async fn trap_16_errors_are_tried_again_three_times_and_some_never() {
     check(&[Reply::Status(200)], CallStatus::InternalError, 1).await;
     for code in [401, 403, 404] {
         check(&[Reply::Status(code), Reply::Json(200, "{}")], CallStatus::Http(code), 1).await;
@@ -138,7 +156,7 @@ async fn errors_are_tried_again_three_times_and_some_never() {
 
 /// Spec §16.16: a first call that times out is never tried again.
 #[tokio::test]
-async fn the_time_is_that_of_all_requests() {
+async fn trap_16_retries_share_the_time_and_a_timeout_is_final() {
     let (answer, requests) = call(&[Reply::Hang, Reply::Json(200, "{}")], 50).await;
     assert_eq!((answer.status, requests), (CallStatus::TimedOut, 1));
     let (answer, requests) = call(&[Reply::Status(500), Reply::Hang], 500).await;
@@ -164,19 +182,98 @@ async fn redirects_are_followed_within_the_host() {
     check(&[Reply::Redirect("http://localhost:1/")], CallStatus::Http(302), 4).await;
 }
 
-/// Spec §16.17, and each retry takes a place.
+/// Spec §16.16 and 16.17: retries consume places of a window that a host's actions share.
 #[tokio::test]
-async fn calls_over_the_limit_are_refused() {
+async fn trap_17_a_host_has_one_sliding_window_and_retries_take_places() {
     let server = Server::start(&[Reply::Status(500)]).await;
     let endpoint = server.endpoint(Auth::None);
     let caller = Caller::build(&endpoint).expect("builds").limited_to(6);
     let limits = Limits::new();
     let mut statuses = Vec::new();
     for n in 0..3 {
-        statuses.push(caller.call(&call_job(n, &endpoint, 30_000), &limits, |_, _| Duration::ZERO).await.status);
+        statuses.push(
+            caller.call(&call_job(n, &endpoint, 30_000), &limits, Duration::ZERO, |_, _| Duration::ZERO).await.status,
+        );
     }
     assert_eq!(statuses, [CallStatus::Http(500), CallStatus::Capped, CallStatus::Capped]);
     assert_eq!(server.seen.lock().len(), 6);
+}
+
+/// Spec §16.17: calls of two actions that are over the rate wait, in order, and all are made; repeats keep to the rate too.
+#[tokio::test]
+async fn trap_17_throttled_calls_wait_in_order() {
+    let server = Server::start(&[Reply::Status(500), Reply::Json(200, "{}")]).await;
+    let reports = Reports::new();
+    let (context, _stop) = context(&reports);
+    let limits = Arc::new(Limits::new());
+    let pools = [1, 2].map(|_| CallPool::start(&Handle::current(), context.clone(), Arc::clone(&limits)));
+    let endpoint = server.endpoint(Auth::None);
+    let throttling = throttling(&server, 3);
+    let began_at = tokio::time::Instant::now();
+    for n in [4, 1, 3, 0, 2, 5] {
+        let job = call_job(n, &endpoint, 30_000);
+        let mut row = (*job.row).clone();
+        row.decided_at.0 += n as i64;
+        let job = CallJob { row: Arc::new(row), throttling: Some(Arc::clone(&throttling)), ..job };
+        assert!(pools[n as usize % 2].offer(job).is_ok(), "room");
+    }
+    for n in 0..6 {
+        let outcomes = reports.wait(delivery_id(n), 1).await;
+        assert!(matches!(&outcomes[..], [DeliveryOutcome::Answered(answer)] if answer.status == CallStatus::Http(200)));
+    }
+    assert!(began_at.elapsed() >= Duration::from_secs(2), "seven requests at three a second");
+    let seen = server.seen.lock();
+    let keys: Vec<String> =
+        seen.iter().map(|seen| seen.headers["idempotency-key"].to_str().expect("text").to_owned()).collect();
+    assert_eq!(keys.len(), 7, "one of them twice: {keys:?}");
+}
+
+/// Spec §3.7: who waits for six hours is not called any more.
+#[tokio::test]
+async fn a_throttled_call_waits_six_hours() {
+    let server = Server::start(&[Reply::Json(200, "{}")]).await;
+    let endpoint = server.endpoint(Auth::None);
+    let (caller, limits) = (Caller::build(&endpoint).expect("builds"), Limits::new());
+    let job = CallJob { throttling: Some(throttling(&server, 1)), ..call_job(1, &endpoint, 30_000) };
+    let waited = Duration::from_secs(6 * 3_600);
+    let call = |waited| caller.call(&job, &limits, waited, |_, _| Duration::ZERO);
+    assert_eq!(call(waited - Duration::from_secs(60)).await.status, CallStatus::Http(200), "its turn has come");
+    let answer = call(waited).await;
+    assert_eq!(answer.status, CallStatus::Capped, "the second is taken: {answer:?}");
+    assert_eq!(server.seen.lock().len(), 1);
+}
+
+/// Spec §5.9: a data source is asked 15 times a second, the same question once while its answer serves, and no line is before it.
+#[tokio::test]
+async fn a_data_source_is_asked_as_often_as_it_says() {
+    let server = Server::start(&[Reply::Json(200, r#"{"level":"gold"}"#)]).await;
+    let asking = |cache_ms| Some(Asking { calls: SOURCE_CALLS_MAX, period_ms: 3_600_000, cache_ms });
+    let endpoint = Endpoint { asking: asking(0), ..server.endpoint(Auth::None) };
+    let (caller, limits) = (Caller::build(&endpoint).expect("builds"), Limits::new());
+    let job = CallJob { throttling: Some(throttling(&server, 1)), ..call_job(1, &endpoint, 30_000) };
+    let call =
+        async |caller: &Caller, job: &CallJob| caller.call(job, &limits, Duration::ZERO, |_, _| Duration::ZERO).await;
+    for _ in 0..SOURCE_CALLS_MAX {
+        assert_eq!(call(&caller, &job).await.status, CallStatus::Http(200));
+    }
+    assert_eq!(call(&caller, &job).await.status, CallStatus::Capped);
+    assert_eq!(server.seen.lock().len(), 15);
+    let endpoint = Endpoint { name: "other".into(), asking: asking(60_000), ..endpoint };
+    let caller = Caller::build(&endpoint).expect("builds");
+    let first = call(&caller, &job).await;
+    for _ in 0..2 * SOURCE_CALLS_MAX {
+        assert_eq!(call(&caller, &job).await, first, "asked once");
+    }
+    let mut row = (*job.row).clone();
+    row.input.action.insert("points", Value::Int(3));
+    let other = CallJob { row: Arc::new(row), ..job };
+    assert_eq!(call(&caller, &other).await.status, CallStatus::Http(200));
+    assert_eq!(server.seen.lock().len(), 17, "another question");
+}
+
+fn throttling(server: &Server, throughput_max: u32) -> Arc<Throttling> {
+    let (url, deployment) = (format!("{}/*/points", server.url()), Deployment::Deployed);
+    Arc::new(Throttling { name: "calm".into(), url, methods: vec![Method::Post], throughput_max, deployment })
 }
 
 /// A capping counts what it covers, over all actions, and nothing else.
@@ -198,7 +295,7 @@ async fn cappings_count_what_they_cover() {
     let mut statuses = Vec::new();
     for _ in 0..3 {
         let caller = Caller::build(&endpoint).expect("builds");
-        statuses.push(caller.call(&job, &limits, |_, _| Duration::ZERO).await.status);
+        statuses.push(caller.call(&job, &limits, Duration::ZERO, |_, _| Duration::ZERO).await.status);
     }
     assert_eq!(statuses, [CallStatus::Http(200), CallStatus::Http(200), CallStatus::Capped]);
     assert_eq!(server.seen.lock().len(), 2);
@@ -211,7 +308,7 @@ async fn every_way_to_show_who_calls() {
         let server = Server::start(&[Reply::Json(200, "{}")]).await;
         let caller = Caller::build(&server.endpoint(auth)).expect("builds");
         let endpoint = server.endpoint(Auth::None);
-        caller.call(&call_job(1, &endpoint, 30_000), &Limits::new(), |_, _| Duration::ZERO).await;
+        caller.call(&call_job(1, &endpoint, 30_000), &Limits::new(), Duration::ZERO, |_, _| Duration::ZERO).await;
         let seen = server.seen.lock().pop().expect("a request");
         let text = |name: &str| seen.headers.get(name).map(|value| value.to_str().expect("text").to_owned());
         (text("authorization"), text("x-api-key"), seen.uri)
@@ -241,12 +338,13 @@ async fn a_token_is_got_once_and_again_when_it_is_refused() {
         token_in: vec!["data".into(), "token".into()],
         place: KeyPlace::Bearer,
         cache_ms: 3_600_000,
+        assertion: None,
     };
     let endpoint = server.endpoint(Auth::Token(Box::new(grant)));
     let caller = Caller::build(&endpoint).expect("builds");
     let (limits, job) = (Limits::new(), call_job(1, &endpoint, 30_000));
     for expected in [200, 401, 200] {
-        let answer = caller.call(&job, &limits, |_, _| Duration::ZERO).await;
+        let answer = caller.call(&job, &limits, Duration::ZERO, |_, _| Duration::ZERO).await;
         assert_eq!(answer.status, CallStatus::Http(expected));
     }
     let shown: Vec<String> = server
@@ -261,12 +359,56 @@ async fn a_token_is_got_once_and_again_when_it_is_refused() {
     assert_eq!(asked[0].body, "grant_type=client_credentials&client_secret=a+b%26c");
 }
 
+/// RFC 7523 §2.2: the token is got by an assertion, which is a new one each time.
+#[tokio::test]
+async fn a_private_key_shows_who_calls() {
+    let token = Reply::Json(200, r#"{"access_token":"t1"}"#);
+    let tokens = Server::start(&[token]).await;
+    let server = Server::start(&[Reply::Status(401), Reply::Json(200, "{}")]).await;
+    let assertion = Assertion {
+        issuer: "shop".to_owned(),
+        audience: tokens.url(),
+        algorithm: Algorithm::Es256,
+        key: Secret::Inline(include_str!("testdata/ec.pem").to_owned()),
+        key_id: None,
+        thumbprint: None,
+    };
+    let grant = TokenGrant {
+        url: tokens.url(),
+        method: Method::Post,
+        headers: Vec::new(),
+        fields: vec![("scope".to_owned(), Secret::Inline("points".to_owned()))],
+        encoding: Encoding::Form,
+        token_in: vec!["access_token".into()],
+        place: KeyPlace::Bearer,
+        cache_ms: 3_600_000,
+        assertion: Some(assertion),
+    };
+    let endpoint = server.endpoint(Auth::Token(Box::new(grant)));
+    let caller = Caller::build(&endpoint).expect("builds");
+    let (limits, job) = (Limits::new(), call_job(1, &endpoint, 30_000));
+    for expected in [401, 200, 200] {
+        let answer = caller.call(&job, &limits, Duration::ZERO, |_, _| Duration::ZERO).await;
+        assert_eq!(answer.status, CallStatus::Http(expected), "{answer:?}");
+    }
+    assert_eq!(server.seen.lock()[0].headers["authorization"], "Bearer t1");
+    let asked = tokens.seen.lock();
+    let bodies: Vec<Vec<(&str, &str)>> =
+        asked.iter().map(|seen| seen.body.split('&').filter_map(|pair| pair.split_once('=')).collect()).collect();
+    assert_eq!(bodies.len(), 2, "the second after it was refused");
+    let names: Vec<&str> = bodies[0].iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["grant_type", "client_id", "client_assertion_type", "client_assertion", "scope"]);
+    assert_eq!((bodies[0][1].1, bodies[0][4].1), ("shop", "points"));
+    assert_ne!(bodies[0][3], bodies[1][3]);
+}
+
 #[tokio::test]
 async fn private_addresses_are_refused() {
     let server = Server::start(&[Reply::Json(200, "{}")]).await;
     let endpoint = Endpoint { network: Network::Public, ..server.endpoint(Auth::None) };
     let caller = Caller::build(&endpoint).expect("builds");
-    let answer = caller.call(&call_job(1, &endpoint, 30_000), &Limits::new(), |_, _| Duration::ZERO).await;
+    let answer =
+        caller.call(&call_job(1, &endpoint, 30_000), &Limits::new(), Duration::ZERO, |_, _| Duration::ZERO).await;
     assert_eq!(answer.status, CallStatus::InternalError);
     assert!(answer.reason.is_some_and(|reason| reason.contains("is not public")));
     assert!(server.seen.lock().is_empty());

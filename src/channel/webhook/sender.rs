@@ -7,12 +7,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Response, StatusCode, Url};
 use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook};
 
 use crate::channel::address::{Lookup, PublicOnly, RefusedAddress, is_public, system_lookup};
 use crate::channel::attempt::{Announcement, Attempt, Idempotence, Sender};
+use crate::channel::http::{chain, retry_after};
 use crate::channel::secret;
 use crate::domain::content::Escape;
 use crate::domain::limits::WEBHOOK_ANSWER_BYTES_MAX;
@@ -192,30 +193,6 @@ fn outcome_of_error(error: &reqwest::Error) -> Attempt {
     if error.is_builder() { Attempt::Failed(chain(error)) } else { Attempt::again(chain(error)) }
 }
 
-/// An error with its causes; reqwest's own text names only the outermost.
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
-}
-
-/// RFC 9110 §10.2.3: seconds, or an HTTP date.
-#[expect(clippy::disallowed_methods, reason = "HTTP dates are the real time")]
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = jiff::fmt::rfc2822::parse(text).ok()?;
-    let seconds = date.timestamp().as_second() - jiff::Timestamp::now().as_second();
-    Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
-}
-
 /// Reads the answer to its end so that the connection can be used again; gives it up beyond the limit. The status has
 /// decided already, so errors do not matter; the client's timeout bounds the time.
 async fn drain(mut response: Response) {
@@ -264,20 +241,6 @@ mod tests {
             };
             assert_eq!(name, expected, "{status}");
         }
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let read = |text: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, HeaderValue::from_str(text).expect("header"));
-            retry_after(&headers)
-        };
-        assert_eq!(read("120"), Some(Duration::from_secs(120)));
-        assert_eq!(read("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
-        assert!(read("Tue, 01 Jan 2999 00:00:00 GMT").expect("date") > Duration::from_secs(86_400));
-        assert_eq!(read("soon"), None);
-        assert_eq!(read("-1"), None);
     }
 
     #[test]

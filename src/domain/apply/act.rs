@@ -8,6 +8,7 @@ use crate::domain::apply::world::EventInput;
 use crate::domain::expression::{EvalError, Expr};
 use crate::domain::ids::NodeNo;
 use crate::domain::journey::program::{Node, NodeKind, Program};
+use crate::domain::pause::PauseMode;
 use crate::domain::step::{DiscardReason, Failure, Path};
 use crate::domain::value::{Map, Value};
 
@@ -53,7 +54,10 @@ impl<'w> Walk<'_, 'w> {
         }
         let failed = |why: &str| Some(EvalError::Other(format!("journey `{journey}` {why}")));
         let target = self.world.catalog.live.get(journey).map(|version| self.program(*version));
-        let Some(target) = target.filter(|target| target.entry.event == *event) else {
+        let is_open = |target: &&Program| {
+            target.entry.event == *event && !self.world.catalog.is_stopped(target.version, self.now)
+        };
+        let Some(target) = target.filter(is_open) else {
             return self.fail_at(position, node, Failure::Jump, failed("takes no such entries").as_ref());
         };
         let id = format!("jump:{}:{}:{}", program.name, self.profile.instances[position].ordinal, node.name);
@@ -72,7 +76,11 @@ impl<'w> Walk<'_, 'w> {
         }
         let mut refused = false;
         for id in ids {
-            match self.refusal(target, id.as_deref()) {
+            match self.refusal_of_jump(target, id.as_deref()) {
+                None if self.pause_of(target).is_some() => {
+                    refused |= !self.keep_entrant(target, event, id.as_deref());
+                    self.moving_since += 1;
+                }
                 None => {
                     // Steps that the other journey takes do not count for this one.
                     let (begun, before) = (self.moving_since, self.out.steps.len());
@@ -88,6 +96,14 @@ impl<'w> Walk<'_, 'w> {
         match refused {
             false => Flow::Go(*then, Path::Then),
             true => self.fail_at(position, node, Failure::Jump, failed("refused the profile").as_ref()),
+        }
+    }
+
+    /// Why a profile may not jump into a journey.
+    fn refusal_of_jump(&self, target: &Program, id: Option<&str>) -> Option<DiscardReason> {
+        match self.pause_of(target) {
+            Some(pause) if pause.mode == PauseMode::Discard => Some(DiscardReason::Paused),
+            _ => self.refusal(target, id),
         }
     }
 

@@ -6,13 +6,14 @@ use smol_str::SmolStr;
 use crate::domain::apply::inputs::apply_timers;
 use crate::domain::apply::memory::{copy_path, fits};
 use crate::domain::apply::walk::{Flow, Walk};
-use crate::domain::apply::world::{Calls, Outcome, World};
+use crate::domain::apply::world::{Calls, Outcome, Room, World};
 use crate::domain::content::RenderInput;
 use crate::domain::effect::{CallAnswer, CallStatus, Effect, OutboxRow, OutboxState};
-use crate::domain::expression::{EvalError, Expr};
-use crate::domain::ids::{DeliveryId, InstanceId, MessageId, Millis};
+use crate::domain::expression::{EvalError, Expr, SOURCE_PREFIX};
+use crate::domain::ids::{DeliveryId, InstanceId, MessageId, Millis, stable_hash};
 use crate::domain::journey::action::{Action, ERROR_RESPONSE, STATUS};
 use crate::domain::journey::program::{Channel, Node, NodeKind, Program};
+use crate::domain::limits;
 use crate::domain::profile::{DueKind, Profile};
 use crate::domain::step::{Failure, Path, StepKind};
 use crate::domain::value::{Map, Value};
@@ -51,21 +52,38 @@ impl Walk<'_, '_> {
         if let Some(flow) = self.leaves_before_acting(position, program) {
             return flow;
         }
+        if let Some(flow) = self.stops_at_action(position, program) {
+            return flow;
+        }
         let index = *action;
         let action = &program.actions[usize::from(index)];
         let parameters = match self.parameters(position, with) {
             Ok(parameters) => parameters,
             Err(error) => return self.fail_at(position, node, Failure::Expression, Some(&error)),
         };
-        if self.world.calls == Calls::Assumed {
-            return self.answered(position, program, node, &CallAnswer::empty(CallStatus::Http(200)));
+        match self.world.calls {
+            Calls::Made => {}
+            Calls::Assumed => {
+                return self.answered(position, program, node, &CallAnswer::empty(CallStatus::Http(200)));
+            }
+            Calls::Answered(answers) => {
+                let answer = answers.draw(&action.name, self.lot(position, program, node));
+                return self.answered(position, program, node, &answer);
+            }
         }
-        if !(self.world.room)(Some(&action.queue)) {
+        if !(self.world.room)(Room::Outbox(Some(&action.queue))) {
             self.park(position, program);
             return Flow::Stay;
         }
         self.put_out_call(position, program, index, parameters);
         Flow::Stay
+    }
+
+    /// A lot of this very call, the same in every run.
+    fn lot(&self, position: usize, program: &Program, node: &Node) -> u128 {
+        let ordinal = self.profile.instances[position].ordinal.to_le_bytes();
+        let names = [&*self.profile.identity, &*program.name, &*node.name].map(str::as_bytes);
+        stable_hash(&[names[0], names[1], names[2], &ordinal, &self.now.0.to_le_bytes()])
     }
 
     fn parameters(&self, position: usize, with: &[(SmolStr, Option<Expr>)]) -> Result<Map, EvalError> {
@@ -113,6 +131,9 @@ impl Walk<'_, '_> {
         if let Some(reason) = &answer.reason {
             self.out.notes.push((self.out.steps.len(), reason.clone()));
         }
+        if program.is_in_test {
+            self.note_answer(answer);
+        }
         self.step(position, StepKind::Called(answer.status));
         self.keep_answer(position, program, &program.actions[usize::from(*action)], answer);
         if !fits(&self.profile.instances[position].context) {
@@ -123,6 +144,19 @@ impl Walk<'_, '_> {
             return self.fail_at(position, node, Failure::Action, None);
         }
         Flow::Go(*then, Path::Then)
+    }
+
+    /// What an action answered, in the declared fields, as text to the step: for the log of a test.
+    #[cold]
+    fn note_answer(&mut self, answer: &CallAnswer) {
+        let mut text = Value::Map(answer.fields.clone()).to_json().to_string();
+        if let Some(reason) = &answer.reason {
+            text = format!("{reason}: {text}");
+            self.out.notes.pop();
+        }
+        let end = (0..=limits::TEST_ANSWER_BYTES_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
+        self.out.notes.push((self.out.steps.len(), text));
     }
 
     /// Remembers what the version reads of it, in the place of what the action answered before.
@@ -144,7 +178,8 @@ impl Walk<'_, '_> {
         for path in program.keeps_action.iter().filter(read) {
             copy_path(&mut kept, &whole, path);
         }
-        if is_planted(Bug::AnswerNotKept) {
+        let is_source = action.name.starts_with(SOURCE_PREFIX);
+        if is_planted(Bug::AnswerNotKept) || (is_source && is_planted(Bug::SourceNotKept)) {
             return;
         }
         self.change_extra(position, |extra| {

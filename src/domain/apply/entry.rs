@@ -10,6 +10,7 @@ use crate::domain::expression::{EvalError, Expr, Scope};
 use crate::domain::ids::{Millis, VersionId};
 use crate::domain::journey::program::{Program, Reentry};
 use crate::domain::limits;
+use crate::domain::pause::PauseMode;
 use crate::domain::profile::{CapCount, Context, DueKind, Extra, Instance, LastEntry};
 use crate::domain::step::{DiscardReason, Entrance, Failure, Step, StepKind};
 use crate::domain::value::{Map, Value};
@@ -17,35 +18,65 @@ use crate::planted::{Bug, is_planted};
 
 impl<'w> Walk<'_, 'w> {
     pub(super) fn offer_to_entries(&mut self, event: EventInput<'_>) {
-        for kind in [event.kind].into_iter().chain(event.also.iter().map(|kind| kind.as_str())) {
-            self.offer_to_entries_of(EventInput { kind, ..event });
+        let catalog = self.world.catalog;
+        if !catalog.in_test.is_empty() {
+            self.offer_to_tests(event);
+        }
+        if event.also.is_empty() {
+            for &version in catalog.entered_by(event.kind) {
+                self.offer_to_entry(self.program(version), event);
+            }
+            return;
+        }
+        // Priorities count among all journeys that the event could let into, whichever of its types they name.
+        let kinds = [event.kind].into_iter().chain(event.also.iter().map(|kind| kind.as_str()));
+        let mut open: Vec<(&Program, &str)> = kinds
+            .flat_map(|kind| catalog.entered_by(kind).iter().map(move |version| (&**catalog.program(*version), kind)))
+            .collect();
+        open.sort_by_key(|(program, _)| program.precedence());
+        for (program, kind) in open {
+            self.offer_to_entry(program, EventInput { kind, ..event });
         }
     }
 
-    fn offer_to_entries_of(&mut self, event: EventInput<'_>) {
-        for &version in self.world.catalog.entered_by(event.kind) {
-            let program = self.program(version);
-            match self.wants(program, event) {
-                Ok(true) => {}
-                Ok(false) => continue,
-                Err(error) => {
-                    self.discard(version, DiscardReason::EntryFilterError, Some(&error));
-                    continue;
-                }
+    /// Tests of drafts let test profiles in, and before what is live: there they are inside already (spec §4.7).
+    #[cold]
+    fn offer_to_tests(&mut self, event: EventInput<'_>) {
+        let catalog = self.world.catalog;
+        if !catalog.test_profiles.contains(&self.profile.identity) && !is_planted(Bug::TestTakesAnyone) {
+            return;
+        }
+        for kind in [event.kind].into_iter().chain(event.also.iter().map(|kind| kind.as_str())) {
+            for version in catalog.in_test.get(kind).into_iter().flatten() {
+                self.offer_to_entry(catalog.program(*version), EventInput { kind, ..event });
             }
-            match &program.supplemental_id {
-                None => self.enter_or_discard(program, event, None),
-                Some(ids) => match self.supplemental_ids(ids, event) {
-                    Ok(ids) if ids.is_empty() => self.discard(version, DiscardReason::NoSupplementalId, None),
-                    Ok(ids) => ids.into_iter().for_each(|id| self.enter_or_discard(program, event, Some(id))),
-                    Err(error) => self.discard(version, DiscardReason::EntryFilterError, Some(&error)),
-                },
-            }
+        }
+    }
+
+    fn offer_to_entry(&mut self, program: &'w Program, event: EventInput<'_>) {
+        if !self.world.catalog.pauses.is_empty() && self.world.catalog.is_stopped(program.version, self.now) {
+            return;
+        }
+        match self.wants(program, event) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return self.discard(program.version, DiscardReason::EntryFilterError, Some(&error)),
+        }
+        let Some(ids) = &program.supplemental_id else { return self.enter_or_discard(program, event, None) };
+        match self.supplemental_ids(ids, event) {
+            Ok(ids) if ids.is_empty() => self.discard(program.version, DiscardReason::NoSupplementalId, None),
+            Ok(ids) => ids.into_iter().for_each(|id| self.enter_or_discard(program, event, Some(id))),
+            Err(error) => self.discard(program.version, DiscardReason::EntryFilterError, Some(&error)),
         }
     }
 
     fn enter_or_discard(&mut self, program: &'w Program, event: EventInput<'_>, supplemental_id: Option<SmolStr>) {
+        let pause = self.pause_of(program);
+        if pause.is_some_and(|pause| pause.mode == PauseMode::Discard) {
+            return self.discard(program.version, DiscardReason::Paused, None);
+        }
         match self.refusal(program, supplemental_id.as_deref()) {
+            None if pause.is_some() => drop(self.keep_entrant(program, event, supplemental_id.as_deref())),
             None => self.enter(program, event, supplemental_id),
             Some(reason) => self.discard(program.version, reason, None),
         }
@@ -90,6 +121,10 @@ impl<'w> Walk<'_, 'w> {
                         format!("a supplemental id of {} bytes passes {}", id.len(), limits::IDENTITY_BYTES_MAX);
                     return Err(EvalError::Other(message));
                 }
+                if found.len() == limits::SUPPLEMENTAL_IDS_PER_EVENT_MAX {
+                    let message = format!("an event names at most {} supplemental ids", found.len());
+                    return Err(EvalError::Other(message));
+                }
                 found.push(SmolStr::new(id));
             }
         }
@@ -124,7 +159,7 @@ impl<'w> Walk<'_, 'w> {
     fn cap_refusal(&self, program: &Program) -> Option<DiscardReason> {
         let name = program.rule_set.as_ref()?;
         let rules = self.world.catalog.rule_sets.get(name)?;
-        let of_set = |i: &&Instance| self.program(i.version).rule_set.as_ref() == Some(name);
+        let of_set = |i: &&Instance| self.program(i.version).rule_set.as_ref() == Some(name) && !i.is_entrant();
         let inside = self.profile.instances.iter().filter(of_set).count();
         let is_full = rules.concurrent.is_some_and(|max| inside >= max as usize);
         let is_spent = rules.entries.is_some_and(|cap| {
@@ -190,7 +225,10 @@ impl<'w> Walk<'_, 'w> {
             entries.retain(|entry| entry.journey != journey || counts(entry));
             let of_journey = entries.iter().filter(|entry| entry.journey == journey).count();
             if of_journey >= limits::SUPPLEMENTAL_IDS_KEPT_MAX
-                && let Some(oldest) = entries.iter().position(|entry| entry.journey == journey)
+                && let Some(oldest) = entries.iter().position(|entry| {
+                    entry.journey == journey
+                        && self.profile.running(journey, entry.supplemental_id.as_deref()).is_none()
+                })
             {
                 entries.remove(oldest);
             }
@@ -206,30 +244,10 @@ impl<'w> Walk<'_, 'w> {
         if program.rule_set.is_some() {
             self.entered.push(program);
         }
-        let profile = &mut *self.profile;
-        profile.entries += 1;
-        let ordinal = profile.entries;
-        let context = Context {
-            event: kept(event.properties, &program.keeps_event),
-            last: (!program.keeps_last.is_empty()).then(|| kept(event.properties, &program.keeps_last)),
-            event_id: SmolStr::new(event.id),
-            event_type: SmolStr::new(event.kind),
-            event_time: event.time,
-            visits: SmallVec::new(),
-            extra: supplemental_id.map(|id| Box::new(Extra { supplemental_id: Some(id), ..Extra::default() })),
-        };
-        profile.instances.push(Instance {
-            version: program.version,
-            journey: program.journey,
-            node: program.start,
-            generation: 0,
-            entered_at: self.now,
-            due: program.over_at(self.now),
-            due_kind: DueKind::Timeout,
-            ordinal,
-            sends: 0,
-            context,
-        });
+        let instance = self.instance_of(program, event, supplemental_id);
+        let (profile, ordinal) = (&mut *self.profile, instance.ordinal);
+        profile.entries = ordinal;
+        profile.instances.push(instance);
         profile.changes.header = true;
         profile.changes.instance(ordinal);
         profile.changes.context(ordinal);
@@ -241,6 +259,37 @@ impl<'w> Walk<'_, 'w> {
         } else {
             self.step(position, StepKind::Arrived);
             self.fail(position, Failure::InstanceTooLarge, None);
+        }
+    }
+
+    /// A new instance at its start, the next of the profile.
+    #[inline]
+    pub(super) fn instance_of(
+        &self,
+        program: &Program,
+        event: EventInput<'_>,
+        supplemental_id: Option<SmolStr>,
+    ) -> Instance {
+        let context = Context {
+            event: kept(event.properties, &program.keeps_event),
+            last: (!program.keeps_last.is_empty()).then(|| kept(event.properties, &program.keeps_last)),
+            event_id: SmolStr::new(event.id),
+            event_type: SmolStr::new(event.kind),
+            event_time: event.time,
+            visits: SmallVec::new(),
+            extra: supplemental_id.map(|id| Box::new(Extra { supplemental_id: Some(id), ..Extra::default() })),
+        };
+        Instance {
+            version: program.version,
+            journey: program.journey,
+            node: program.start,
+            generation: 0,
+            entered_at: self.now,
+            due: program.over_at(self.now),
+            due_kind: DueKind::Timeout,
+            ordinal: self.profile.entries + 1,
+            sends: 0,
+            context,
         }
     }
 }

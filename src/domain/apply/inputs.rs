@@ -1,12 +1,12 @@
 //! The inputs of a profile: an event, time, an update of its document. Each fires the timers due by then first.
 
+use crate::domain::apply::migrate::settle;
+use crate::domain::apply::pause::settle_pauses;
 use crate::domain::apply::walk::Walk;
 use crate::domain::apply::world::{EventInput, Firing, Outcome, World};
-use crate::domain::catalog::VersionStatus;
 use crate::domain::ids::Millis;
 use crate::domain::limits;
 use crate::domain::profile::Profile;
-use crate::domain::step::ExitReason;
 use crate::domain::value::Map;
 use crate::planted::{Bug, is_planted};
 
@@ -28,7 +28,10 @@ pub fn apply_event(profile: &mut Profile, event: EventInput<'_>, now: Millis, wo
 
 /// Fires every timer due at or before `now`, in order of (due, entry).
 pub fn apply_timers(profile: &mut Profile, now: Millis, world: World<'_>, out: &mut Outcome) {
-    end_stopped(profile, now, world, out);
+    if !world.catalog.pauses.is_empty() {
+        settle_pauses(profile, now, world);
+    }
+    settle(profile, now, world, out);
     while let Some(position) = next_due(profile, now) {
         let at = match world.firing {
             Firing::Engine => now,
@@ -76,17 +79,6 @@ pub(super) fn merge_document(profile: &mut Profile, patch: &Map) -> Result<(), D
     limits::MAP_KEYS_MAX
 )]
 pub struct DocumentTooLarge;
-
-/// Ends the instances of stopped versions (spec §4.5).
-pub fn end_stopped(profile: &mut Profile, now: Millis, world: World<'_>, out: &mut Outcome) {
-    while let Some(position) =
-        profile.instances.iter().position(|i| world.catalog.get(i.version).status == VersionStatus::Stopped)
-    {
-        let mut walk = Walk::new(profile, now, world, out);
-        walk.exit(position, ExitReason::Stopped);
-        walk.seal();
-    }
-}
 
 fn next_due(profile: &Profile, now: Millis) -> Option<usize> {
     let order = |i: &crate::domain::profile::Instance| {

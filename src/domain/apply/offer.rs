@@ -24,12 +24,21 @@ impl Walk<'_, '_> {
                     continue;
                 }
                 Ok(false) => {}
+                Err(_) if self.profile.instances[position].is_entrant() => {}
                 Err(error) => {
                     self.fail(position, Failure::Expression, Some(&error));
                     continue;
                 }
             }
+            let is_held = !self.world.catalog.pauses.is_empty() && self.profile.instances[position].held().is_some();
+            if is_held && self.profile.instances[position].is_entrant() {
+                continue;
+            }
             if !program.heard.is_empty() && !self.hear(position, program, event) {
+                continue;
+            }
+            if is_held {
+                self.keep_event(position, program, event);
                 continue;
             }
             let node = program.node(self.profile.instances[position].node);

@@ -29,7 +29,9 @@ impl<'w> Walk<'_, 'w> {
         let mut first: Option<(Millis, u16)> = None;
         for (index, (arm, target)) in arms.iter().enumerate() {
             let won = match arm {
-                Arm::Event(awaited) => self.recall(position, program, awaited),
+                Arm::Event(awaited) => {
+                    self.recall(position, program, awaited) || self.recall_kept(position, program, index as u16)
+                }
                 Arm::Wait(pause) => match self.ends_at(position, program, pause) {
                     Err(error) => return self.arrive_and_fail(position, node, &error),
                     Ok(instant) => {
@@ -52,6 +54,7 @@ impl<'w> Walk<'_, 'w> {
                 self.change_extra(position, |extra| extra.arm = Some(arm));
             }
         }
+        self.note_coming(position, &node.kind);
         self.step(position, StepKind::Arrived);
         Flow::Stay
     }

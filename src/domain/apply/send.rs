@@ -4,6 +4,7 @@ use smol_str::SmolStr;
 
 use crate::domain::apply::memory::copy_path;
 use crate::domain::apply::walk::{Flow, Walk};
+use crate::domain::apply::world::Room;
 use crate::domain::content::RenderInput;
 use crate::domain::effect::{Effect, OutboxRow, OutboxState};
 use crate::domain::expression::{FieldPath, Knows as _, Root};
@@ -23,13 +24,16 @@ impl Walk<'_, '_> {
         if let Some(flow) = self.leaves_before_acting(position, program) {
             return flow;
         }
+        if let Some(flow) = self.stops_at_action(position, program) {
+            return flow;
+        }
         let message = &program.messages[usize::from(message_index)];
         let Some(recipient) = self.recipient(message.channel) else {
             let outcome = MessageOutcome::Excluded;
             self.step(position, StepKind::Message { message: message_index, outcome });
             return Flow::Go(then, Path::Then);
         };
-        if !(self.world.room)(message.surface.as_deref()) {
+        if !(self.world.room)(Room::Outbox(message.surface.as_deref())) {
             self.park(position, program);
             return Flow::Stay;
         }
@@ -126,7 +130,7 @@ impl Walk<'_, '_> {
                     }
                     continue;
                 }
-                Root::Action => (&mut input.action, context.called()),
+                Root::Action | Root::Source | Root::Lookup => (&mut input.action, context.called()),
                 Root::Meta | Root::With => continue,
             };
             copy_path(target, source, &read.path);

@@ -77,6 +77,13 @@ impl<'a, 'w> Walk<'a, 'w> {
     pub(super) fn fire(&mut self, position: usize) {
         let instance = &self.profile.instances[position];
         let program = self.program(instance.version);
+        if instance.due_kind == DueKind::Node
+            && !self.world.catalog.pauses.is_empty()
+            && let Some(held) = instance.held()
+        {
+            self.let_go(position, held);
+            return;
+        }
         if instance.due_kind == DueKind::Timeout {
             let is_end = program.ends_at.is_some_and(|ends_at| ends_at <= instance.due);
             self.exit(position, if is_end { ExitReason::Ended } else { ExitReason::Timeout });
@@ -88,10 +95,13 @@ impl<'a, 'w> Walk<'a, 'w> {
             NodeKind::Event { then, on_timeout, .. } => Flow::Go(on_timeout.unwrap_or(*then), Path::TimedOut),
             NodeKind::Message { message, then } => self.send(position, program, *message, *then),
             NodeKind::Action { .. } => self.call(position, program, program.node(instance.node)),
+            NodeKind::ProfileCap { otherwise, .. } => self.cap_tick(position, *otherwise),
             NodeKind::Condition { .. }
             | NodeKind::Split { .. }
+            | NodeKind::Optimize { .. }
             | NodeKind::UpdateProfile { .. }
             | NodeKind::Jump { .. }
+            | NodeKind::Lookup(_)
             | NodeKind::End => unreachable!("no instance waits at {}", program.node(instance.node).name),
         };
         self.advance(position, flow);
@@ -107,6 +117,9 @@ impl<'a, 'w> Walk<'a, 'w> {
         match flow {
             Flow::Go(target, path) => {
                 self.begin_to_move();
+                if is_planted(Bug::KeptForgotten) {
+                    self.change_extra(position, |extra| extra.settled = None);
+                }
                 self.step(position, StepKind::Left(path));
                 let program = self.program(self.profile.instances[position].version);
                 self.move_to(position, program, target);
@@ -150,7 +163,13 @@ impl<'a, 'w> Walk<'a, 'w> {
                     self.step(position, StepKind::Left(path));
                     self.move_to(position, program, target);
                 }
-                Flow::Stay | Flow::Gone => return,
+                Flow::Gone => return,
+                Flow::Stay => {
+                    if !self.world.catalog.pauses.is_empty() {
+                        self.forget_what_is_over(position, program);
+                    }
+                    return;
+                }
             }
         }
     }
@@ -179,17 +198,20 @@ impl<'a, 'w> Walk<'a, 'w> {
         let node = program.node(self.profile.instances[position].node);
         match &node.kind {
             NodeKind::Wait { pause, then } => match self.ends_at(position, program, pause) {
-                Ok(instant) => self.wait_until(position, instant, Flow::Go(*then, Path::WaitEnded)),
+                Ok(instant) => self.wait_until(position, &node.kind, instant, Flow::Go(*then, Path::WaitEnded)),
                 Err(error) => self.arrive_and_fail(position, node, &error),
             },
             NodeKind::FirstOf { arms } => self.race(position, program, node, arms),
-            NodeKind::Event { awaited, then, .. } if self.recall(position, program, awaited) => {
+            NodeKind::Event { awaited, then, .. }
+                if self.recall(position, program, awaited) || self.recall_kept(position, program, 0) =>
+            {
                 self.step(position, StepKind::Arrived);
                 Flow::Go(*then, Path::EventReceived)
             }
             NodeKind::Event { within_ms, .. } => {
                 let due = within_ms.map_or(Millis::NEVER, |within| self.now.plus(within));
                 self.set_node_due(position, due);
+                self.note_coming(position, &node.kind);
                 self.step(position, StepKind::Arrived);
                 Flow::Stay
             }
@@ -216,6 +238,12 @@ impl<'a, 'w> Walk<'a, 'w> {
                 self.step(position, StepKind::Arrived);
                 self.call(position, program, node)
             }
+            NodeKind::Optimize { method } => self.optimize(position, program, node, method),
+            NodeKind::ProfileCap { max, then, otherwise } => self.come_to_cap(position, *max, *then, *otherwise),
+            NodeKind::Lookup(lookup) => {
+                self.step(position, StepKind::Arrived);
+                self.look_up(position, program, node, lookup)
+            }
             NodeKind::End => {
                 self.step(position, StepKind::Arrived);
                 self.exit(position, ExitReason::Completed);
@@ -225,12 +253,13 @@ impl<'a, 'w> Walk<'a, 'w> {
     }
 
     /// Waits at the node until `instant`; one that has passed does not hold the instance up.
-    pub(super) fn wait_until(&mut self, position: usize, instant: Millis, on: Flow) -> Flow {
+    fn wait_until(&mut self, position: usize, kind: &NodeKind, instant: Millis, on: Flow) -> Flow {
         if instant <= self.now {
             self.step(position, StepKind::Arrived);
             return on;
         }
         self.set_node_due(position, instant);
+        self.note_coming(position, kind);
         self.step(position, StepKind::Arrived);
         Flow::Stay
     }
@@ -350,11 +379,17 @@ impl<'a, 'w> Walk<'a, 'w> {
         if let Some(error) = error {
             self.out.notes.push((self.out.steps.len(), error.to_string()));
         }
+        if !self.world.catalog.pauses.is_empty() && self.leaves_hold(position) {
+            return;
+        }
         self.step(position, StepKind::Failed(failure));
         self.remove(position);
     }
 
     pub(super) fn exit(&mut self, position: usize, reason: ExitReason) {
+        if !self.world.catalog.pauses.is_empty() && self.leaves_hold(position) {
+            return;
+        }
         self.step(position, StepKind::Exited(reason));
         if reason == ExitReason::Criteria && is_planted(Bug::ExitKeepsInstance) {
             return;
@@ -370,7 +405,7 @@ impl<'a, 'w> Walk<'a, 'w> {
         }
         // What an instance decided before it ran its course still leaves. One that is taken out early takes back what no
         // channel has tried; on a virtual clock channels try everything at once.
-        let taken_out = matches!(reason, ExitReason::Criteria | ExitReason::Stopped);
+        let taken_out = matches!(reason, ExitReason::Criteria | ExitReason::Stopped | ExitReason::Withdrawn);
         if taken_out && !is_planted(Bug::ExitKeepsMessages) && gone.sends > 0 && self.world.firing == Firing::Engine {
             let id = InstanceId::new(self.world.sandbox, &self.profile.identity, gone.journey, gone.ordinal);
             self.out.effects.push(Effect::CancelUnattempted(id));

@@ -1,9 +1,13 @@
 //! What a decision is given beside the profile, and what it gives back. Decides nothing.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use smol_str::SmolStr;
 
+use crate::domain::apply::answers::Answers;
 use crate::domain::catalog::Catalog;
-use crate::domain::effect::Effect;
+use crate::domain::effect::{Counter, Effect};
 use crate::domain::ids::{Millis, PartitionId, SandboxId};
 use crate::domain::step::Step;
 use crate::domain::value::Map;
@@ -21,9 +25,27 @@ pub struct World<'a> {
     /// Which instant a decision made by a timer counts as.
     pub firing: Firing,
     /// What becomes of calls of custom actions.
-    pub calls: Calls,
-    /// Whether the outbox has room for one more message by this surface (`None` = the log), or call of this queue.
-    pub room: &'a dyn Fn(Option<&str>) -> bool,
+    pub calls: &'a Calls,
+    /// Whether there is room for one more.
+    pub room: &'a dyn Fn(Room<'_>) -> bool,
+    /// Profile caps of which all places are known to be taken.
+    pub spent: &'a BTreeSet<Counter>,
+}
+
+impl World<'_> {
+    /// No cap is known to be spent.
+    pub const NONE_SPENT: &'static BTreeSet<Counter> = &BTreeSet::new();
+}
+
+/// What needs room in the partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room<'a> {
+    /// A message by this surface (`None` = the log), or a call of this queue, in the outbox.
+    Outbox(Option<&'a str>),
+    /// A profile that a pause holds at an action.
+    Hold,
+    /// An entrant that waits for the end of a pause.
+    Entrant,
 }
 
 /// The instant at which a fired timer's decisions happen.
@@ -36,7 +58,7 @@ pub enum Firing {
 }
 
 /// What becomes of calls of custom actions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Calls {
     /// They are made, and the answer is an input of its own.
     #[default]
@@ -44,6 +66,8 @@ pub enum Calls {
     /// Every one counts as answered within the decision, with 200 and nothing: where what is decided must not hang on when
     /// an answer comes.
     Assumed,
+    /// Every one is answered within the decision, by what was declared or recorded: a dry run.
+    Answered(Arc<Answers>),
 }
 
 /// An event as a decision sees it.

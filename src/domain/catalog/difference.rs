@@ -40,7 +40,7 @@ pub struct NodeDifference {
     pub change: NodeChange,
     /// What of it.
     pub settings: Vec<Changed>,
-    /// Profiles that are at it now, in all versions: they go on there as these versions have it. Known to servers.
+    /// Profiles that are at it now, in all versions. Known to servers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<u64>,
 }
@@ -65,6 +65,7 @@ impl Difference {
             if let Some(map) = value.as_object_mut() {
                 map.remove("nodes");
                 map.remove("name");
+                map.remove("migration");
             }
             leaves(&value)
         };

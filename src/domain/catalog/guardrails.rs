@@ -1,15 +1,18 @@
 //! Guardrails held against what is about to be published. Every finding names the setting that allows more.
 
+use std::collections::BTreeMap;
+
 use smol_str::SmolStr;
 
-use crate::domain::catalog::{Catalog, Version, VersionStatus};
+use crate::domain::catalog::{Catalog, Version};
+use crate::domain::endpoint::{Deployment, Throttling};
 use crate::domain::event::is_feedback;
 use crate::domain::guardrails::Guardrails;
 use crate::domain::journey::definition::{
     JourneyDefinition, NodeDefinition, NodeForm, RuleSetDefinition, WaitDefinition,
 };
 use crate::domain::journey::duration::print;
-use crate::domain::journey::findings::{Findings, Place};
+use crate::domain::journey::findings::{At, Findings, Place};
 use crate::domain::journey::program::Reentry;
 use crate::domain::limits;
 
@@ -156,6 +159,40 @@ pub(super) fn check_rule_sets<'d>(
     }
 }
 
+/// Checks rates, and that one throttling at most would be deployed (spec §3.7). What is published just so is never refused.
+pub(super) fn check_throttlings(
+    catalog: &Catalog,
+    files: &BTreeMap<SmolStr, At<Throttling>>,
+    rails: &Guardrails,
+    findings: &mut Findings<'_>,
+) {
+    let is_new = |throttling: &Throttling| catalog.throttlings.get(&throttling.name).is_none_or(|t| **t != *throttling);
+    for throttling in files.values().filter(|throttling| is_new(&throttling.value)) {
+        let (rate, place) = (throttling.value.throughput_max, throttling.place);
+        let (setting, limit) = match rate {
+            rate if rate < rails.throughput_min => ("throughput_min", rails.throughput_min),
+            rate if rate > rails.throughput_max => ("throughput_max", rails.throughput_max),
+            _ => continue,
+        };
+        let message =
+            format!("throttling `{}` asks for {rate} calls a second; the limit is {limit}", throttling.value.name);
+        let suggestion = format!("keep to the limit, or ask the operator to move it: `guardrails.{setting}`");
+        findings.error_with(place, "guardrail", message, suggestion);
+    }
+    let others = catalog.throttlings.values().filter(|throttling| !files.contains_key(&throttling.name));
+    let here = files.values().map(|throttling| &throttling.value);
+    let is_deployed = |throttling: &&Throttling| throttling.deployment == Deployment::Deployed;
+    let deployed: Vec<&Throttling> = others.map(|other| &**other).chain(here).filter(is_deployed).collect();
+    if let ([first, .., last], Some(one)) = (deployed.as_slice(), files.values().rfind(|one| is_deployed(&&one.value)))
+    {
+        let other = if first.name == one.value.name { last } else { first };
+        let message = format!("throttlings `{}` and `{}` would both be deployed", one.value.name, other.name);
+        let suggestion =
+            format!("there is one at a time: set `deployed: false` in `{}`, or give it the other's name", other.name);
+        findings.error_with(one.place, "second_throttling", message, suggestion);
+    }
+}
+
 /// Checks how many journeys there would be, and how many that name one event. What is live already is never refused.
 pub(super) fn check_counts<'d>(
     catalog: &Catalog,
@@ -165,7 +202,7 @@ pub(super) fn check_counts<'d>(
 ) {
     let files: Vec<&JourneyDefinition> = files.collect();
     let is_in_files = |name: &SmolStr| files.iter().any(|journey| journey.name.value == *name);
-    let live: Vec<&Version> = catalog.versions.iter().filter(|version| version.status == VersionStatus::Live).collect();
+    let live: Vec<&Version> = catalog.versions.iter().filter(|version| version.is_live()).collect();
     let others =
         live.iter().filter(|version| !is_in_files(&version.program.name)).map(|version| &version.source.definition);
     let others: Vec<&JourneyDefinition> = others.collect();

@@ -5,6 +5,7 @@
 
 mod changes;
 mod linted;
+mod migration;
 mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,11 +16,13 @@ use smol_str::SmolStr;
 
 use crate::domain::catalog::attributes::{check_attributes, profile_fields};
 use crate::domain::catalog::guardrails;
-use crate::domain::catalog::{Catalog, Difference, Rehearsal, SourceFile, Version, VersionSource, VersionStatus};
+use crate::domain::catalog::{
+    Catalog, Difference, Draft, Rehearsal, SourceFile, Version, VersionSource, VersionStatus,
+};
 use crate::domain::expression::{Fields, Schemas};
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::guardrails::Guardrails;
-use crate::domain::ids::{JourneyId, MessageId, Millis, VersionId};
+use crate::domain::ids::{MessageId, Millis, VersionId};
 use crate::domain::journey::check;
 use crate::domain::journey::compile::{Compiled, Numbers, check_alone, compile};
 use crate::domain::journey::definition::{EventDefinition, JourneyDefinition, NodeForm};
@@ -28,6 +31,8 @@ use crate::domain::journey::findings::{Findings, PUBLISHED};
 use crate::domain::journey::program::{Program, Reentry};
 use crate::domain::journey::source::{Kind, Resources, read};
 use crate::domain::suggest::did_you_mean;
+
+pub use migration::{MigrationNode, MigrationReport};
 
 /// What publishing a set of files changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -58,6 +63,9 @@ pub struct ResourceChange {
     /// Journeys of which there is a new version: what differs from the one before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
+    /// The same: what becomes of the profiles inside older versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub migration: Option<MigrationReport>,
 }
 
 /// The ways a resource may change.
@@ -70,6 +78,8 @@ pub enum Change {
     NewVersion,
     /// Anything but a journey changed.
     Updated,
+    /// It is kept as a draft, or as part of one.
+    Drafted,
     /// It says the same as before.
     Unchanged,
     /// It is published and in none of the files; it stays as it is (a journey: live).
@@ -126,6 +136,7 @@ impl Catalog {
             guardrails::check_journey(definition, rails, &mut findings);
         }
         guardrails::check_rule_sets(self, resources.rule_sets.values(), rails, &mut findings);
+        guardrails::check_throttlings(self, &resources.throttlings, rails, &mut findings);
         guardrails::check_counts(self, resources.journeys.values(), rails, &mut findings);
         let merged = Merged::new(self, resources, &mut findings);
         merged.check_rules(&mut findings);
@@ -183,12 +194,17 @@ impl<'a> Merged<'a> {
         if !files.cappings.is_empty() {
             Arc::make_mut(&mut next.cappings).extend(files.cappings.clone());
         }
+        next.take_datasets(&files.datasets, findings);
+        for (name, throttling) in &files.throttlings {
+            next.throttlings.insert(name.clone(), Arc::new(throttling.value.clone()));
+        }
         for (name, action) in &files.actions {
             next.actions.insert(name.clone(), Arc::new(action.clone()));
         }
         let mut messages: BTreeMap<SmolStr, MessageId> = BTreeMap::new();
-        for (index, message) in catalog.messages.iter().enumerate() {
-            messages.insert(message.name.value.clone(), MessageId(index as u32));
+        let known = catalog.messages.iter().enumerate().map(|(index, message)| (MessageId(index as u32), message));
+        for (id, message) in known.filter(|(id, _)| !catalog.hidden.contains(id)) {
+            messages.insert(message.name.value.clone(), id);
         }
         for (name, message) in &files.messages {
             match messages.get(name) {
@@ -205,7 +221,7 @@ impl<'a> Merged<'a> {
         check_attributes(&next.attributes, findings);
         let profile_blurred = files.attributes.values().any(|attribute| attribute.broken);
         let profile = profile_fields(&next.attributes);
-        let live = catalog.versions.iter().filter(|version| version.status == VersionStatus::Live);
+        let live = catalog.versions.iter().filter(|version| version.is_live());
         let definitions = live.map(|version| &version.source.definition);
         let others =
             definitions.filter(|definition| !files.journeys.contains_key(&definition.name.value)).cloned().collect();
@@ -266,6 +282,7 @@ impl<'a> Merged<'a> {
             self.check_rule_set(definition, findings);
             let candidate = self.candidate(definition, findings);
             if let Some(candidate) = candidate.as_ref().filter(|_| !findings.any_error_since(before)) {
+                self.check_migration(candidate, findings);
                 self.lint(candidate, findings);
             }
             candidates.push(candidate);
@@ -373,6 +390,15 @@ impl<'a> Merged<'a> {
             }
             resources.push(resource);
         }
+        let drafts = next.drafts.len();
+        let is_published = |name: &SmolStr, draft: &Draft| {
+            let latest = next.journey_id(name).and_then(|id| next.versions_of(id).next_back());
+            latest.is_some_and(|latest| latest.is_live() && next.says(draft, &latest.source))
+        };
+        let kept = next.drafts.iter().filter(|(name, draft)| draft.test.is_some() || !is_published(name, draft));
+        let kept = kept.map(|(name, draft)| (name.clone(), draft.clone())).collect();
+        next.drafts = kept;
+        changed |= next.drafts.len() < drafts;
         let next = if changed {
             next.version.0 += 1;
             next.index();
@@ -380,6 +406,12 @@ impl<'a> Merged<'a> {
         } else {
             catalog.clone()
         };
+        for resource in &mut resources {
+            let journey = self.files.journeys.get(&resource.name);
+            if let (Some(migration), Some(journey)) = (&mut resource.migration, journey) {
+                migration.place = findings.find(journey.name.place);
+            }
+        }
         let report = ApplyReport { catalog_version: next.version.0, resources, warnings: findings.into_sorted() };
         (next, report)
     }
@@ -390,24 +422,19 @@ impl Catalog {
     fn publish_journey(&mut self, candidate: Candidate, now: Millis) -> Change {
         let Candidate { compiled, source } = candidate;
         let name = &source.definition.name.value;
-        let journey = self.journey_id(name).unwrap_or_else(|| {
-            self.journeys.push(name.clone());
-            JourneyId(self.journeys.len() as u32 - 1)
-        });
+        let journey = self.journey_number(name);
         let latest = self.versions_of(journey).next_back();
         let number = latest.map_or(1, |latest| latest.program.number + 1);
-        if let Some(latest) = latest {
-            let same_definition = latest.source.definition.same_meaning(&source.definition);
-            let same_references = latest.source.vocabulary == source.vocabulary
-                && latest.source.messages.iter().collect::<BTreeSet<_>>() == source.messages.iter().collect();
-            // What someone stopped or closed opens again only by a change of the journey itself.
-            if same_definition && (same_references || latest.status != VersionStatus::Live) {
-                return Change::Unchanged;
-            }
+        if latest.is_some_and(|latest| latest.stays(&source)) {
+            return Change::Unchanged;
         }
+        let covers = match latest.is_some_and(|latest| latest.gives_way_to(&source)) {
+            true => self.covered(&source),
+            false => Vec::new(),
+        };
         let change = if latest.is_some() { Change::NewVersion } else { Change::Created };
         for version in self.versions.iter_mut().filter(|version| version.program.journey == journey) {
-            if version.status == VersionStatus::Live {
+            if version.is_live() {
                 version.status = VersionStatus::Closed;
             }
         }
@@ -418,6 +445,10 @@ impl Catalog {
             status: VersionStatus::Live,
             published_at: now,
             source: Arc::new(source),
+            test: None,
+            covers,
+            onward: Vec::new(),
+            is_unsettled: false,
         });
         change
     }
@@ -436,8 +467,10 @@ impl Catalog {
         let latest = self.journey_id(&name).and_then(|id| self.versions_of(id).next_back());
         let version = latest.map(|latest| latest.program.number);
         let status = latest.map(|latest| latest.status);
-        let difference = (change == Change::NewVersion).then(|| self.difference(&name)).flatten();
-        ResourceChange { kind: Kind::Journey, name, change, version, status, difference }
+        let is_new = change == Change::NewVersion;
+        let difference = is_new.then(|| self.difference(&name)).flatten();
+        let migration = is_new.then(|| self.migration_report(&name)).flatten();
+        ResourceChange { kind: Kind::Journey, name, change, version, status, difference, migration }
     }
 }
 

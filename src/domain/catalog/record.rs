@@ -9,14 +9,15 @@
 //! INVARIANT: the same catalog gives the same bytes (maps are ordered), and reading bytes gives the catalog they came
 //! from. The golden file `golden/catalog-2.bin` pins format 2.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
-use crate::domain::catalog::{Catalog, CatalogError, Version, VersionSource, VersionStatus};
-use crate::domain::endpoint::Capping;
+use crate::domain::catalog::{Catalog, CatalogError, Draft, Version, VersionSource, VersionStatus};
+use crate::domain::dataset::Dataset;
+use crate::domain::endpoint::{Capping, Throttling};
 use crate::domain::ids::{CatalogVersion, JourneyId, MessageId, Millis, VersionId};
 use crate::domain::journey::action::ActionDefinition;
 use crate::domain::journey::compile::{Numbers, compile};
@@ -24,6 +25,7 @@ use crate::domain::journey::definition::{
     AttributeDefinition, EventDefinition, FragmentDefinition, MessageDefinition, RuleSetDefinition,
 };
 use crate::domain::journey::findings::Findings;
+use crate::domain::pause::Pause;
 use crate::domain::surface::Surface;
 
 const MAGIC: [u8; 4] = *b"SJCT";
@@ -44,7 +46,13 @@ struct Record {
     fragments: BTreeMap<SmolStr, FragmentDefinition>,
     actions: BTreeMap<SmolStr, Arc<ActionDefinition>>,
     cappings: Arc<BTreeMap<SmolStr, Capping>>,
+    throttlings: BTreeMap<SmolStr, Arc<Throttling>>,
+    datasets: BTreeMap<SmolStr, Arc<Dataset>>,
     versions: Vec<VersionRecord>,
+    drafts: BTreeMap<SmolStr, Draft>,
+    hidden: BTreeSet<MessageId>,
+    test_profiles: Arc<BTreeSet<SmolStr>>,
+    pauses: BTreeMap<JourneyId, Vec<Pause>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -54,6 +62,8 @@ struct VersionRecord {
     status: VersionStatus,
     published_at: Millis,
     source: Arc<VersionSource>,
+    test: Option<i64>,
+    covers: Vec<VersionId>,
 }
 
 impl Catalog {
@@ -65,6 +75,8 @@ impl Catalog {
             status: version.status,
             published_at: version.published_at,
             source: Arc::clone(&version.source),
+            test: version.test,
+            covers: version.covers.clone(),
         });
         let record = Record {
             version: self.version,
@@ -77,7 +89,13 @@ impl Catalog {
             fragments: self.fragments.clone(),
             actions: self.actions.clone(),
             cappings: Arc::clone(&self.cappings),
+            throttlings: self.throttlings.clone(),
+            datasets: self.datasets.clone(),
             versions: versions.collect(),
+            drafts: self.drafts.clone(),
+            hidden: self.hidden.clone(),
+            test_profiles: Arc::clone(&self.test_profiles),
+            pauses: self.pauses.clone(),
         };
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&FORMAT.to_le_bytes());
@@ -117,6 +135,12 @@ impl Catalog {
             fragments: record.fragments,
             actions: record.actions,
             cappings: record.cappings,
+            throttlings: record.throttlings,
+            drafts: record.drafts,
+            hidden: record.hidden,
+            test_profiles: record.test_profiles,
+            pauses: record.pauses,
+            datasets: record.datasets,
             ..Self::default()
         };
         for (index, version) in record.versions.into_iter().enumerate() {
@@ -124,13 +148,28 @@ impl Catalog {
             if name != Some(&version.source.definition.name.value) {
                 return Err(damaged("a version names a journey that is not there"));
             }
+            let is_older = |covered: &VersionId| {
+                catalog.versions.get(covered.0 as usize).is_some_and(|old| old.program.journey == version.journey)
+            };
+            if !version.covers.iter().all(is_older) {
+                return Err(damaged("a version covers one that is none of its journey's before"));
+            }
             let numbers =
                 Numbers { journey: version.journey, version: VersionId(index as u32), number: version.number };
+            let program = compile_again(&catalog.messages, &version.source, numbers)?;
+            let program = match version.test {
+                Some(wait_ms) => program.in_test(wait_ms),
+                None => program,
+            };
             catalog.versions.push(Version {
-                program: Arc::new(compile_again(&catalog.messages, &version.source, numbers)?),
+                program: Arc::new(program),
+                test: version.test,
                 status: version.status,
                 published_at: version.published_at,
                 source: version.source,
+                covers: version.covers,
+                onward: Vec::new(),
+                is_unsettled: false,
             });
         }
         catalog.compile_rules().map_err(|name| damaged(&format!("the rule of event `{name}` can't be compiled")))?;
@@ -139,7 +178,8 @@ impl Catalog {
     }
 }
 
-fn compile_again(
+/// The program of `source`.
+pub(super) fn compile_again(
     messages: &[Arc<MessageDefinition>],
     source: &VersionSource,
     numbers: Numbers,

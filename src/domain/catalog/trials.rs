@@ -13,12 +13,15 @@ use crate::domain::expression::{Fields, Type};
 use crate::domain::finding::Finding;
 use crate::domain::guardrails::Guardrails;
 use crate::domain::ids::Millis;
-use crate::domain::journey::action::declared;
+use crate::domain::journey::action::{declared, titled};
 use crate::domain::journey::definition::JourneyDefinition;
 use crate::domain::journey::findings::{At, Findings, Place};
 use crate::domain::journey::program::Channel;
-use crate::domain::journey::source::{Resources, Tree, literal, read};
-use crate::domain::journey::trial::{Expectation, MessageExpectation, Trial, TrialDefinition, TrialEvent, TrialInput};
+use crate::domain::journey::source::{Resources, Tree, literal, read, read_responses};
+use crate::domain::journey::trial::{
+    CallExpectation, Expectation, MessageExpectation, START, Trial, TrialAnswer, TrialDefinition, TrialEvent,
+    TrialInput,
+};
 use crate::domain::suggest::did_you_mean;
 use crate::domain::value::Map;
 
@@ -46,6 +49,25 @@ impl Rehearsal {
         let trials = Resolver::new(&resources).resolve_all(&mut findings);
         let (catalog, report) = Catalog::default().publish_resources(&resources, Millis(0), rails, findings)?;
         Ok(Self { catalog, trials, warnings: report.warnings })
+    }
+}
+
+/// What custom actions answer, by name.
+pub type Responses = BTreeMap<SmolStr, Vec<CallAnswer>>;
+
+impl Rehearsal {
+    /// Reads what custom actions answer from a file of its own, written as `actions` of a test, against the actions of
+    /// `files`. Times in it count from the start of tests.
+    ///
+    /// # Errors
+    /// What is wrong with the responses; `files` are looked at by whoever publishes them.
+    pub fn responses(files: &[SourceFile], responses: SourceFile) -> Result<Responses, Vec<Finding>> {
+        let resources = read(files, &BTreeMap::new(), &mut Findings::new(files));
+        let responses = [responses];
+        let mut findings = Findings::new(&responses);
+        let given = read_responses(&responses, 0, &mut findings);
+        let answers = Resolver::new(&resources).answers(&given, START, &mut findings);
+        if findings.any_error() { Err(findings.into_sorted()) } else { Ok(answers) }
     }
 }
 
@@ -113,7 +135,7 @@ impl<'r> Resolver<'r> {
                 of: None,
             });
         }
-        let answers = self.answers(definition, findings);
+        let answers = self.answers(&definition.answers, definition.start, findings);
         let mut events: Vec<TrialInput> = Vec::new();
         for (index, event) in definition.events.iter().enumerate() {
             events.extend(self.event(definition, index, event, findings));
@@ -139,9 +161,14 @@ impl<'r> Resolver<'r> {
     }
 
     /// What custom actions answer, read as they declare it.
-    fn answers(&self, definition: &TrialDefinition, findings: &mut Findings<'_>) -> BTreeMap<SmolStr, Vec<CallAnswer>> {
+    fn answers(
+        &self,
+        given: &[(At<SmolStr>, Vec<TrialAnswer>)],
+        start: Millis,
+        findings: &mut Findings<'_>,
+    ) -> BTreeMap<SmolStr, Vec<CallAnswer>> {
         let mut answers: BTreeMap<SmolStr, Vec<CallAnswer>> = BTreeMap::new();
-        for (name, written) in &definition.answers {
+        for (name, written) in given {
             let Some(action) = self.resources.actions.get(&name.value) else {
                 self.unknown(name, "action", self.resources.actions.keys(), findings);
                 continue;
@@ -152,9 +179,9 @@ impl<'r> Resolver<'r> {
                     false => (&action.shape.response, "response"),
                     true => (&action.shape.error_response, "error_response"),
                 };
-                let what = format!("`{what}` of action `{}`", name.value);
+                let what = format!("`{what}` of {}", titled(&name.value));
                 let body = answer.body.as_ref().filter(|_| !action.broken);
-                let body = body.map(|tree| literal::fields(tree, fields, &what, definition.start, findings));
+                let body = body.map(|tree| literal::fields(tree, fields, &what, start, findings));
                 of_action.push(answered(answer.status, &body.unwrap_or_default(), fields));
             }
         }
@@ -285,6 +312,10 @@ impl<'r> Resolver<'r> {
             self.message(journey, &message.message, findings);
             self.message_details(journey, message, findings);
         }
+        let calls = [&written.calls, &written.calls_include];
+        for call in calls.into_iter().flatten().flat_map(|calls| &calls.value) {
+            self.call(journey, call, findings);
+        }
         for message in written.excluded.iter().flat_map(|excluded| &excluded.value) {
             self.message(journey, message, findings);
         }
@@ -343,6 +374,25 @@ impl<'r> Resolver<'r> {
         }
     }
 
+    fn call(&self, journey: Option<&JourneyDefinition>, expected: &CallExpectation, findings: &mut Findings<'_>) {
+        let name = &expected.action;
+        if !self.resources.actions.contains_key(&name.value) {
+            self.unknown(name, "action", self.resources.actions.keys(), findings);
+            return;
+        }
+        let Some(journey) = journey.filter(|journey| !journey.broken) else { return };
+        if let Some(node) = &expected.node {
+            self.node(journey, node, findings);
+        }
+        let called: Vec<&At<SmolStr>> = journey.actions().map(|(action, _)| action).collect();
+        if !called.iter().any(|action| action.value == name.value) {
+            let suggestion = did_you_mean(&name.value, called.iter().map(|action| action.value.as_str()))
+                .unwrap_or_else(|| "name one that it calls, or another journey".to_owned());
+            let message = format!("journey `{}` never calls {}", journey.name.value, titled(&name.value));
+            findings.error_with(name.place, "never_called", message, suggestion);
+        }
+    }
+
     fn message_details(
         &self,
         journey: Option<&JourneyDefinition>,
@@ -383,6 +433,7 @@ impl<'r> Resolver<'r> {
         let code = match what {
             "event" => "unknown_event",
             "message" => "unknown_message",
+            "action" => "unknown_action",
             _ => "unknown_journey",
         };
         findings.error_with(named.place, code, message, suggestion);

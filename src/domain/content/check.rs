@@ -362,7 +362,7 @@ impl Checker<'_> {
         };
         let read = match owner.shape {
             Shape::Root(root) => {
-                self.reads.push(FieldPath { root, path: vec![SmolStr::new(name)] });
+                self.reads.push(FieldPath { root, path: vec![root.kept_as(name)] });
                 Some(self.reads.len() - 1)
             }
             _ => {

@@ -9,7 +9,7 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value as Shown
 use super::check;
 use super::escape::{Escape, text_of};
 use super::filters;
-use crate::domain::expression::{FieldPath, Schemas, SourceError};
+use crate::domain::expression::{FieldPath, LOOKUP_PREFIX, SOURCE_PREFIX, Schemas, SourceError};
 use crate::domain::limits;
 use crate::domain::value::{Map, Value};
 
@@ -107,9 +107,10 @@ impl Template {
             ("meta", &input.meta),
             ("journey", &input.journey),
         ];
-        let answers = (!input.action.is_empty()).then_some(("action", &input.action));
-        let context: BTreeMap<&str, Shown> =
-            roots.into_iter().chain(answers).map(|(name, map)| (name, shown_map(map))).collect();
+        let mut context: BTreeMap<&str, Shown> = roots.into_iter().map(|(name, map)| (name, shown_map(map))).collect();
+        if !input.action.is_empty() {
+            context.extend(answers(&input.action));
+        }
         let mut out = Capped { bytes: Vec::with_capacity(self.source.len()), full: false };
         let rendered = template.render_captured_to(Shown::from(context), &mut out).map(drop);
         match rendered {
@@ -119,6 +120,16 @@ impl Template {
             Err(error) => Err(RenderError::Other(error.to_string())),
         }
     }
+}
+
+/// What custom actions, data sources and datasets said, each below its own root.
+fn answers(kept: &Map) -> [(&'static str, Shown); 3] {
+    let below = |prefix: &str| {
+        let named =
+            kept.0.iter().filter_map(|(name, value)| Some((name.strip_prefix(prefix)?.to_owned(), shown(value))));
+        Shown::from(named.collect::<BTreeMap<String, Shown>>())
+    };
+    [("action", below("")), ("source", below(SOURCE_PREFIX)), ("lookup", below(LOOKUP_PREFIX))]
 }
 
 /// A writer that refuses to hold more than a message may have.

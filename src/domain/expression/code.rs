@@ -116,7 +116,7 @@ impl Place {
                     Root::Last => env.scope.last,
                     // What the last two hold is no map: the compiler reads it elsewhere.
                     Root::Profile | Root::Meta | Root::Journey => env.scope.profile,
-                    Root::Action | Root::With => env.scope.action,
+                    Root::Action | Root::With | Root::Source | Root::Lookup => env.scope.action,
                 };
                 let Some((first, rest)) = self.path.split_first() else { return Ok(None) };
                 (map.get(first), rest)

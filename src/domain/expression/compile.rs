@@ -291,7 +291,7 @@ impl Compiler<'_> {
         {
             let fields = self.root(select.operand.id, root)?;
             let ty = self.field_of(at, name, &fields, &field)?;
-            return Some(self.root_field(root, field, ty, select.test));
+            return Some(self.root_field(root, &field, ty, select.test));
         }
         let operand = self.node(&select.operand)?;
         self.field(at, operand, field, select.test)
@@ -317,8 +317,9 @@ impl Compiler<'_> {
         self.report(at, Problem { code: "unknown_field", message, suggestion })
     }
 
-    fn root_field(&mut self, root: Root, field: SmolStr, ty: Type, test: bool) -> Typed {
-        self.reads.push(FieldPath { root, path: vec![field.clone()] });
+    fn root_field(&mut self, root: Root, field: &SmolStr, ty: Type, test: bool) -> Typed {
+        let kept_as = root.kept_as(field);
+        self.reads.push(FieldPath { root, path: vec![kept_as.clone()] });
         if root == Root::Meta {
             if test {
                 return Typed::literal(Type::Boolean, Literal::Bool(true));
@@ -331,7 +332,7 @@ impl Compiler<'_> {
             return Typed::code_of(ty, code);
         }
         if root == Root::Journey
-            && let Some(fact) = Fact::of(&field)
+            && let Some(fact) = Fact::of(field)
         {
             if test {
                 return Typed::code_of(
@@ -347,7 +348,7 @@ impl Compiler<'_> {
             return Typed::code_of(ty, code);
         }
         let name = smol_str::format_smolstr!("{}.{field}", root.word());
-        present_or_read(Place { base: Base::Root(root), path: vec![field], name }, ty, test)
+        present_or_read(Place { base: Base::Root(root), path: vec![kept_as], name }, ty, test)
     }
 
     /// A field of an object that is itself a value.

@@ -80,13 +80,14 @@ fn beyond_calendar(time: Instant) -> Fault {
 }
 
 /// The zone an argument names.
-enum Zone {
+pub(super) enum Zone {
     Known(TimeZone),
     Named(RunText),
 }
 
 impl Zone {
-    fn get(&self, env: &Env<'_>) -> Out<TimeZone> {
+    /// The zone; one that does not exist is an error, whatever is asked of it.
+    pub(super) fn get(&self, env: &Env<'_>) -> Out<TimeZone> {
         match self {
             Self::Known(zone) => Ok(Some(zone.clone())),
             Self::Named(name) => {
@@ -104,7 +105,7 @@ impl Zone {
 
 impl Compiler<'_> {
     /// The zone that `argument`, a text, names; UTC without one.
-    fn zone(&mut self, at: &At, argument: Option<Typed>) -> Option<Zone> {
+    pub(super) fn zone(&mut self, at: &At, argument: Option<Typed>) -> Option<Zone> {
         let Some(argument) = argument else { return Some(Zone::Known(TimeZone::UTC)) };
         let Some(text) = argument.literal_text() else {
             self.spend(cost::SLOW);

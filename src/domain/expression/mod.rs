@@ -59,5 +59,5 @@ mod tests;
 pub use about::{About, Facts, Knows};
 pub use expr::Expr;
 pub use scope::{EvalError, Scope};
-pub use types::{FieldPath, Fields, Root, Schemas, SourceError, Type};
+pub use types::{FieldPath, Fields, LOOKUP_PREFIX, Root, SOURCE_PREFIX, Schemas, SourceError, Type};
 pub use verdict::{Claim, Part, Reasoner};

@@ -287,6 +287,7 @@ fn errors_while_running() {
         ("int(event.name) == 1", other("text \"Ann\" is no integer")),
         ("timestamp(event.name) < now", other("text \"Ann\" is no timestamp")),
         ("now.getHours(event.name) == 1", other("\"Ann\" is no time zone")),
+        ("timestamp(event.nothing).getHours(event.name) == 1", other("\"Ann\" is no time zone")),
         ("event.sizes.map(x, 6 / (x - 2)).size() == 3", EvalError::DivisionByZero),
         ("event.sizes.all(x, 6 / (x - 2) != 0)", EvalError::DivisionByZero),
         ("true && 1 / 0 == 1", EvalError::DivisionByZero),

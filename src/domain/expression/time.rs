@@ -2,13 +2,13 @@
 
 use jiff::tz::TimeZone;
 
-use super::code::{Code, Run, RunText, Typed, run};
-use super::compile::{Compiler, Problem};
+use super::code::{Run, Typed};
+use super::compile::Compiler;
+use super::dates::Zone;
 use super::parse::At;
 use super::read::{Instant, Span};
 use super::scope::{Fault, fault};
 use super::types::Type;
-use crate::domain::calendar::zone;
 
 /// What the accessors of instants and durations give. Counts follow CEL: month, day of month and day of year from 0,
 /// weekday from Sunday = 0; only [`Part::Date`] counts from 1.
@@ -95,21 +95,12 @@ impl Compiler<'_> {
             }
             Type::Timestamp if count <= 1 => {
                 let time = typed.scalar::<Instant>();
-                let Some(argument) = argument else { return Some(in_zone(part, time, TimeZone::UTC)) };
+                let Some(argument) = argument else { return Some(in_zone(part, time, self.zone(at, None)?)) };
                 if !argument.ty.fits(&Type::String) {
                     let message = format!("`{name}` takes the name of a zone, not {}", argument.ty);
                     return self.mismatch(at.clone(), message, None);
                 }
-                if let Some(text) = argument.literal_text() {
-                    let Some(zone) = zone(text) else {
-                        let message = format!("`{text}` is no time zone");
-                        let suggestion = Some("write an IANA name such as 'Europe/Paris', or '+02:00'".to_owned());
-                        return self.report(at.clone(), Problem { code: "bad_literal", message, suggestion });
-                    };
-                    return Some(in_zone(part, time, zone));
-                }
-                self.spend(super::cost::SLOW);
-                Some(in_named_zone(part, time, argument.text()))
+                Some(in_zone(part, time, self.zone(at, Some(argument))?))
             }
             Type::Timestamp => self.wrong_arguments(at.clone(), name, "at most one argument", count),
             ty => {
@@ -120,21 +111,11 @@ impl Compiler<'_> {
     }
 }
 
-fn in_zone(part: Part, time: Run<Instant>, zone: TimeZone) -> Typed {
-    Typed::integer(move |env| time(env)?.map(|time| part.of_instant(time, &zone)).transpose())
-}
-
-fn in_named_zone(part: Part, time: Run<Instant>, name: RunText) -> Typed {
-    let code = run(move |env| {
-        let (Some(time), Some(name)) = (time(env)?, name(env)?) else { return Ok(None) };
-        // Looking a zone up takes a lock and a search.
-        env.charge(8)?;
-        match zone(&name) {
-            Some(zone) => part.of_instant(time, &zone).map(Some),
-            None => fault(format!("{name:?} is no time zone")),
-        }
-    });
-    Typed::code_of(Type::Integer, Code::Int(code))
+fn in_zone(part: Part, time: Run<Instant>, zone: Zone) -> Typed {
+    Typed::integer(move |env| match (time(env)?, zone.get(env)?) {
+        (Some(time), Some(zone)) => part.of_instant(time, &zone).map(Some),
+        _ => Ok(None),
+    })
 }
 
 /// Milliseconds of `1d12h`, `90s`, `1.5h`, `-5m`, `300ms` or ISO-8601 `PT5M`, `P2DT3H`; days have 24 hours. What is

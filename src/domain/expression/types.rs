@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 
 use crate::domain::expression::about::Fact;
 
@@ -48,7 +48,16 @@ pub struct Schemas {
     pub action: Option<Fields>,
     /// Fields of `with`: parameters of the custom action that the expression belongs to.
     pub with: Option<Fields>,
+    /// Fields of `source`: one object for each data source.
+    pub source: Option<Fields>,
+    /// Fields of `lookup`: one object for each node that looks up.
+    pub lookup: Option<Fields>,
 }
+
+/// Begins the names under which answers of data sources are kept.
+pub const SOURCE_PREFIX: &str = "source:";
+/// Begins the names under which results of lookups are kept.
+pub const LOOKUP_PREFIX: &str = "lookup:";
 
 /// An error in the source of an expression. `offset` is in bytes from its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,12 +98,25 @@ pub enum Root {
     Action,
     /// Parameters of a custom action, in its own expressions.
     With,
+    /// What data sources said.
+    Source,
+    /// What was looked up in datasets.
+    Lookup,
 }
 
 impl Root {
     /// Every root, in the order messages list them.
-    pub(in crate::domain) const ALL: [Self; 7] =
-        [Self::Event, Self::Last, Self::Profile, Self::Meta, Self::Journey, Self::Action, Self::With];
+    pub(in crate::domain) const ALL: [Self; 9] = [
+        Self::Event,
+        Self::Last,
+        Self::Profile,
+        Self::Meta,
+        Self::Journey,
+        Self::Action,
+        Self::With,
+        Self::Source,
+        Self::Lookup,
+    ];
 
     /// The word that names it in expressions and templates.
     pub(in crate::domain) fn word(self) -> &'static str {
@@ -106,6 +128,18 @@ impl Root {
             Self::Journey => "journey",
             Self::Action => "action",
             Self::With => "with",
+            Self::Source => "source",
+            Self::Lookup => "lookup",
+        }
+    }
+
+    /// The name under which an instance keeps what is read as `field` of this root. Answers of all kinds are kept in one map:
+    /// names of actions hold no `:`, so that they never meet.
+    pub(in crate::domain) fn kept_as(self, field: &str) -> SmolStr {
+        match self {
+            Self::Source => format_smolstr!("{SOURCE_PREFIX}{field}"),
+            Self::Lookup => format_smolstr!("{LOOKUP_PREFIX}{field}"),
+            _ => SmolStr::new(field),
         }
     }
 
@@ -135,6 +169,8 @@ impl Schemas {
             ]),
             Root::Action => self.action.clone(),
             Root::With => self.with.clone(),
+            Root::Source => self.source.clone(),
+            Root::Lookup => self.lookup.clone(),
         }
     }
 }

@@ -2,10 +2,10 @@
 //! parameters and from nothing else, so that every attempt says the same.
 
 use serde::{Deserialize, Serialize};
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 
 use crate::domain::endpoint::{Endpoint, Method};
-use crate::domain::expression::{EvalError, Expr, Fields, Schemas, Scope, Type};
+use crate::domain::expression::{EvalError, Expr, Fields, SOURCE_PREFIX, Schemas, Scope, Type};
 use crate::domain::ids::Millis;
 use crate::domain::journey::findings::{At, Findings};
 use crate::domain::suggest::did_you_mean;
@@ -16,7 +16,20 @@ pub const STATUS: &str = "status";
 /// The declared fields of an answer that is an error.
 pub const ERROR_RESPONSE: &str = "error_response";
 
-/// `kind: action`.
+/// The name by which a data source is known among actions.
+pub fn source_name(name: &str) -> SmolStr {
+    format_smolstr!("{SOURCE_PREFIX}{name}")
+}
+
+/// What people call it: action `a`, or data source `s`.
+pub fn titled(name: &str) -> String {
+    match name.strip_prefix(SOURCE_PREFIX) {
+        Some(source) => format!("data source `{source}`"),
+        None => format!("action `{name}`"),
+    }
+}
+
+/// `kind: action`, or `kind: data_source`, which is called in the same way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionDefinition {
     /// Its name.
@@ -253,7 +266,7 @@ fn compile_body(body: &BodyDefinition, action: &str, schemas: &Schemas, findings
             Ok(expr) => Body::Value(expr),
             Err(errors) => {
                 for error in errors {
-                    let message = format!("`body` of action `{action}`: {}", error.message);
+                    let message = format!("`body` of {}: {}", titled(action), error.message);
                     findings.error_within(source, error.offset, error.code, message, error.suggestion);
                 }
                 Body::Null
@@ -279,7 +292,7 @@ fn pieces(
             rest = behind;
         } else if let Some(behind) = rest.strip_prefix('{') {
             let Some((name, behind)) = behind.split_once('}') else {
-                let message = format!("{what} of action `{action}` has a `{{` that nothing closes");
+                let message = format!("{what} of {} has a `{{` that nothing closes", titled(action));
                 findings.error_with(
                     text.place,
                     "bad_placeholder",
@@ -315,7 +328,7 @@ fn check_placeholder(
 ) {
     match shape.parameters.iter().find(|(known, _)| known == name) {
         Some((_, Type::List(_) | Type::Object(_))) => {
-            let message = format!("{what} of action `{action}` is a text, and parameter `{name}` is not");
+            let message = format!("{what} of {} is a text, and parameter `{name}` is not", titled(action));
             findings.error_with(
                 text.place,
                 "type_mismatch",
@@ -328,7 +341,7 @@ fn check_placeholder(
             let known = shape.parameters.iter().map(|(known, _)| known.as_str());
             let suggestion =
                 did_you_mean(name, known).unwrap_or_else(|| format!("declare it: `parameters: {{ {name}: string }}`"));
-            let message = format!("{what} of action `{action}` names the unknown parameter `{name}`");
+            let message = format!("{what} of {} names the unknown parameter `{name}`", titled(action));
             findings.error_with(text.place, "unknown_parameter", message, suggestion);
         }
     }

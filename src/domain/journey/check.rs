@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::journey::definition::{JourneyDefinition, NodeDefinition, NodeForm, WaitDefinition};
+use crate::domain::journey::definition::{
+    ChoiceDefinition, JourneyDefinition, NodeDefinition, NodeForm, WaitDefinition,
+};
 use crate::domain::journey::duration::print;
 use crate::domain::journey::findings::{At, Findings};
 use crate::domain::journey::graph::{Edge, Graph};
@@ -15,6 +17,7 @@ use smol_str::SmolStr;
 pub fn check(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
     check_count(definition, findings);
     check_targets(definition, findings);
+    check_recomputed(definition, findings);
     check_single_waits(definition, findings);
     check_heard(definition, findings);
     check_error_ways(definition, findings);
@@ -73,6 +76,23 @@ fn check_targets(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
     for node in &definition.nodes {
         for target in node.targets() {
             check(target, format!("node `{}`", node.name.value));
+        }
+    }
+    for target in definition.migration.iter().flat_map(|migration| migration.value.targets()) {
+        check(target, "`migration`".to_owned());
+    }
+}
+
+/// What is computed anew is a wait, also in this version.
+fn check_recomputed(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
+    let chosen = definition.migration.iter().flat_map(|migration| &migration.value.nodes);
+    for (name, choice) in chosen.filter(|(_, choice)| choice.value == ChoiceDefinition::Recompute) {
+        let node = definition.nodes.iter().find(|node| node.name.value == name.value);
+        if !node.is_some_and(|node| node.form.pauses() || matches!(node.form, NodeForm::Broken)) {
+            let what = if node.is_some() { "is no wait" } else { "does not exist" };
+            let message = format!("`recompute` for `{}`, which {what} in this version", name.value);
+            let suggestion = "write `{ move: NODE }`, `exit` or `keep`".to_owned();
+            findings.error_with(choice.place, "recompute_no_wait", message, suggestion);
         }
     }
 }

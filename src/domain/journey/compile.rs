@@ -14,7 +14,8 @@ use smol_str::SmolStr;
 
 use crate::domain::calendar::zone;
 use crate::domain::content::{Escape, Template};
-use crate::domain::expression::{Expr, FieldPath, Fields, Root, Schemas, SourceError, Type};
+use crate::domain::dataset::ENTITIES;
+use crate::domain::expression::{Expr, FieldPath, Fields, Root, SOURCE_PREFIX, Schemas, SourceError, Type};
 use crate::domain::ids::{JourneyId, MessageId, NodeNo, VersionId};
 use crate::domain::journey::action::{Action, ActionShape};
 use crate::domain::journey::definition::{Format, JourneyDefinition, MessageDefinition, Since};
@@ -33,12 +34,17 @@ pub struct Vocabulary {
     pub entrances: BTreeMap<SmolStr, Entrance>,
     /// Custom actions that it calls.
     pub actions: BTreeMap<SmolStr, ActionShape>,
+    /// Fields of the datasets that it looks up in.
+    pub datasets: BTreeMap<SmolStr, Fields>,
     /// Event types whose fields are not known, because their declaration is missing or broken (a finding says so).
     #[serde(skip)]
     pub blurred_events: BTreeSet<SmolStr>,
     /// An action's declaration is missing or broken.
     #[serde(skip)]
     pub blurred_actions: bool,
+    /// A dataset's declaration is missing or broken.
+    #[serde(skip)]
+    pub blurred_datasets: bool,
     /// An attribute's declaration is broken.
     #[serde(skip)]
     pub blurred_profile: bool,
@@ -115,7 +121,8 @@ pub fn compile(
     let of = |root: Root| kept.iter().filter(move |read| read.root == root).map(|read| read.path.clone());
     let keeps_event = smallest(of(Root::Event).collect());
     let keeps_last = smallest(of(Root::Last).collect());
-    let keeps_action = smallest(of(Root::Action).collect());
+    let answers = [Root::Action, Root::Source, Root::Lookup];
+    let keeps_action = smallest(answers.into_iter().flat_map(of).collect());
     let start = graph?.start;
     let program = Program {
         journey: numbers.journey,
@@ -147,6 +154,7 @@ pub fn compile(
         keeps_action,
         heard,
         notes,
+        is_in_test: false,
         followed: followed.into_iter().collect(),
     };
     Some(Compiled { program, reads })
@@ -155,7 +163,10 @@ pub fn compile(
 /// Checks the templates of a message that no journey sends, with every field any event declares.
 pub fn check_alone(message: &MessageDefinition, schemas: &Schemas, findings: &mut Findings<'_>) {
     for template in message.subject.iter().chain([&message.body]) {
-        if let Err(errors) = Template::compile(&template.value, schemas, escape(message.format)) {
+        let Err(mut errors) = Template::compile(&template.value, schemas, escape(message.format)) else { continue };
+        // What is called and looked up is known where it is sent.
+        errors.retain(|error| error.code != "root_not_available");
+        if !errors.is_empty() {
             note(template, &errors, &format!("message `{}`", message.name.value), findings);
         }
     }
@@ -169,7 +180,7 @@ impl Vocabulary {
         };
         let of_events = below(&[Root::Event, Root::Last]);
         let events = self.events.iter().map(|(name, fields)| (name.clone(), prune(fields, &of_events))).collect();
-        let actions = self.actions.clone();
+        let (actions, datasets) = (self.actions.clone(), self.datasets.clone());
         let mut entrances = self.entrances.clone();
         for (journey, entrance) in &mut entrances {
             let given = |name: &SmolStr| {
@@ -177,7 +188,14 @@ impl Vocabulary {
             };
             entrance.fields.retain(|(name, _)| given(name));
         }
-        Self { events, profile: prune(&self.profile, &below(&[Root::Profile])), entrances, actions, ..Self::default() }
+        Self {
+            events,
+            profile: prune(&self.profile, &below(&[Root::Profile])),
+            entrances,
+            actions,
+            datasets,
+            ..Self::default()
+        }
     }
 }
 
@@ -241,10 +259,33 @@ struct Conflict {
     second: SmolStr,
 }
 
-/// What may be read of answers; without actions there is nothing.
-fn answers(vocabulary: &Vocabulary) -> Option<Fields> {
-    let fields = vocabulary.actions.iter().map(|(name, shape)| (name.clone(), Type::Object(shape.readable())));
-    (!vocabulary.actions.is_empty()).then(|| fields.collect())
+/// What may be read of answers of actions, or of data sources; without any there is nothing.
+fn answers(vocabulary: &Vocabulary, root: Root) -> Option<Fields> {
+    let named = |name: &SmolStr| match (root, name.strip_prefix(SOURCE_PREFIX)) {
+        (Root::Source, Some(source)) => Some(SmolStr::new(source)),
+        (Root::Action, None) => Some(name.clone()),
+        _ => None,
+    };
+    let readable = vocabulary.actions.iter();
+    let fields: Fields =
+        readable.filter_map(|(name, shape)| Some((named(name)?, Type::Object(shape.readable())))).collect();
+    (!fields.is_empty()).then_some(fields)
+}
+
+/// What may be read of look-ups; without any there is nothing.
+fn found(definition: &JourneyDefinition, vocabulary: &Vocabulary) -> Option<Fields> {
+    let lookups = definition.lookups().filter_map(|(node, dataset, fields)| {
+        let entity = Type::Object(taken(vocabulary.datasets.get(&dataset.value)?, fields));
+        let entities = vec![(SmolStr::new_static(ENTITIES), Type::List(Box::new(entity)))];
+        Some((node.value.clone(), Type::Object(entities)))
+    });
+    let lookups: Fields = lookups.collect();
+    (!lookups.is_empty()).then_some(lookups)
+}
+
+/// The fields of a dataset that a node takes.
+fn taken(schema: &Fields, fields: &[At<SmolStr>]) -> Fields {
+    schema.iter().filter(|(name, _)| fields.iter().any(|field| field.value == *name)).cloned().collect()
 }
 
 struct Compiler<'c, 'f> {
@@ -383,7 +424,10 @@ impl<'c, 'f> Compiler<'c, 'f> {
             roots.push("profile");
         }
         if self.vocabulary.blurred_actions {
-            roots.push("action");
+            roots.extend(["action", "source"]);
+        }
+        if self.vocabulary.blurred_datasets {
+            roots.push("lookup");
         }
         roots
     }
@@ -423,8 +467,10 @@ pub fn inner_schemas(definition: &JourneyDefinition, vocabulary: &Vocabulary) ->
         last: Some(last),
         profile,
         journey: Schemas::of_instance(),
-        action: answers(vocabulary),
-        with: None,
+        action: answers(vocabulary, Root::Action),
+        source: answers(vocabulary, Root::Source),
+        lookup: found(definition, vocabulary),
+        ..Schemas::default()
     }
 }
 

@@ -3,6 +3,9 @@
 //! The encoding of these types is the catalog's format (`catalog::record`): a change needs a new format number.
 //! INVARIANT: definitions with an error never reach the catalog; `broken` and [`NodeForm::Broken`] exist only during a check.
 
+mod forms;
+mod migration;
+mod optimize;
 mod resources;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +16,8 @@ use crate::domain::ids::Millis;
 use crate::domain::journey::findings::{At, Place};
 use crate::domain::journey::program::{Channel, Reentry};
 
+pub use migration::{ChoiceDefinition, MigrationDefinition};
+pub use optimize::{OptimizeMethod, TargetDefinition, TreatmentDefinition};
 pub use resources::{
     AttributeDefinition, EntryCap, EventDefinition, FragmentDefinition, RuleDefinition, RuleSetDefinition,
 };
@@ -84,6 +89,8 @@ pub struct JourneyDefinition {
     pub start: At<SmolStr>,
     /// All nodes, in the order of the file: the index is the node's number.
     pub nodes: Vec<NodeDefinition>,
+    /// What becomes of profiles in versions published before.
+    pub migration: Option<At<MigrationDefinition>>,
     /// Something of it could not be read.
     #[serde(skip)]
     pub broken: bool,
@@ -184,12 +191,37 @@ pub enum NodeForm {
         /// Target.
         then: At<SmolStr>,
     },
+    /// `optimize: { … }`.
+    Optimize {
+        /// By what it chooses.
+        method: OptimizeMethod,
+    },
+    /// `profile_cap: N`.
+    ProfileCap {
+        /// So many take the first way.
+        max: u64,
+        /// Target of these.
+        then: At<SmolStr>,
+        /// Target of all others.
+        otherwise: At<SmolStr>,
+    },
     /// `action: …`.
     Action {
         /// Name of the action.
         action: At<SmolStr>,
         /// Its parameters, and expressions.
         with: Vec<Assignment>,
+        /// Target.
+        then: At<SmolStr>,
+    },
+    /// `lookup: …`.
+    Lookup {
+        /// Name of the dataset.
+        dataset: At<SmolStr>,
+        /// An expression for a key, or for several.
+        keys: At<SmolStr>,
+        /// Fields of the records.
+        fields: Vec<At<SmolStr>>,
         /// Target.
         then: At<SmolStr>,
     },
@@ -317,12 +349,12 @@ impl<T: Default> Default for At<T> {
 }
 
 impl JourneyDefinition {
-    /// Whether `other` says the same. The order of nodes is no meaning.
+    /// Whether `other` says the same. The order of nodes is no meaning, nor is what became of profiles of older versions.
     pub fn same_meaning(&self, other: &Self) -> bool {
         let sorted = |definition: &Self| {
             let mut nodes = definition.nodes.clone();
             nodes.sort_by(|a, b| a.name.value.cmp(&b.name.value));
-            Self { nodes, ..definition.clone() }
+            Self { nodes, migration: None, ..definition.clone() }
         };
         self == other || sorted(self) == sorted(other)
     }
@@ -360,6 +392,14 @@ impl JourneyDefinition {
         })
     }
 
+    /// Datasets that its nodes look up in: for each node its name, the dataset, and the fields it takes.
+    pub fn lookups(&self) -> impl Iterator<Item = (&At<SmolStr>, &At<SmolStr>, &[At<SmolStr>])> {
+        self.nodes.iter().filter_map(|node| match &node.form {
+            NodeForm::Lookup { dataset, fields, .. } => Some((&node.name, dataset, fields.as_slice())),
+            _ => None,
+        })
+    }
+
     /// Names of the messages it sends; each once, in order of nodes.
     pub fn messages(&self) -> Vec<&At<SmolStr>> {
         let mut names: Vec<&At<SmolStr>> = Vec::new();
@@ -371,122 +411,5 @@ impl JourneyDefinition {
             }
         }
         names
-    }
-}
-
-impl NodeDefinition {
-    /// Where it leads, in order; where an error leads comes last.
-    pub fn targets(&self) -> Vec<&At<SmolStr>> {
-        let mut targets = self.form.targets();
-        targets.extend(&self.on_error);
-        targets
-    }
-}
-
-impl NodeDefinition {
-    /// Where it leads, to be changed.
-    pub fn targets_mut(&mut self) -> Vec<&mut At<SmolStr>> {
-        let mut targets: Vec<&mut At<SmolStr>> = match &mut self.form {
-            NodeForm::Wait { then, .. }
-            | NodeForm::Message { then, .. }
-            | NodeForm::UpdateProfile { then, .. }
-            | NodeForm::Fragment { then, .. }
-            | NodeForm::Jump { then, .. }
-            | NodeForm::Action { then, .. } => vec![then],
-            NodeForm::Split { shares } => shares.iter_mut().map(|share| &mut share.then).collect(),
-            NodeForm::Condition { branches, otherwise } => {
-                branches.iter_mut().map(|branch| &mut branch.then).chain(otherwise).collect()
-            }
-            NodeForm::Event { then, on_timeout, .. } => [then].into_iter().chain(on_timeout).collect(),
-            NodeForm::FirstOf { arms } => arms.iter_mut().map(|arm| &mut arm.then).collect(),
-            NodeForm::End | NodeForm::Broken => Vec::new(),
-        };
-        targets.extend(&mut self.on_error);
-        targets
-    }
-}
-
-impl NodeForm {
-    /// Events that it waits for, to be changed.
-    pub fn awaited_mut(&mut self) -> Vec<&mut AwaitedDefinition> {
-        match self {
-            Self::Event { awaited, .. } => vec![awaited],
-            Self::FirstOf { arms } => {
-                let events = arms.iter_mut().filter_map(|arm| match &mut arm.what {
-                    RacerDefinition::Event(awaited) => Some(awaited),
-                    RacerDefinition::Wait(_) => None,
-                });
-                events.collect()
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// Where it leads when all goes well, in order.
-    fn targets(&self) -> Vec<&At<SmolStr>> {
-        match self {
-            Self::Wait { then, .. }
-            | Self::Message { then, .. }
-            | Self::UpdateProfile { then, .. }
-            | Self::Jump { then, .. }
-            | Self::Action { then, .. } => vec![then],
-            Self::Split { shares } => shares.iter().map(|share| &share.then).collect(),
-            Self::Condition { branches, otherwise } => branches.iter().map(|b| &b.then).chain(otherwise).collect(),
-            Self::Event { then, on_timeout, .. } => [then].into_iter().chain(on_timeout).collect(),
-            Self::FirstOf { arms } => arms.iter().map(|arm| &arm.then).collect(),
-            Self::Fragment { then, .. } => vec![then],
-            Self::End | Self::Broken => Vec::new(),
-        }
-    }
-
-    /// Whether an instance may stop here for a time or an event.
-    pub fn pauses(&self) -> bool {
-        matches!(self, Self::Wait { .. } | Self::Event { .. } | Self::FirstOf { .. })
-    }
-
-    /// Events that it waits for, in order.
-    pub fn awaited(&self) -> impl Iterator<Item = &AwaitedDefinition> {
-        let (alone, arms) = match self {
-            Self::Event { awaited, .. } => (Some(awaited), [].as_slice()),
-            Self::FirstOf { arms } => (None, arms.as_slice()),
-            _ => (None, [].as_slice()),
-        };
-        alone.into_iter().chain(arms.iter().filter_map(|arm| match &arm.what {
-            RacerDefinition::Event(awaited) => Some(awaited),
-            RacerDefinition::Wait(_) => None,
-        }))
-    }
-
-    /// Waits of it, in order.
-    pub fn waits(&self) -> impl Iterator<Item = &WaitDefinition> {
-        let (alone, arms) = match self {
-            Self::Wait { wait, .. } => (Some(wait), [].as_slice()),
-            Self::FirstOf { arms } => (None, arms.as_slice()),
-            _ => (None, [].as_slice()),
-        };
-        alone.into_iter().chain(arms.iter().filter_map(|arm| match &arm.what {
-            RacerDefinition::Wait(wait) => Some(wait),
-            RacerDefinition::Event(_) => None,
-        }))
-    }
-
-    /// Whether an instant to wait for has to be worked out, which may fail.
-    pub fn reckons(&self) -> bool {
-        self.waits().any(|wait| matches!(wait, WaitDefinition::Until(_)))
-    }
-
-    /// Whether anything can fail here for which there is another way on.
-    pub fn may_fail(&self) -> bool {
-        match self {
-            Self::Wait { .. } => self.reckons(),
-            Self::Condition { .. }
-            | Self::Event { .. }
-            | Self::FirstOf { .. }
-            | Self::UpdateProfile { .. }
-            | Self::Jump { .. }
-            | Self::Action { .. }
-            | Self::Broken => true,
-            Self::Split { .. } | Self::Message { .. } | Self::End | Self::Fragment { .. } => false,
-        }
     }
 }

@@ -168,6 +168,11 @@ impl<'a> Findings<'a> {
         }
     }
 
+    /// File, line and column of a place in the files.
+    pub fn find(&self, place: Place) -> Option<(String, u32, u32)> {
+        place.find(self.files).map(|(file, line, column)| (file.to_owned(), line, column))
+    }
+
     /// Whether any is an error.
     pub fn any_error(&self) -> bool {
         self.list.iter().any(|f| f.severity == Severity::Error)

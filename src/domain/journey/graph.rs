@@ -71,7 +71,7 @@ impl Graph {
                 edges.push(Edge { to: number(&target.value)?, duration_ms, at_once });
             }
             graph.edges.push(edges);
-            graph.ends.push(matches!(node.form, NodeForm::End | NodeForm::Condition { otherwise: None, .. }));
+            graph.ends.push(node.form.may_end());
             if matches!(node.form, NodeForm::Fragment { .. } | NodeForm::Broken) {
                 return None;
             }

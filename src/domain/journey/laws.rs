@@ -75,6 +75,9 @@ fn targets(node: &Node) -> Vec<NodeNo> {
         | NodeKind::UpdateProfile { then, .. }
         | NodeKind::Jump { then, .. }
         | NodeKind::Action { then, .. } => vec![*then],
+        NodeKind::Optimize { method } => method.targets(),
+        NodeKind::ProfileCap { then, otherwise, .. } => vec![*then, *otherwise],
+        NodeKind::Lookup(lookup) => vec![lookup.then],
         NodeKind::Split { ways } => ways.iter().map(|(_, to)| *to).collect(),
         NodeKind::Condition { branches, otherwise } => branches.iter().map(|(_, to)| *to).chain(*otherwise).collect(),
         NodeKind::Event { then, on_timeout, .. } => [*then].into_iter().chain(*on_timeout).collect(),

@@ -8,6 +8,7 @@ pub mod definition;
 pub mod duration;
 pub mod findings;
 pub mod graph;
+mod in_test;
 pub mod lint;
 pub mod program;
 pub mod source;

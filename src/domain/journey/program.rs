@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 
 use crate::domain::calendar::{DayTime, Days, Hours};
 use crate::domain::content::Template;
-use crate::domain::expression::{Expr, FieldPath};
+use crate::domain::expression::{Expr, FieldPath, Fields};
 use crate::domain::ids::{JourneyId, MessageId, Millis, NodeNo, VersionId};
 use crate::domain::journey::action::Action;
 use crate::domain::journey::definition::{Dates, LocalTime, Since};
@@ -68,6 +68,8 @@ pub struct Program {
     pub heard: Vec<(EventFilter, Since)>,
     /// What an instance notes on its way because something reads it.
     pub notes: Notes,
+    /// Whether it is a test of a draft.
+    pub is_in_test: bool,
     /// Message nodes on whose messages other nodes await feedback.
     pub followed: Vec<NodeNo>,
 }
@@ -221,8 +223,64 @@ pub enum NodeKind {
         /// Then.
         then: NodeNo,
     },
+    /// Sends profiles several ways, which reports count (spec §3.3, §9).
+    Optimize {
+        /// By what.
+        method: Method,
+    },
+    /// A number of profiles take one way, all others the other (spec §3.3).
+    ProfileCap {
+        /// How many.
+        max: u64,
+        /// Their way.
+        then: NodeNo,
+        /// That of all others.
+        otherwise: NodeNo,
+    },
+    /// Looks records up in a dataset, and goes on (spec §3.8b).
+    Lookup(Box<Lookup>),
     /// Ends the instance as completed.
     End,
+}
+
+/// How a node chooses among ways that are counted.
+#[derive(Clone, Debug)]
+pub enum Method {
+    /// By a draw that is the same for a profile whenever it comes.
+    Experiment {
+        /// Treatments, then the holdout: each with the sum of shares up to and with it, like those of a split.
+        ways: Vec<(SmolStr, u32, NodeNo)>,
+    },
+    /// The first rule that holds.
+    Targeting {
+        /// In order.
+        rules: Vec<(SmolStr, Expr, NodeNo)>,
+        /// If none holds; without it the instance ends.
+        fallback: Option<NodeNo>,
+    },
+}
+
+impl Method {
+    /// Where it leads, in order.
+    pub fn targets(&self) -> Vec<NodeNo> {
+        match self {
+            Self::Experiment { ways } => ways.iter().map(|(_, _, to)| *to).collect(),
+            Self::Targeting { rules, fallback } => rules.iter().map(|(_, _, to)| *to).chain(*fallback).collect(),
+        }
+    }
+}
+
+/// What a node looks up.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    /// In which dataset.
+    pub dataset: SmolStr,
+    /// Keys: a text, or a list of texts.
+    pub keys: Expr,
+    /// Which fields, with the types they had at publish.
+    pub fields: Fields,
+    /// Then.
+    pub then: NodeNo,
 }
 
 /// What a branch asks for.
@@ -270,6 +328,11 @@ pub enum Channel {
 }
 
 impl Program {
+    /// The order in which an event enters journeys: those of higher priority first, then those published first.
+    pub fn precedence(&self) -> (std::cmp::Reverse<u32>, JourneyId) {
+        (std::cmp::Reverse(self.priority), self.journey)
+    }
+
     /// The node `no`.
     pub fn node(&self, no: NodeNo) -> &Node {
         &self.nodes[usize::from(no.0)]

@@ -106,6 +106,40 @@ fn clocks_dates_and_splits() {
 }
 
 #[test]
+fn ways_that_are_counted() {
+    let wait = "{ wait: 1h, then: send }";
+    let with = |node: &str, expected: &[&str]| check_with(wait, node, expected);
+    with("{ profile_cap: 5, then: send, otherwise: done }", &[]);
+    with("{ profile_cap: 1_000_000, then: send, otherwise: done }", &[]);
+    with("{ profile_cap: , then: send, otherwise: done }", &[]);
+    with("{ profile_cap: 0, then: send, otherwise: done }", &["6:25 bad_profile_cap"]);
+    with("{ profile_cap: some, then: send, otherwise: done }", &["6:25 bad_profile_cap"]);
+    with("{ profile_cap: 5, then: send }", &["6:10 missing_otherwise"]);
+    let experiment = |ways: &str, rest: &str| format!("{{ optimize: {{ experiment: [ {ways} ]{rest} }} }}");
+    let two = "{ treatment: a, then: send }, { treatment: b, weight: 3, then: done }";
+    with(&experiment(two, ""), &[]);
+    with(&experiment(two, ", holdout: { then: done }"), &[]);
+    with(&experiment(two, ", holdout: { percent: 101, then: done }"), &["6:131 bad_percent"]);
+    with(&experiment(two, ", fallback: done"), &["6:111 unknown_key"]);
+    with(&experiment("{ treatment: a, then: send }", ""), &["6:36 bad_optimize"]);
+    with(&experiment("{ treatment: a, then: send }, { treatment: a, then: done }", ""), &["6:81 bad_optimize"]);
+    with(&experiment("{ treatment: holdout, then: send }, { treatment: b, then: done }", ""), &["6:51 bad_optimize"]);
+    with(
+        &experiment("{ treatment: a, weight: 0, then: send }, { treatment: b, then: done }", ""),
+        &["6:62 bad_weight"],
+    );
+    let targeting = |rules: &str, rest: &str| format!("{{ optimize: {{ targeting: [ {rules} ]{rest} }} }}");
+    let one = "{ rule: gold, when: profile.tier == 'gold', then: send }";
+    with(&targeting(one, ""), &[]);
+    with(&targeting(one, ", fallback: done"), &[]);
+    with(&targeting(one, ", fallback: nowhere"), &["6:107 unknown_target"]);
+    with(&targeting("", ""), &["6:35 bad_optimize"]);
+    with(&targeting("{ rule: a, when: profile.teir == 'gold', then: send }", ""), &["6:62 unknown_field"]);
+    with("{ optimize: { } }", &["6:22 bad_optimize"]);
+    with(&format!("{{ optimize: {{ experiment: [ {two} ], targeting: [ {one} ] }} }}"), &["6:22 bad_optimize"]);
+}
+
+#[test]
 fn updates_jumps_and_exits_by_the_profile() {
     let wait = "{ wait: 1h, then: send }";
     let update = |fields: &str| format!("{{ update_profile: {{ {fields} }}, then: send }}");
@@ -295,7 +329,7 @@ fn graph() {
     );
     check_with("{ message: hello, then: done }", "{ message: hello, wait: 1h, then: done }", &["7:3 ambiguous_node"]);
     check_with("{ message: hello, then: done }", "{ mesage: hello, then: done }", &["7:3 unknown_node_form"]);
-    check_with("{ message: hello, then: done }", "{ experiment: other, then: done }", &["7:11 not_available"]);
+    check_with("{ message: hello, then: done }", "{ experiment: other, then: done }", &["7:3 unknown_node_form"]);
     check_with("{ message: hello, then: done }", "{ condition: [], otherwise: done }", &["7:22 empty_condition"]);
     check_with("{ message: hello, then: done }", "{ condition: { when: a }, otherwise: done }", &["7:22 wrong_type"]);
     check_with("nodes:\n", "nodes: {}\nnoodles:\n", &["6:1 unknown_key"]);

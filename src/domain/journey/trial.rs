@@ -9,12 +9,13 @@ use serde::Serialize;
 use smol_str::SmolStr;
 
 use crate::domain::effect::{CallAnswer, CallStatus};
+use crate::domain::endpoint::Method;
 use crate::domain::ids::Millis;
 use crate::domain::journey::findings::{At, Place};
 use crate::domain::journey::program::Channel;
 use crate::domain::journey::source::Tree;
 use crate::domain::step::{DiscardReason, ExitReason};
-use crate::domain::value::Map;
+use crate::domain::value::{Map, Value};
 
 /// Where a test's clock starts unless it says otherwise: Monday, 2026-01-05T09:00:00Z.
 pub const START: Millis = Millis(1_767_603_600_000);
@@ -91,6 +92,10 @@ pub struct Expectation {
     pub messages: Option<At<Vec<MessageExpectation>>>,
     /// Messages sent: these, and maybe others before, between and after.
     pub messages_include: Option<At<Vec<MessageExpectation>>>,
+    /// Calls made: these and no others.
+    pub calls: Option<At<Vec<CallExpectation>>>,
+    /// Calls made: these, and maybe others before, between and after.
+    pub calls_include: Option<At<Vec<CallExpectation>>>,
     /// Messages not sent for want of an address, in order.
     pub excluded: Option<At<Vec<At<SmolStr>>>>,
     /// Nodes the instance came to, all of them.
@@ -132,6 +137,29 @@ pub struct MessageExpectation {
     pub body_contains: Vec<At<SmolStr>>,
     /// What the body must not hold.
     pub body_lacks: Vec<At<SmolStr>>,
+}
+
+/// A call that must have been made, and what must be true of it.
+#[derive(Clone, Debug)]
+pub struct CallExpectation {
+    /// Where it stands.
+    pub place: Place,
+    /// The custom action.
+    pub action: At<SmolStr>,
+    /// When.
+    pub at: Option<At<Millis>>,
+    /// From which node.
+    pub node: Option<At<SmolStr>>,
+    /// How the request is made.
+    pub method: Option<At<Method>>,
+    /// What follows the URL of the action.
+    pub path: Option<At<SmolStr>>,
+    /// Parameters of the query; others do not matter.
+    pub query: Vec<(SmolStr, At<SmolStr>)>,
+    /// Headers; others do not matter.
+    pub headers: Vec<(SmolStr, At<SmolStr>)>,
+    /// The body; fields of its objects that are not named do not matter.
+    pub body: Option<At<Value>>,
 }
 
 /// How an instance ended, or that it did not.

@@ -70,6 +70,9 @@ pub enum ArchiveError {
     Stopped,
 }
 
+/// Number of the first file ever written.
+pub(super) const FILE_NUMBER_FIRST: u64 = 1;
+
 /// The archive. Shared by reference; readers never wait for the disk's writer.
 #[derive(Debug)]
 pub struct Archive {
@@ -226,7 +229,10 @@ fn scan(directory: &Path) -> io::Result<State> {
         }
     }
     numbered.sort_unstable();
-    let mut state = State { next_file_number: numbered.last().map_or(1, |(number, _)| number + 1), ..State::default() };
+    let mut state = State {
+        next_file_number: numbered.last().map_or(FILE_NUMBER_FIRST, |(number, _)| number + 1),
+        ..State::default()
+    };
     for (number, path) in numbered {
         match ArchiveFile::open(path.clone(), number) {
             Ok(file) => state.files.push_back(Arc::new(file)),

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use crate::domain::ids::{Millis, PartitionId, ProfileKey, Pseq};
 use crate::report::archive::chunk::{Chunk, visit};
 use crate::report::archive::entry::Entry;
-use crate::report::archive::feed::Archive;
+use crate::report::archive::feed::{Archive, FILE_NUMBER_FIRST};
 use crate::report::archive::file::{ArchiveFile, FileError, FileReader, Place};
 use crate::report::archive::state::Sealed;
+use crate::runtime::projection::Kept;
 
 impl Archive {
     /// The latest entries of a profile, newest first: at most `limit`, all before record `before` if one is given.
@@ -136,6 +137,20 @@ impl Archive {
             }
         }
         Ok(())
+    }
+
+    /// How far it goes back, and whether no entry was ever deleted or damaged.
+    pub fn kept(&self) -> Kept {
+        let state = self.shared.state.lock();
+        let of_files = state.files.iter().map(|file| file.trailer.earliest);
+        let sealed = state.sealed.iter().flat_map(|sealed| sealed.chunks.values().flatten());
+        let of_chunks = sealed.chain(state.open_chunks()).map(|chunk| chunk.extent.earliest);
+        let since = of_files.chain(of_chunks).min();
+        let is_first = state.files.front().is_none_or(|file| file.number == FILE_NUMBER_FIRST);
+        // Without a file, what was numbered before is gone.
+        let has_all = is_first && (!state.files.is_empty() || state.next_file_number == FILE_NUMBER_FIRST);
+        let is_whole = has_all && state.unreadable.is_empty() && state.damage_count == 0;
+        Kept { since, latest: state.now, is_whole }
     }
 
     fn note(&self, file: &ArchiveFile, error: &FileError) {

@@ -1,9 +1,12 @@
 //! The engine's handle: everything transports and the command line may do. Cheap to clone.
 
 pub mod past;
+pub mod pauses;
+pub mod recorded;
 pub mod requests;
 pub mod start;
 pub mod stop;
+pub mod testing;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -124,7 +127,16 @@ impl Engine {
         let metered = submission.events.iter().filter(|e| e.kind != crate::domain::event::PROFILE_UPDATE).count();
         core.admission.admit(metered as u64, submission.patience).await?;
         let patience = submission.patience;
+        // On the events' clock partitions that count together wait for the slowest: time comes to all of them. Nothing moves
+        // meanwhile, for what moves would wait for time, and time for it.
+        let is_timed = core.mode == ClockMode::Events;
+        let _settled = if is_timed { Some(core.moving.read().await) } else { None };
+        let latest = submission.engine_times.iter().max().copied().filter(|_| is_timed);
         let receiver = core.router.submit(submission, || core.check_room(patience)).await?;
+        // ORDER: the catalog is asked behind the mailboxes, so that it is none from before what shards decide with.
+        if let Some(latest) = latest.filter(|_| core.catalog.load().counts_together()) {
+            core.router.pass_time(latest);
+        }
         let latency = Arc::clone(&core.ack_latency);
         Ok(Box::pin(async move {
             let verdict = receiver.await.unwrap_or(Err(Refusal::Stopping));

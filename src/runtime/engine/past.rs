@@ -29,10 +29,10 @@ use crate::runtime::view::{InstanceView, ProfileView, TimelineItem};
 /// too few.
 const PAGE_ENTRIES: usize = 256;
 /// Pages on their way between the thread that reads history and whoever takes step events.
-const PAGES_WAITING: usize = 2;
+pub(super) const PAGES_WAITING: usize = 2;
 
 /// How long a page waits to be taken: who takes none for so long has forgotten the rest, and must not hold a thread.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Which part of the past.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub struct PastQuery {
 }
 
 impl PastQuery {
-    fn range(&self) -> Range<Millis> {
+    pub(super) fn range(&self) -> Range<Millis> {
         self.since.unwrap_or(Millis::MIN)..self.until.unwrap_or(Millis::NEVER)
     }
 }
@@ -155,7 +155,7 @@ impl Engine {
     }
 
     /// Partition and key of `namespace:value`.
-    fn locate(&self, identity: &str) -> Result<(PartitionId, ProfileKey), RequestError> {
+    pub(super) fn locate(&self, identity: &str) -> Result<(PartitionId, ProfileKey), RequestError> {
         let Some((namespace, value)) = identity.split_once(':') else {
             let text = format!("{identity:?} has no namespace; write it as namespace:value, e.g. crm:4711");
             return Err(RequestError::Invalid(text));
@@ -174,12 +174,16 @@ impl Engine {
     }
 
     /// A profile as it is now, durably, and the engine time of its partition.
-    async fn awake(&self, partition: PartitionId, key: ProfileKey) -> Result<(Option<Profile>, Millis), RequestError> {
+    pub(super) async fn awake(
+        &self,
+        partition: PartitionId,
+        key: ProfileKey,
+    ) -> Result<(Option<Profile>, Millis), RequestError> {
         self.ask(partition, move |p| (p.table.wake(key).ok().flatten(), p.engine_time)).await
     }
 
     /// Asks a partition, once it is open.
-    async fn ask<T: Default + Send + 'static>(
+    pub(super) async fn ask<T: Default + Send + 'static>(
         &self,
         partition: PartitionId,
         question: impl FnOnce(&Partition) -> T + Send + 'static,
@@ -193,7 +197,7 @@ impl Engine {
     }
 
     /// Who the profiles of these keys are.
-    async fn identities(
+    pub(super) async fn identities(
         &self,
         partition: PartitionId,
         keys: Vec<ProfileKey>,
@@ -321,7 +325,7 @@ fn latest_items(
     (items, has_history)
 }
 
-fn instance_view(profile: &Profile, instance: &Instance, catalog: &Catalog) -> InstanceView {
+pub(super) fn instance_view(profile: &Profile, instance: &Instance, catalog: &Catalog) -> InstanceView {
     let program = catalog.program(instance.version);
     let id = InstanceId::new(SandboxId::DEFAULT, &profile.identity, instance.journey, instance.ordinal);
     InstanceView {
@@ -332,5 +336,6 @@ fn instance_view(profile: &Profile, instance: &Instance, catalog: &Catalog) -> I
         supplemental_id: instance.supplemental_id().map(str::to_owned),
         entered_at: instance.entered_at.to_iso(),
         due: instance.due.to_iso(),
+        held_since: instance.held().map(|held| held.since.to_iso()),
     }
 }

@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::domain::catalog::{Catalog, CatalogError, SourceFile};
+use crate::domain::catalog::{ApplyReport, Catalog, CatalogError, ResourceChange, SourceFile};
+use crate::domain::dataset::{Dataset, RecordsError};
 use crate::domain::effect::OutboxState;
 use crate::domain::finding::Finding;
 use crate::domain::ids::{DeliveryId, Millis, PartitionId};
 use crate::domain::journey::program::Channel;
+use crate::domain::value::Map;
 use crate::runtime::api::Refusal;
 use crate::runtime::engine::start::SHARDS_MAX;
 use crate::runtime::engine::{ClockMode, DeliveryFilter, Engine, RequestError};
 use crate::runtime::handle::Mailbox as _;
 use crate::runtime::partition::Partition;
 use crate::runtime::past::event::channel_word;
-use crate::runtime::report::{Tally, report, summaries, summary};
+use crate::runtime::report::{Tally, journey_report, report, summaries, summary};
 use crate::runtime::router::owner_among;
 use crate::runtime::shard::input::{Answer, ShardInput};
 use crate::runtime::view::{DeliveryView, JourneySummary, Report, Resolution, ShardView, ShardsView};
@@ -33,7 +35,8 @@ impl Engine {
         let engine = self.clone();
         to_the_end(async move {
             let _changing = engine.core.changing.lock().await;
-            let (catalog, applied) = engine.applied(files)?;
+            let (catalog, mut applied) = engine.applied(files).await?;
+            engine.tell_waiting(&mut applied).await?;
             if catalog.version != engine.core.catalog.load().version {
                 engine.install_catalog(catalog).await?;
             }
@@ -47,22 +50,56 @@ impl Engine {
     /// # Errors
     /// As `apply`.
     pub async fn plan(&self, files: Vec<(String, String)>) -> Result<serde_json::Value, RequestError> {
-        let (_, mut applied) = self.applied(files)?;
-        if applied.resources.iter().any(|resource| resource.difference.is_some()) {
-            self.tell_waiting(&mut applied).await?;
-        }
-        Ok(serde_json::to_value(&applied).expect("a report has text keys only"))
+        let (_, mut applied) = self.applied(files).await?;
+        self.tell_waiting(&mut applied).await?;
+        let mut plan = serde_json::to_value(&applied).expect("a report has text keys only");
+        self.tell_status(&mut plan).await?;
+        Ok(plan)
     }
 
-    /// Adds how many profiles are at each node that differs.
-    async fn tell_waiting(&self, applied: &mut crate::domain::catalog::ApplyReport) -> Result<(), RequestError> {
+    /// Adds how many profiles are at each node that differs or lets somebody go, and warns where nothing was chosen for them.
+    async fn tell_waiting(&self, applied: &mut ApplyReport) -> Result<(), RequestError> {
+        if !applied.resources.iter().any(|resource| resource.difference.is_some()) {
+            return Ok(());
+        }
         let (tally, catalog) = (self.tally().await?, self.catalog());
         for resource in &mut applied.resources {
-            let Some(difference) = &mut resource.difference else { continue };
             let Some(journey) = catalog.journey_id(&resource.name) else { continue };
-            let report = crate::runtime::report::journey_report(&tally, &catalog, journey);
-            for node in &mut difference.nodes {
+            let ResourceChange { difference, migration, .. } = resource;
+            if difference.is_none() && migration.is_none() {
+                continue;
+            }
+            let report = journey_report(&tally, &catalog, journey);
+            for node in difference.iter_mut().flat_map(|difference| &mut difference.nodes) {
                 node.waiting = report.nodes.get(node.node.as_str()).map(|counts| counts.in_node);
+            }
+            let Some(migration) = migration else { continue };
+            let from: Vec<String> = migration.from.iter().map(u32::to_string).collect();
+            for node in &mut migration.nodes {
+                let versions = from.iter().filter_map(|number| report.versions.get(number));
+                let counts = versions.filter_map(|version| version.nodes.get(node.node.as_str()));
+                node.waiting = Some(counts.map(|counts| counts.in_node).sum());
+            }
+        }
+        applied.warn_of_waiting();
+        Ok(())
+    }
+
+    /// What became of journeys that stay as they are: whether they are paused or finished.
+    async fn tell_status(&self, plan: &mut serde_json::Value) -> Result<(), RequestError> {
+        let stays = |resource: &serde_json::Value| {
+            resource["kind"] == "journey"
+                && ["unchanged", "vanished"].iter().any(|change| resource["change"] == *change)
+        };
+        let Some(resources) = plan["resources"].as_array_mut().filter(|all| all.iter().any(stays)) else {
+            return Ok(());
+        };
+        let journeys = self.journeys().await?;
+        for resource in resources.iter_mut().filter(|resource| stays(resource)) {
+            let journey = journeys.iter().find(|journey| resource["name"] == *journey.name);
+            let latest = journey.and_then(|journey| journey.versions.iter().find(|v| resource["version"] == v.number));
+            if let Some(version) = latest {
+                resource["status"] = version.status.clone().into();
             }
         }
         Ok(())
@@ -74,17 +111,14 @@ impl Engine {
         Catalog::check_within(&files, &self.core.guardrails)
     }
 
-    fn applied(
-        &self,
-        files: Vec<(String, String)>,
-    ) -> Result<(Catalog, crate::domain::catalog::ApplyReport), RequestError> {
+    async fn applied(&self, files: Vec<(String, String)>) -> Result<(Catalog, ApplyReport), RequestError> {
         let files: Vec<SourceFile> = files.into_iter().map(|(name, text)| SourceFile { name, text }).collect();
         let (now, rails) = (self.core.engine_now(), &self.core.guardrails);
-        self.core.catalog.load().apply_within(&files, now, rails).map_err(RequestError::Findings)
+        self.settled_catalog().await?.apply_within(&files, now, rails).map_err(RequestError::Findings)
     }
 
     /// Makes `catalog` durable, then the one that every shard decides with.
-    async fn install_catalog(&self, catalog: Catalog) -> Result<(), RequestError> {
+    pub(super) async fn install_catalog(&self, catalog: Catalog) -> Result<(), RequestError> {
         let catalog = Arc::new(catalog);
         let (told, written) = oneshot::channel();
         self.core.router.send(PartitionId::SYSTEM, ShardInput::WriteCatalog(catalog.to_record(), told));
@@ -96,6 +130,25 @@ impl Engine {
             swapped.await.map_err(|_| Refusal::Stopping)?;
         }
         Ok(())
+    }
+
+    /// Loads records in place of those a dataset has; the dataset then, once that is durable.
+    ///
+    /// # Errors
+    /// There is no such dataset, or the records are not as it declares; nothing has changed then.
+    pub async fn load_records(&self, name: &str, records: Vec<Map>) -> Result<Arc<Dataset>, RequestError> {
+        let (engine, name) = (self.clone(), name.to_owned());
+        to_the_end(async move {
+            let _changing = engine.core.changing.lock().await;
+            let changed = engine.core.catalog.load().with_records(&name, records).map_err(|error| match error {
+                RecordsError::Unknown(name) => RequestError::NotFound { what: "dataset", name },
+                other => RequestError::Invalid(other.to_string()),
+            })?;
+            engine.install_catalog(changed).await?;
+            let not_found = || RequestError::NotFound { what: "dataset", name: name.clone() };
+            engine.catalog().datasets.get(name.as_str()).cloned().ok_or_else(not_found)
+        })
+        .await
     }
 
     /// Stops a journey (everyone out), or one version of it.
@@ -114,7 +167,7 @@ impl Engine {
         self.change_journey(name, move |catalog, name| catalog.close(name, version)).await
     }
 
-    async fn change_journey(
+    pub(super) async fn change_journey(
         &self,
         name: &str,
         change: impl FnOnce(&Catalog, &str) -> Result<Catalog, CatalogError> + Send + 'static,
@@ -125,7 +178,7 @@ impl Engine {
             let not_found = || RequestError::NotFound { what: "journey", name: name.clone() };
             let journey = engine.catalog().journey_id(&name).ok_or_else(not_found)?;
             let changed =
-                change(&engine.core.catalog.load(), &name).map_err(|e| RequestError::Conflict(e.to_string()))?;
+                change(&engine.settled_catalog().await?, &name).map_err(|e| RequestError::Conflict(e.to_string()))?;
             engine.install_catalog(changed).await?;
             Ok(summary(&engine.tally().await?, &engine.catalog(), journey))
         })
@@ -159,7 +212,7 @@ impl Engine {
     }
 
     /// Counters of all partitions, each of durable state.
-    async fn tally(&self) -> Result<Tally, RequestError> {
+    pub(super) async fn tally(&self) -> Result<Tally, RequestError> {
         let mut total = Tally::default();
         let tallies = self.ask_all(|partitions| {
             let mut tally = Tally::default();
@@ -167,6 +220,7 @@ impl Engine {
                 tally.counts.add(&partition.counts);
                 tally.events += partition.events;
                 tally.hash_sum = tally.hash_sum.wrapping_add(partition.hash_sum);
+                tally.now = tally.now.max(partition.engine_time);
             }
             tally
         });
@@ -174,6 +228,10 @@ impl Engine {
             total.counts.add(&tally.counts);
             total.events += tally.events;
             total.hash_sum = total.hash_sum.wrapping_add(tally.hash_sum);
+            total.now = total.now.max(tally.now);
+        }
+        if self.core.mode == ClockMode::Wall {
+            total.now = total.now.max(self.core.engine_now());
         }
         Ok(total)
     }
@@ -258,6 +316,7 @@ impl Engine {
         let mut advancing = Vec::new();
         // A partition that moved from a shard whose time is still behind would miss its timers.
         let _settled = self.core.moving.read().await;
+        let _ending = to.is_none().then(|| self.core.router.board().ending());
         for shard in self.core.router.shards() {
             let (told, done) = oneshot::channel();
             shard.send(ShardInput::Advance(to.unwrap_or(Millis::NEVER), Some(told)));
@@ -339,6 +398,9 @@ impl Engine {
         let router = &self.core.router;
         let moves: Vec<_> = batch.iter().map(|id| (*id, owner_among(id.0, count))).collect();
         let _moving = self.core.moving.write().await;
+        if self.core.mode == ClockMode::Events {
+            self.drain().await;
+        }
         let moved: Vec<PartitionId> =
             moves.iter().filter(|(id, to)| router.owner(*id) != *to).map(|(id, _)| *id).collect();
         router.reassign(&moves);
@@ -381,7 +443,7 @@ impl Engine {
 
 /// Runs a change to its end even if whoever asked stops waiting (a client that closes its connection): one given up half
 /// way would leave shards with different catalogs, or a partition between two shards.
-async fn to_the_end<T: Send + 'static>(
+pub(super) async fn to_the_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, RequestError>> + Send + 'static,
 ) -> Result<T, RequestError> {
     // A task ends early only if it panics or its runtime does.

@@ -296,11 +296,14 @@ fn decide_config(config: &EngineConfig) -> DecideConfig {
             // Parking would make decisions depend on how fast channels are; here the feed waits instead (`feed_waits`).
             ClockMode::Events => usize::MAX,
         },
+        held_max: config.guardrails.held_profiles_max.div_ceil(partitions) as u64,
+        entrants_max: config.guardrails.held_entrants_max.div_ceil(partitions) as u64,
         firing: match config.clock {
             ClockMode::Wall => Firing::Engine,
             ClockMode::Events => Firing::Due,
         },
-        calls: config.calls,
+        calls: config.calls.clone(),
+        partitions: config.partitions,
         hash_key: config.hash_key,
     }
 }
@@ -413,7 +416,7 @@ fn hatch(egg: &Egg, id: ShardId, catalog: Arc<Catalog>) -> (Arbiter, ShardHandle
     let config = ShardConfig {
         id,
         partitions: egg.partitions,
-        decide: egg.decide,
+        decide: egg.decide.clone(),
         block_bytes_max: BLOCK_BYTES_MAX,
         pages_per_turn: PAGES_PER_TURN,
     };

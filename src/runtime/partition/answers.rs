@@ -21,8 +21,8 @@ impl Partition {
         let awake = match self.table.find(key) {
             Some(slot) => {
                 let mut awake = Awake::wake_slot(self, slot, draught, about)?;
-                let room = |surface: Option<&str>| self.outbox.waiting(surface) < about.config.outbox_rows_max;
-                let world = World { room: &room, ..self.world(about) };
+                let room = |room: apply::Room<'_>| self.has_room(room, about.config);
+                let world = World { room: &room, spent: self.mail.spent(), ..self.world(about) };
                 apply::apply_answer(&mut awake.profile, row, answer, about.now, world, &mut draught.outcome);
                 Some(awake)
             }

@@ -3,7 +3,7 @@
 //! INVARIANT: per version, entered = active + Σ exited + errors; per node, entered = in node + left + exited + errors.
 
 use crate::domain::ids::{NodeNo, VersionId};
-use crate::domain::step::{DiscardReason, ExitReason, Failure, MessageOutcome, Step, StepKind};
+use crate::domain::step::{DiscardReason, ExitReason, Failure, MessageOutcome, Path, Step, StepKind};
 use crate::wire::cursor::{Cursor, WireError, put_varint};
 
 /// Counters of one node.
@@ -45,6 +45,12 @@ pub struct VersionCounts {
     pub nodes: Vec<NodeCounts>,
     /// By message.
     pub messages: Vec<MessageCounts>,
+    /// Held by a pause now, by node; shorter where nobody is.
+    pub held: Vec<u64>,
+    /// Entrants that wait for the end of a pause now.
+    pub entrants: u64,
+    /// By node and way, ascending, of nodes whose ways are counted.
+    pub ways: Vec<((NodeNo, u16), u64)>,
 }
 
 impl VersionCounts {
@@ -58,11 +64,32 @@ impl VersionCounts {
         self.entered - self.exited.iter().sum::<u64>() - self.errors()
     }
 
+    /// Held by a pause at actions now.
+    pub fn held(&self) -> u64 {
+        self.held.iter().sum()
+    }
+
+    /// Nodes where instances are.
+    pub fn occupied(&self) -> impl Iterator<Item = NodeNo> + '_ {
+        let is_there = |node: &NodeCounts| node.entered > node.left + node.exited + node.errors;
+        self.nodes.iter().enumerate().filter(move |(_, node)| is_there(node)).map(|(index, _)| NodeNo(index as u16))
+    }
+
     fn node(&mut self, no: NodeNo) -> &mut NodeCounts {
         grown(&mut self.nodes, usize::from(no.0))
     }
 
+    fn add_way(&mut self, way: (NodeNo, u16), count: u64) {
+        let place = self.ways.binary_search_by_key(&way, |(known, _)| *known);
+        let place = place.unwrap_or_else(|place| {
+            self.ways.insert(place, (way, 0));
+            place
+        });
+        self.ways[place].1 += count;
+    }
+
     fn add(&mut self, other: &Self) {
+        other.ways.iter().for_each(|(way, count)| self.add_way(*way, *count));
         self.entered += other.entered;
         add_all(&mut self.exited, &other.exited);
         add_all(&mut self.failed, &other.failed);
@@ -73,6 +100,10 @@ impl VersionCounts {
             sum.left += node.left;
             sum.exited += node.exited;
             sum.errors += node.errors;
+        }
+        self.entrants += other.entrants;
+        for (index, held) in other.held.iter().enumerate() {
+            *grown(&mut self.held, index) += held;
         }
         for (index, message) in other.messages.iter().enumerate() {
             add_all(&mut grown(&mut self.messages, index).0, &message.0);
@@ -98,6 +129,8 @@ fn add_all<const N: usize>(sum: &mut [u64; N], other: &[u64; N]) {
 pub struct Counts {
     /// By version, ascending. A partition knows few, and each step looks one up: a search of a dense list is cheapest.
     versions: Vec<(VersionId, VersionCounts)>,
+    /// Held at actions, and entrants that wait, over all versions.
+    held: (u64, u64),
 }
 
 impl Counts {
@@ -109,6 +142,16 @@ impl Counts {
     /// All, by version.
     pub fn iter(&self) -> impl Iterator<Item = (VersionId, &VersionCounts)> {
         self.versions.iter().map(|(version, counts)| (*version, counts))
+    }
+
+    /// Profiles that pauses hold at actions.
+    pub fn held(&self) -> u64 {
+        self.held.0
+    }
+
+    /// Entrants that wait for the end of a pause.
+    pub fn entrants(&self) -> u64 {
+        self.held.1
     }
 
     fn place(&self, version: VersionId) -> Result<usize, usize> {
@@ -123,12 +166,27 @@ impl Counts {
         &mut self.versions[index].1
     }
 
+    /// Somebody is held, or is no longer.
+    #[cold]
+    fn count_held(&mut self, step: &Step, by: i64) {
+        let is_entrant = step.node == Step::NO_NODE;
+        let version = self.of(step.version);
+        let count = if is_entrant { &mut version.entrants } else { grown(&mut version.held, usize::from(step.node.0)) };
+        *count = count.saturating_add_signed(by);
+        let total = if is_entrant { &mut self.held.1 } else { &mut self.held.0 };
+        *total = total.saturating_add_signed(by);
+    }
+
     /// Counts a step.
     pub fn count(&mut self, step: &Step) {
         let version = self.of(step.version);
         match step.kind {
             StepKind::Entered(_) => version.entered += 1,
             StepKind::Arrived => version.node(step.node).entered += 1,
+            StepKind::Left(Path::Way(way)) => {
+                version.node(step.node).left += 1;
+                version.add_way((step.node, way), 1);
+            }
             StepKind::Left(_) => version.node(step.node).left += 1,
             StepKind::Exited(reason) => {
                 version.exited[usize::from(reason.code())] += 1;
@@ -140,6 +198,8 @@ impl Counts {
             }
             StepKind::Discarded(reason) => version.discarded[usize::from(reason.code())] += 1,
             StepKind::Called(_) => {}
+            StepKind::Held => self.count_held(step, 1),
+            StepKind::Released => self.count_held(step, -1),
             StepKind::Message { message, outcome } => {
                 grown(&mut version.messages, usize::from(message)).0[usize::from(outcome.code())] += 1;
             }
@@ -151,6 +211,7 @@ impl Counts {
         for (version, counts) in &other.versions {
             self.of(*version).add(counts);
         }
+        self.held = (self.held.0 + other.held.0, self.held.1 + other.held.1);
     }
 
     /// Appends all of it.
@@ -171,6 +232,15 @@ impl Counts {
             put_varint(out, version.messages.len() as u64);
             for n in version.messages.iter().flat_map(|m| &m.0) {
                 put_varint(out, *n);
+            }
+            put_varint(out, version.entrants);
+            put_varint(out, version.held.len() as u64);
+            version.held.iter().for_each(|n| put_varint(out, *n));
+            put_varint(out, version.ways.len() as u64);
+            for ((node, way), count) in &version.ways {
+                out.extend_from_slice(&node.0.to_le_bytes());
+                out.extend_from_slice(&way.to_le_bytes());
+                put_varint(out, *count);
             }
         }
     }
@@ -198,6 +268,15 @@ impl Counts {
                     *n = cursor.varint("count")?;
                 }
                 version.messages.push(message);
+            }
+            version.entrants = cursor.varint("entrants")?;
+            for _ in 0..cursor.varint("held nodes")? {
+                version.held.push(cursor.varint("held")?);
+            }
+            counts.held = (counts.held.0 + version.held(), counts.held.1 + version.entrants);
+            for _ in 0..cursor.varint("ways")? {
+                let way = (NodeNo(cursor.u16("node")?), cursor.u16("way")?);
+                version.ways.push((way, cursor.varint("count")?));
             }
             *counts.of(id) = version;
         }

@@ -5,11 +5,9 @@ use smol_str::SmolStr;
 
 use crate::domain::apply::{self, Calls, EventInput, Firing, Outcome, World};
 use crate::domain::catalog::Catalog;
-use crate::domain::effect::{DeliveryOutcome, DeliveryReport, Effect, OutboxRow, OutboxState};
+use crate::domain::effect::{DeliveryOutcome, DeliveryReport, OutboxRow, OutboxState};
 use crate::domain::event::{Event, EventError, PROFILE_UPDATE};
-use crate::domain::ids::{
-    DeliveryId, HashKey, InstanceId, Millis, OwnershipEpoch, PartitionId, ProfileKey, Pseq, SandboxId,
-};
+use crate::domain::ids::{DeliveryId, HashKey, Millis, OwnershipEpoch, PartitionId, ProfileKey, Pseq, SandboxId};
 use crate::domain::journey::program::Channel;
 use crate::domain::profile::Profile;
 use crate::domain::step::{MessageOutcome, Step, StepKind};
@@ -18,6 +16,7 @@ use crate::runtime::api::EventStatus;
 use crate::runtime::partition::awake::Awake;
 use crate::runtime::partition::dedup::Novelty;
 use crate::runtime::partition::install::timers_of;
+use crate::runtime::partition::mail::ParcelName;
 use crate::runtime::partition::outbox::{Hand, state_change};
 use crate::runtime::partition::table::{Rewrite, Slot};
 use crate::runtime::partition::{Partition, chain_share};
@@ -25,12 +24,13 @@ use crate::runtime::view::Resolution;
 use crate::store::timers::TimerEntry;
 use crate::wire::component::{blank, blank_profile, put_changes};
 use crate::wire::cursor::WireError;
+use crate::wire::mail::MailChange;
 use crate::wire::outbox::OutboxChange;
 use crate::wire::record::{Draft, EventView, Head, Mark, RecordKind, put_plain_record, put_profile_record};
 use crate::wire::value::map_from;
 
 /// Settings a decision depends on; the same for every partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DecideConfig {
     /// How long ids of unsequenced events are known, in milliseconds of engine time.
     pub id_window_ms: i64,
@@ -38,10 +38,16 @@ pub struct DecideConfig {
     pub ids_max: usize,
     /// Outbox rows of one partition for one surface; beyond it instances park.
     pub outbox_rows_max: usize,
+    /// Profiles that pauses hold at actions in one partition; beyond it they leave.
+    pub held_max: u64,
+    /// Entrants that wait for the end of a pause in one partition; beyond it they are discarded.
+    pub entrants_max: u64,
     /// Whose instant a fired timer's decisions carry.
     pub firing: Firing,
     /// What becomes of calls of custom actions.
     pub calls: Calls,
+    /// Partitions of the data directory.
+    pub partitions: u16,
     /// Keys profiles.
     pub hash_key: HashKey,
 }
@@ -70,6 +76,8 @@ pub struct Draught {
     pub stale_timers: usize,
     /// Outbox rows decided.
     pub sends: Vec<DeliveryId>,
+    /// Parcels for other partitions decided.
+    pub parcels: Vec<ParcelName>,
     /// How many more rows the outbox has than before.
     pub rows_added: isize,
     pub(super) outcome: Outcome,
@@ -126,8 +134,8 @@ impl Partition {
         let mut awake = Awake::wake(self, key, &event.profile, draught, about)?;
         draught.outcome.clear();
         let world = self.world(about);
-        let room = |surface: Option<&str>| self.outbox.waiting(surface) < about.config.outbox_rows_max;
-        let world = World { room: &room, ..world };
+        let room = |room: apply::Room<'_>| self.has_room(room, about.config);
+        let world = World { room: &room, spent: self.mail.spent(), ..world };
         if update {
             if let Err(error) =
                 apply::apply_update(&mut awake.profile, &properties, about.now, world, &mut draught.outcome)
@@ -183,8 +191,8 @@ impl Partition {
         let mut awake = Awake::wake_slot(self, slot, draught, about)?;
         let key = awake.profile.key;
         draught.outcome.clear();
-        let room = |surface: Option<&str>| self.outbox.waiting(surface) < about.config.outbox_rows_max;
-        let world = World { room: &room, ..self.world(about) };
+        let room = |room: apply::Room<'_>| self.has_room(room, about.config);
+        let world = World { room: &room, spent: self.mail.spent(), ..self.world(about) };
         apply::apply_timers(&mut awake.profile, about.now, world, &mut draught.outcome);
         if !draught.outcome.steps.is_empty() || !awake.profile.changes.is_empty() {
             self.write(Some(awake), None, None, key, about, draught);
@@ -315,8 +323,9 @@ impl Partition {
             sandbox: SandboxId::DEFAULT,
             partition: self.id,
             firing: about.config.firing,
-            calls: about.config.calls,
+            calls: &about.config.calls,
             room: &|_| true,
+            spent: World::NONE_SPENT,
         }
     }
 
@@ -358,7 +367,7 @@ impl Partition {
         draught: &mut Draught,
     ) {
         let head = self.next_head(RecordKind::Profile, key, about, draught);
-        self.take_effects(draught);
+        self.take_effects(key, about, draught);
         draught.components.clear();
         if let Some(awake) = awake {
             self.passivate(awake, draught);
@@ -380,7 +389,14 @@ impl Partition {
         }
         let rows_before = self.outbox.len();
         for change in draught.outbox.drain(..) {
-            self.outbox.install(&change, |row| surface_of(about.catalog, row));
+            if let OutboxChange::Mail(change) = &change {
+                if let MailChange::Sent { to, pseq, .. } = **change {
+                    draught.parcels.push(ParcelName { from: self.id, to, pseq });
+                }
+                self.mail.install(change);
+                continue;
+            }
+            self.outbox.install(change, |row| surface_of(about.catalog, row));
         }
         draught.rows_added += self.outbox.len() as isize - rows_before as isize;
         if let Some(mark) = mark {
@@ -388,38 +404,6 @@ impl Partition {
         }
         self.events += u64::from(event.is_some());
         draught.outcome.clear();
-    }
-
-    /// Effects become changes of the outbox.
-    fn take_effects(&mut self, draught: &mut Draught) {
-        for effect in std::mem::take(&mut draught.outcome.effects) {
-            match effect {
-                Effect::Send(row) => {
-                    draught.sends.push(row.id);
-                    draught.outbox.push(OutboxChange::Put(row));
-                }
-                Effect::CancelUnattempted(instance) => self.cancel(instance, draught),
-            }
-        }
-    }
-
-    fn cancel(&mut self, instance: InstanceId, draught: &mut Draught) {
-        // Sends decided by this very input are in no outbox yet.
-        let Draught { outbox, outcome, sends, .. } = draught;
-        outbox.retain(|change| match change {
-            OutboxChange::Put(row) if row.id.instance == instance => {
-                outcome.steps.extend(cancelled_step(row));
-                sends.retain(|id| *id != row.id);
-                false
-            }
-            _ => true,
-        });
-        let any = DeliveryId { partition: self.id, instance, ordinal: 0 };
-        for id in self.outbox.unattempted(any, instance) {
-            let row = self.outbox.get(id).expect("listed just now").clone();
-            draught.outcome.steps.extend(cancelled_step(&row));
-            draught.outbox.push(OutboxChange::Gone(id));
-        }
     }
 
     /// Encodes what changed and puts the profile back to sleep.
@@ -471,7 +455,7 @@ impl From<bool> for Doubt {
 }
 
 /// A call that is taken back leaves no trace: only its end is a step.
-fn cancelled_step(row: &OutboxRow) -> Option<Step> {
+pub(super) fn cancelled_step(row: &OutboxRow) -> Option<Step> {
     (row.channel != Channel::Call).then(|| message_step(row, MessageOutcome::Cancelled))
 }
 

@@ -3,7 +3,7 @@
 //! Parts of a snapshot (what is not in pages), all of it at the same cut:
 //! ```text
 //! format u8 = 3 · pseq u64 · generation u64 · engine time i64 · epoch u32 · events u64 · hash sum u128 · catalog record ·
-//! dedup · outbox · counts · horizon (the rest)
+//! dedup · outbox · counts · mail · horizon (the rest)
 //! ```
 
 use smallvec::SmallVec;
@@ -18,6 +18,7 @@ use crate::runtime::horizon::{Horizon, Placement};
 use crate::runtime::partition::counts::Counts;
 use crate::runtime::partition::decide::surface_of;
 use crate::runtime::partition::dedup::Dedup;
+use crate::runtime::partition::mail::Mail;
 use crate::runtime::partition::outbox::Outbox;
 use crate::runtime::partition::table::Rewrite;
 use crate::runtime::partition::{Partition, chain_share};
@@ -52,6 +53,7 @@ impl Partition {
         } else {
             self.counts.put(out);
         }
+        self.mail.put(out);
         self.horizon.encode(out);
     }
 
@@ -80,6 +82,7 @@ impl Partition {
         partition.outbox = Outbox::read(&mut cursor, |row| known_surface_of(catalog, row))?;
         partition.outbox.rows().try_for_each(|row| expect_known(catalog, row))?;
         partition.counts = Counts::read(&mut cursor)?;
+        partition.mail = Mail::read(&mut cursor)?;
         partition.horizon = Horizon::decode(cursor.rest()).map_err(|e| WireError::invalid("horizon", e))?;
         for (page, bytes) in pages {
             partition.table.install_page(page, bytes, |profile| expect_places(catalog, profile))?;
@@ -122,9 +125,14 @@ impl Partition {
         for step in &payload.steps {
             self.counts.count(step);
         }
-        for change in &payload.outbox {
-            if let OutboxChange::Put(row) = change {
-                expect_known(catalog, row)?;
+        for change in payload.outbox {
+            match &change {
+                OutboxChange::Mail(change) => {
+                    self.mail.install(change);
+                    continue;
+                }
+                OutboxChange::Put(row) => expect_known(catalog, row)?,
+                OutboxChange::Gone(_) | OutboxChange::State { .. } => {}
             }
             self.outbox.install(change, |row| known_surface_of(catalog, row));
         }

@@ -5,11 +5,15 @@
 
 mod answers;
 mod awake;
+mod caps;
 pub mod counts;
 pub mod decide;
 pub mod dedup;
+mod effects;
 pub mod install;
+pub mod mail;
 pub mod outbox;
+mod room;
 pub mod table;
 
 use crate::domain::ids::{Millis, OwnershipEpoch, PartitionId, Pseq};
@@ -18,6 +22,7 @@ use crate::store::timers::SlotNo;
 
 use counts::Counts;
 use dedup::Dedup;
+use mail::Mail;
 use outbox::Outbox;
 use table::Table;
 
@@ -38,6 +43,8 @@ pub struct Partition {
     pub dedup: Dedup,
     /// Messages decided and not answered for.
     pub outbox: Outbox,
+    /// What it tells other partitions, and counts together with them.
+    pub mail: Mail,
     /// What its profiles did.
     pub counts: Counts,
     /// Events accepted.
@@ -67,6 +74,7 @@ impl Partition {
             table: Table::default(),
             dedup: Dedup::default(),
             outbox: Outbox::default(),
+            mail: Mail::default(),
             counts: Counts::default(),
             events: 0,
             hash_sum: 0,

@@ -70,23 +70,22 @@ impl Outbox {
     }
 
     /// Installs a change: absolute, so that installing it again changes nothing. `surface_of` names the surface of a new row.
-    pub fn install(&mut self, change: &OutboxChange, surface_of: impl Fn(&OutboxRow) -> Option<SmolStr>) {
+    pub fn install(&mut self, change: OutboxChange, surface_of: impl Fn(&OutboxRow) -> Option<SmolStr>) {
         match change {
             OutboxChange::Put(row) => {
                 self.remove(row.id);
-                let surface = surface_of(row);
+                let surface = surface_of(&row);
                 *self.by_surface.entry(surface.clone()).or_default() += 1;
-                self.rows.insert(
-                    row.id,
-                    Entry { row: Arc::new((**row).clone()), surface, hand: Hand::Ours, past: Past::Known },
-                );
+                let entry = Entry { row: Arc::from(row), surface, hand: Hand::Ours, past: Past::Known };
+                self.rows.insert(entry.row.id, entry);
             }
-            OutboxChange::Gone(id) => self.remove(*id),
+            OutboxChange::Gone(id) => self.remove(id),
+            OutboxChange::Mail(_) => unreachable!("no row of the outbox"),
             OutboxChange::State { id, state, first_attempt_at } => {
-                if let Some(entry) = self.rows.get_mut(id) {
+                if let Some(entry) = self.rows.get_mut(&id) {
                     let row = Arc::make_mut(&mut entry.row);
-                    row.state = *state;
-                    row.first_attempt_at = *first_attempt_at;
+                    row.state = state;
+                    row.first_attempt_at = first_attempt_at;
                 }
             }
         }
@@ -194,7 +193,7 @@ impl Outbox {
         let mut outbox = Self::default();
         for _ in 0..cursor.varint("outbox rows")? {
             let row = read_row(cursor)?;
-            outbox.install(&OutboxChange::Put(Box::new(row)), &surface_of);
+            outbox.install(OutboxChange::Put(Box::new(row)), &surface_of);
         }
         Ok(outbox)
     }
@@ -249,7 +248,7 @@ mod tests {
     fn rows_without_room_do_not_keep_others_back() {
         let mut outbox = Outbox::default();
         for n in 0..10 {
-            outbox.install(&OutboxChange::Put(Box::new(row(n))), |_| None);
+            outbox.install(OutboxChange::Put(Box::new(row(n))), |_| None);
         }
         outbox.take_all_back();
         let mut offered = BTreeSet::new();
@@ -268,16 +267,16 @@ mod tests {
             let id = DeliveryId { ordinal, ..row(1).id };
             OutboxChange::Put(Box::new(OutboxRow { channel, id, ..row(1) }))
         };
-        outbox.install(&of(Channel::Webhook, 0), |_| None);
-        outbox.install(&of(Channel::Log, 1), |_| None);
-        outbox.install(&of(Channel::Email, 2), |_| None);
+        outbox.install(of(Channel::Webhook, 0), |_| None);
+        outbox.install(of(Channel::Log, 1), |_| None);
+        outbox.install(of(Channel::Email, 2), |_| None);
         let ordinals = |outbox: &Outbox| {
             outbox.unattempted(row(1).id, InstanceId(1)).iter().map(|id| id.ordinal).collect::<Vec<_>>()
         };
         assert_eq!(ordinals(&outbox), [0, 1, 2], "nobody has them yet");
         outbox.take_all_back();
         assert_eq!(ordinals(&outbox), [2]);
-        outbox.install(&of(Channel::Webhook, 3), |_| None);
+        outbox.install(of(Channel::Webhook, 3), |_| None);
         assert_eq!(ordinals(&outbox), [2, 3], "of this life");
     }
 
@@ -285,11 +284,11 @@ mod tests {
     fn what_a_channel_has_is_not_offered_again() {
         let mut outbox = Outbox::default();
         for n in 0..3 {
-            outbox.install(&OutboxChange::Put(Box::new(row(n))), |_| None);
+            outbox.install(OutboxChange::Put(Box::new(row(n))), |_| None);
         }
         outbox.set_hand(row(0).id, Hand::Channel);
         outbox.take_ours_back();
-        outbox.install(&OutboxChange::Gone(row(1).id), |_| None);
+        outbox.install(OutboxChange::Gone(row(1).id), |_| None);
         assert_eq!(outbox.take_returned(9), [row(2).id]);
         outbox.set_hand(row(2).id, Hand::Channel);
         assert!(!outbox.has_returned());

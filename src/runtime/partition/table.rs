@@ -5,7 +5,7 @@
 
 use hashbrown::HashTable;
 
-use crate::domain::ids::{ProfileKey, VersionId};
+use crate::domain::ids::ProfileKey;
 use crate::domain::profile::{Changes, Profile};
 use crate::planted::{Bug, is_planted};
 use crate::store::timers::TimerEntry;
@@ -318,16 +318,27 @@ impl Table {
         self.rows.at(slot).places().any(names).then_some(Slot(slot))
     }
 
-    /// Keys of profiles from slot `from` on with an instance in one of the `versions`, at most `max` rows looked at;
+    /// Keys of profiles from slot `from` on with an instance at a place that is `wanted`, at most `max` rows looked at;
     /// and the slot to go on from, `None` at the end.
-    pub fn inside(&self, versions: &[VersionId], from: usize, max: usize, out: &mut Vec<ProfileKey>) -> Option<usize> {
+    pub fn inside(
+        &self,
+        wanted: &dyn Fn(&Place) -> bool,
+        from: usize,
+        max: usize,
+        out: &mut Vec<ProfileKey>,
+    ) -> Option<usize> {
         let end = self.rows.len().min(from + max);
         for row in (from..end).map(|slot| self.rows.at(slot as u32)) {
-            if row.places().any(|p| versions.contains(&p.version)) {
+            if row.places().any(|place| wanted(&place)) {
                 out.push(row.key);
             }
         }
         (end < self.rows.len()).then_some(end)
+    }
+
+    /// Keys of all profiles, in slot order.
+    pub fn keys(&self) -> impl Iterator<Item = ProfileKey> + '_ {
+        self.rows.iter().map(|row| row.key)
     }
 
     /// Every profile, awake, in slot order: for checks and exports.

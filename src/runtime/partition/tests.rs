@@ -54,8 +54,11 @@ impl Bench {
             id_window_ms: 60_000,
             ids_max: 1_000,
             outbox_rows_max: 1_000,
+            held_max: 100_000,
+            entrants_max: 100_000,
             firing: Firing::Engine,
             calls: crate::domain::apply::Calls::Made,
+            partitions: 1,
             hash_key: HashKey::FIXED,
         };
         let partition = Partition::new(PartitionId(0));
@@ -92,7 +95,7 @@ fn a_message_decided_and_taken_back_in_one_input_does_not_leave() {
     assert_eq!((bench.outcomes(MessageOutcome::Requested), bench.outcomes(MessageOutcome::Cancelled)), (1, 1));
     assert!(bench.partition.outbox.is_empty());
     assert!(bench.draught.sends.is_empty());
-    let tally = Tally { counts: bench.partition.counts.clone(), events: 2, hash_sum: 0 };
+    let tally = Tally { counts: bench.partition.counts.clone(), events: 2, hash_sum: 0, now: Millis(0) };
     let message = report(&tally, &bench.catalog, None).journeys["j"].messages["hello"];
     assert_eq!((message.cancelled, message.pending, message.sent), (1, 0, 0));
 

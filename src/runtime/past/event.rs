@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::catalog::Catalog;
 use crate::domain::effect::CallStatus;
 use crate::domain::ids::{InstanceId, SandboxId};
-use crate::domain::journey::program::{Channel, NodeKind};
+use crate::domain::journey::program::{Channel, NodeKind, Program};
 use crate::domain::step::{Entrance, ExitReason, Path, Step, StepKind};
 use crate::runtime::past::transition::{Cause, Transition, transitions};
 use crate::runtime::projection::HistoryEntry;
@@ -47,6 +47,9 @@ pub struct StepEvent {
     /// Arrivals: the node before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_node: Option<String>,
+    /// Entries from an older version: its number; there the profile was at `previous_node`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_version: Option<u32>,
     /// Arrivals: the path by which it was left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_path: Option<String>,
@@ -59,6 +62,9 @@ pub struct StepEvent {
     /// How the message leaves: `log`, `webhook`, `email`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
+    /// The custom action that was called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
     /// Id of the event that caused it; absent where time, an operator or a provider did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_id: Option<String>,
@@ -85,10 +91,10 @@ pub fn step_events(
     wanted: impl Fn(&Step) -> bool,
 ) -> Vec<StepEvent> {
     let told = transitions(entry, catalog);
-    told.iter().filter(|told| wanted(told.step)).map(|told| step_event(entry, told, identity)).collect()
+    told.iter().filter(|told| wanted(told.step)).map(|told| step_event(entry, told, identity, catalog)).collect()
 }
 
-fn step_event(entry: &HistoryEntry, told: &Transition<'_>, identity: Option<&str>) -> StepEvent {
+fn step_event(entry: &HistoryEntry, told: &Transition<'_>, identity: Option<&str>, catalog: &Catalog) -> StepEvent {
     let Transition { step, program, .. } = told;
     let node = (step.node != Step::NO_NODE).then(|| program.node(step.node));
     let instance = identity.filter(|_| step.ordinal != 0);
@@ -108,26 +114,43 @@ fn step_event(entry: &HistoryEntry, told: &Transition<'_>, identity: Option<&str
         status: status_word(told).to_owned(),
         node: node.map(|node| node.name.to_string()),
         node_kind: node.map(|node| node_word(&node.kind).to_owned()),
-        reason: reason_word(step.kind),
+        reason: reason_word(step, program),
         error: told.note.map(str::to_owned),
-        previous_node: told.came_from.map(|(node, _)| program.node(node).name.to_string()),
-        previous_path: told.came_from.map(|(_, path)| path_words(path)),
+        previous_node: match (told.came_from, told.came_over) {
+            (Some((node, _)), _) => Some(program.node(node).name.to_string()),
+            (None, Some(before)) => Some(catalog.program(before.version).node(before.node).name.to_string()),
+            (None, None) => None,
+        },
+        previous_version: told.came_over.map(|before| catalog.program(before.version).number),
+        previous_path: told.came_from.map(|(node, path)| path_words(path, &program.node(node).kind)),
         due: told.stays.then(|| step.due.to_iso()),
         message: message.map(|message| message.name.to_string()),
         channel: message.map(|message| channel_word(message.channel).to_owned()),
+        action: called(told),
         event_id: told.cause.event_id().map(str::to_owned),
         event_type: match &told.cause {
             Cause::Event(event) => Some(event.kind.to_string()),
             Cause::Jump(_) => Some(program.entry.event.to_string()),
             Cause::Other => None,
         },
-        entrance: matches!(step.kind, StepKind::Entered(_)),
+        entrance: matches!(step.kind, StepKind::Entered(Entrance::First | Entrance::Again)),
         reentrance: step.kind == StepKind::Entered(Entrance::Again),
-        ended: matches!(step.kind, StepKind::Exited(_) | StepKind::Failed(_)),
-        // A server walks live versions only: neither test mode nor dry runs write into its record.
-        in_test: false,
+        // Who goes on in a newer version has not ended.
+        ended: matches!(step.kind, StepKind::Exited(_) | StepKind::Failed(_))
+            && step.kind != StepKind::Exited(ExitReason::Migrated),
+        in_test: program.is_in_test,
+        // Dry runs have an engine of their own, whose record is thrown away.
         in_dry_run: false,
     }
+}
+
+/// The name of the action that was called.
+fn called(told: &Transition<'_>) -> Option<String> {
+    if !matches!(told.step.kind, StepKind::Called(_)) {
+        return None;
+    }
+    let NodeKind::Action { action, .. } = &told.program.node(told.step.node).kind else { return None };
+    Some(told.program.actions[usize::from(*action)].name.to_string())
 }
 
 /// The word of what happened.
@@ -141,13 +164,17 @@ pub fn step_word(kind: StepKind) -> &'static str {
         StepKind::Discarded(_) => "discarded",
         StepKind::Message { .. } => "message",
         StepKind::Called(_) => "called",
+        StepKind::Held => "held",
+        StepKind::Released => "released",
     }
 }
 
-fn reason_word(kind: StepKind) -> Option<String> {
-    Some(match kind {
+fn reason_word(step: &Step, program: &Program) -> Option<String> {
+    Some(match step.kind {
+        StepKind::Entered(Entrance::Migrated) => "migrated".to_owned(),
         StepKind::Entered(_) | StepKind::Arrived => return None,
-        StepKind::Left(path) => path_words(path),
+        StepKind::Held | StepKind::Released => "paused".to_owned(),
+        StepKind::Left(path) => path_words(path, &program.node(step.node).kind),
         StepKind::Exited(reason) => exit_word(reason).to_owned(),
         StepKind::Failed(failure) => failure.word().to_owned(),
         StepKind::Discarded(reason) => discard_word(reason).to_owned(),
@@ -160,15 +187,18 @@ fn reason_word(kind: StepKind) -> Option<String> {
 fn status_word(told: &Transition<'_>) -> &'static str {
     match told.step.kind {
         StepKind::Arrived if told.stays => "waiting",
+        StepKind::Held => "waiting",
         StepKind::Left(Path::TimedOut) => "timed_out",
         StepKind::Left(Path::Failed) | StepKind::Failed(_) => "error",
         StepKind::Exited(ExitReason::Timeout) => "instance_timed_out",
+        StepKind::Exited(ExitReason::Migrated) => "done",
         StepKind::Exited(_) => "ended",
         StepKind::Discarded(_) => "discarded",
         StepKind::Called(CallStatus::TimedOut) => "timed_out",
         StepKind::Called(CallStatus::Capped) => "capped",
         StepKind::Called(status) if status.is_error() => "error",
         StepKind::Called(_)
+        | StepKind::Released
         | StepKind::Entered(_)
         | StepKind::Arrived
         | StepKind::Left(_)
@@ -183,11 +213,14 @@ fn node_word(kind: &NodeKind) -> &'static str {
         NodeKind::FirstOf { .. } => "first_of",
         NodeKind::Condition { .. } => "condition",
         NodeKind::Split { .. } => "split",
+        NodeKind::Optimize { .. } => "optimize",
+        NodeKind::ProfileCap { .. } => "profile_cap",
         NodeKind::Event { .. } => "event",
         NodeKind::Message { .. } => "message",
         NodeKind::UpdateProfile { .. } => "update_profile",
         NodeKind::Jump { .. } => "jump",
         NodeKind::Action { .. } => "action",
+        NodeKind::Lookup(_) => "lookup",
         NodeKind::End => "end",
     }
 }

@@ -107,7 +107,7 @@ pub(super) fn holds(expression: &Expr, sight: Sight<'_>) -> Option<bool> {
         Root::Last => sight.last.is_some(),
         Root::Profile => true,
         // Facts of a run, and what it was answered, change on its way.
-        Root::Journey | Root::Action | Root::With => false,
+        Root::Journey | Root::Action | Root::With | Root::Source | Root::Lookup => false,
     };
     if !expression.reads().iter().all(|read| is_known(read.root)) {
         return None;
@@ -155,7 +155,7 @@ fn value_of(read: &FieldPath, sight: Sight<'_>) -> Option<Value> {
         Root::Event => sight.entry.map(|event| within(&event.properties)),
         Root::Last => sight.last.map(within),
         Root::Profile => Some(within(sight.document)),
-        Root::Journey | Root::Action | Root::With => None,
+        Root::Journey | Root::Action | Root::With | Root::Source | Root::Lookup => None,
         Root::Meta => {
             let event = sight.entry?;
             match read.path.first()?.as_str() {
@@ -177,6 +177,8 @@ fn root_word(root: Root) -> &'static str {
         Root::Journey => "journey",
         Root::Action => "action",
         Root::With => "with",
+        Root::Source => "source",
+        Root::Lookup => "lookup",
     }
 }
 

@@ -6,7 +6,7 @@ use crate::domain::calendar::Period;
 use crate::domain::ids::{Millis, NodeNo};
 use crate::domain::journey::definition::RuleSetDefinition;
 use crate::domain::journey::duration;
-use crate::domain::journey::program::{Arm, EventFilter, NodeKind, Program, Reentry, Test};
+use crate::domain::journey::program::{Arm, EventFilter, Method, NodeKind, Program, Reentry, Test};
 use crate::domain::limits;
 use crate::domain::step::{DiscardReason, Entrance, ExitReason, MessageOutcome, Path, Step, StepKind};
 use crate::domain::value::Map;
@@ -38,6 +38,8 @@ impl Story<'_> {
             run.node = node.clone().unwrap_or_default();
         }
         match step.kind {
+            StepKind::Entered(Entrance::Migrated) => self.tell_migrated(at, told, item),
+            StepKind::Exited(ExitReason::Migrated) => {}
             StepKind::Entered(entrance) => self.tell_entered(at, told, entrance, item),
             StepKind::Discarded(reason) => self.tell_discarded(at, told, reason, item),
             StepKind::Arrived if told.stays => self.tell_waiting(at, told, item),
@@ -61,6 +63,8 @@ impl Story<'_> {
                 self.push(at, item, Vec::new());
             }
             StepKind::Message { message, outcome } => self.tell_message(at, told, message, outcome, item),
+            StepKind::Held => self.tell_held(at, told, item),
+            StepKind::Released => self.tell_released(at, told, item),
         }
     }
 
@@ -83,6 +87,18 @@ impl Story<'_> {
         let text = format!("{} let it in{again}, version {}", caused(told), program.number);
         let reason = if entrance == Entrance::Again { "again" } else { "first" };
         self.push(at, WhyItem { what: "entered".into(), reason: reason.into(), text, ..item }, rules);
+    }
+
+    fn tell_migrated(&mut self, at: Millis, told: &Transition<'_>, item: WhyItem) {
+        let number = told.program.number;
+        let target = told.program.node(told.step.node).name.clone();
+        let from = told.came_over.map(|step| (self.catalog.program(step.version), step.node));
+        let from = from.map_or(String::new(), |(program, node)| {
+            format!(" from version {}, where it was at `{}`", program.number, program.node(node).name)
+        });
+        let text = format!("went on in version {number} at `{target}`{from}: the migration of a newer version says so");
+        self.run_of(told.step.ordinal).node = target;
+        self.push(at, WhyItem { what: "migrated".into(), reason: "migrated".into(), text, ..item }, Vec::new());
     }
 
     fn tell_discarded(&mut self, at: Millis, told: &Transition<'_>, reason: DiscardReason, item: WhyItem) {
@@ -143,6 +159,9 @@ impl Story<'_> {
                     }
                     _ => format!("rule set `{set}` lets it into no further journey{caps}"),
                 }
+            }
+            DiscardReason::Paused => {
+                "the journey is paused and did not keep it, or did not want it any more".to_owned()
             }
             DiscardReason::NoSupplementalId => {
                 let ids = program.supplemental_id.as_ref().map_or("", |ids| ids.source());
@@ -210,6 +229,7 @@ impl Story<'_> {
             (Path::Then, NodeKind::Jump { journey, .. }) => {
                 format!("passed the jump to `{journey}` at `{}`", node.name)
             }
+            (Path::Then, NodeKind::Lookup(lookup)) => format!("looked up in `{}` at `{}`", lookup.dataset, node.name),
             (Path::Then, _) => format!("the profile was updated at `{}`", node.name),
             (Path::Branch(index), NodeKind::Condition { branches, .. }) => {
                 let test = branches.get(usize::from(index)).map(|(test, _)| test);
@@ -226,6 +246,26 @@ impl Story<'_> {
                 rules.extend(branches.iter().map(|(test, _)| test_rule(test, Some(false), sight)));
                 format!("no branch of `{}` held", node.name)
             }
+            (Path::Way(index), NodeKind::ProfileCap { max, .. }) => match index {
+                0 => format!("there was a place of the {max} of `{}`", node.name),
+                _ => format!("all {max} places of `{}` were taken", node.name),
+            },
+            (Path::Way(index), NodeKind::Optimize { method: Method::Experiment { .. } }) => {
+                let way = path_words(Path::Way(index), &node.kind);
+                format!("drew `{way}` at `{}`, as it always would", node.name)
+            }
+            (Path::Way(index), NodeKind::Optimize { method: Method::Targeting { rules: all, .. } }) => {
+                let held = all.get(usize::from(index));
+                let asked = all.iter().take(usize::from(index) + 1);
+                rules.extend(
+                    asked.enumerate().map(|(place, (_, when, _))| rule(when, Some(place == usize::from(index)), sight)),
+                );
+                match held {
+                    Some((name, ..)) => format!("rule `{name}` of `{}` was the first that held", node.name),
+                    None => format!("no rule of `{}` held", node.name),
+                }
+            }
+            (Path::Way(index), _) => format!("way {} of `{}`", index + 1, node.name),
             (Path::Otherwise, _) => format!("no branch of `{}` held", node.name),
             (Path::WaitEnded, _) => format!("the wait at `{}` ended", node.name),
             (Path::EventReceived, kind) => {
@@ -247,7 +287,12 @@ impl Story<'_> {
             (Path::Failed, _) => format!("`{}` failed: {}", node.name, told.note.unwrap_or("no error was noted")),
         };
         let on = target.map_or(String::new(), |target| format!(": on to `{}`", program.node(target).name));
-        let item = WhyItem { what: "went_on".into(), reason: path_words(path), text: format!("{what}{on}"), ..item };
+        let item = WhyItem {
+            what: "went_on".into(),
+            reason: path_words(path, &node.kind),
+            text: format!("{what}{on}"),
+            ..item
+        };
         self.push(at, item, rules);
     }
 
@@ -259,6 +304,10 @@ impl Story<'_> {
             (ExitReason::Completed, NodeKind::Condition { branches, .. }) => {
                 rules.extend(branches.iter().map(|(test, _)| test_rule(test, Some(false), sight)));
                 "no branch held and there is no `otherwise`: completed".to_owned()
+            }
+            (ExitReason::Completed, NodeKind::Optimize { method: Method::Targeting { rules: all, .. } }) => {
+                rules.extend(all.iter().map(|(_, when, _)| rule(when, Some(false), sight)));
+                "no rule held and there is no `fallback`: completed".to_owned()
             }
             (ExitReason::Completed, _) => "completed".to_owned(),
             (ExitReason::Criteria, _) => match &told.cause {
@@ -278,6 +327,9 @@ impl Story<'_> {
             }
             (ExitReason::Stopped, _) => format!("version {} was stopped", program.number),
             (ExitReason::Ended, _) => "the journey's end date came".to_owned(),
+            (ExitReason::Forced, _) => "the journey was paused, and had no room for it or keeps nobody".to_owned(),
+            (ExitReason::Migrated, _) => "it went on in a newer version".to_owned(),
+            (ExitReason::Withdrawn, _) => "the migration of a newer version says `exit`".to_owned(),
         };
         let text = format!("left the journey at `{}`: {detail}", node.name);
         let item = WhyItem { what: "exited".into(), reason: exit_word(reason).into(), text, ..item };
@@ -314,9 +366,37 @@ impl Story<'_> {
             }
             MessageOutcome::Cancelled => format!("{named} was taken back before the first attempt: the run had ended"),
             MessageOutcome::Resolved => format!("{named} is no longer in doubt"),
+            MessageOutcome::Dropped => format!("{named} was overdue at the end of a pause, and was skipped as asked"),
+            MessageOutcome::Merged => {
+                format!("{named} was overdue at the end of a pause, and a later one of its channel took its place")
+            }
         };
         let (message, reason) = (Some(message.name.to_string()), outcome_word(outcome).to_owned());
         self.push(at, WhyItem { what: "message".into(), reason, message, text, ..item }, rules);
+    }
+}
+
+impl Story<'_> {
+    fn tell_held(&mut self, at: Millis, told: &Transition<'_>, item: WhyItem) {
+        let until = self.catalog.pause_before(told.program.journey, at).map(|pause| pause.ends_at);
+        let bound = until.map_or(String::new(), |until| format!(", until {until}"));
+        let text = match &item.node {
+            Some(node) => format!("is held at `{node}`: the journey is paused{bound}"),
+            None => format!("{} is kept to enter later: the journey is paused{bound}", caused(told)),
+        };
+        let until = until.map(Millis::to_iso);
+        self.push(at, WhyItem { what: "held".into(), reason: "paused".into(), until, text, ..item }, Vec::new());
+    }
+
+    fn tell_released(&mut self, at: Millis, told: &Transition<'_>, item: WhyItem) {
+        let text = match &item.node {
+            Some(node) => format!("is held at `{node}` no longer"),
+            None => "is no longer kept at the entrance".to_owned(),
+        };
+        if item.node.is_none() {
+            self.runs.remove(&told.step.ordinal);
+        }
+        self.push(at, WhyItem { what: "released".into(), reason: "paused".into(), text, ..item }, Vec::new());
     }
 }
 

@@ -82,7 +82,7 @@ impl Life {
     /// At this minute: an event of this type, an update of the profile, or, without a type, timers.
     fn at(&mut self, minute: i64, kind: Option<&str>, properties: &str) {
         let now = Millis(minute * 60_000);
-        let room = |_: Option<&str>| true;
+        let room = |_: crate::domain::apply::Room<'_>| true;
         let catalog = self.catalog.clone();
         let sandbox = SandboxId::DEFAULT;
         let world = World {
@@ -90,8 +90,9 @@ impl Life {
             sandbox,
             partition: PartitionId(3),
             firing: Firing::Engine,
-            calls: Calls::Made,
+            calls: &Calls::Made,
             room: &room,
+            spent: World::NONE_SPENT,
         };
         let mut out = Outcome::default();
         let Some(kind) = kind else {

@@ -9,7 +9,7 @@ use crate::domain::catalog::Catalog;
 use crate::domain::event::PROFILE_UPDATE;
 use crate::domain::ids::{Millis, NodeNo};
 use crate::domain::journey::program::{Arm, NodeKind, Program};
-use crate::domain::step::{ExitReason, Failure, Path, Step, StepKind};
+use crate::domain::step::{Entrance, ExitReason, Failure, Path, Step, StepKind};
 use crate::runtime::projection::{HistoryEntry, HistoryEvent};
 
 /// A step of an entry, in its context.
@@ -25,6 +25,8 @@ pub struct Transition<'e> {
     pub cause: Cause<'e>,
     /// For an arrival: the node the instance left for it, and by which path.
     pub came_from: Option<(NodeNo, Path)>,
+    /// Where it comes from an older version: its last step there.
+    pub came_over: Option<&'e Step>,
     /// For an arrival: whether the instance stayed at the node.
     pub stays: bool,
     /// What was noted with it: the text of an error.
@@ -73,6 +75,8 @@ pub fn transitions<'e>(entry: &'e HistoryEntry, catalog: &'e Catalog) -> Vec<Tra
             (StepKind::Arrived, Some(Step { kind: StepKind::Left(path), node, .. })) => Some((*node, *path)),
             _ => None,
         };
+        let is_migrated = step.kind == StepKind::Entered(Entrance::Migrated);
+        let came_over = own.filter(|_| is_migrated);
         let next = entry.steps[index + 1..].iter().find(|other| is_of_one_instance(other, step));
         let note = entry.notes.iter().find(|(of, _)| *of == index).map(|(_, text)| text.as_str());
         let cause = match (jump, event) {
@@ -81,7 +85,7 @@ pub fn transitions<'e>(entry: &'e HistoryEntry, catalog: &'e Catalog) -> Vec<Tra
             (None, _) => Cause::Other,
         };
         let stays = step.kind == StepKind::Arrived && stays(step, next, program, entry.at, &is_it);
-        told.push(Transition { index, step, program, cause, came_from, stays, note });
+        told.push(Transition { index, step, program, cause, came_from, came_over, stays, note });
     }
     told
 }
@@ -103,7 +107,7 @@ fn stays(arrived: &Step, next: Option<&Step>, program: &Program, at: Millis, is_
     let node = &program.node(arrived.node).kind;
     match next.kind {
         StepKind::Failed(Failure::VisitLimit | Failure::StepLimit) => false,
-        StepKind::Left(Path::TimedOut) | StepKind::Exited(_) => pauses(node),
+        StepKind::Left(Path::TimedOut) | StepKind::Exited(_) => node.pauses(),
         // What came before the node was reached holds nobody up.
         StepKind::Left(Path::EventReceived | Path::Failed) | StepKind::Failed(_) => awaits(node, is_it),
         // Nor does a wait that is over at once, which has no due instant of its own.
@@ -115,11 +119,6 @@ fn stays(arrived: &Step, next: Option<&Step>, program: &Program, at: Millis, is_
         },
         _ => false,
     }
-}
-
-/// Whether an instance may stop at the node.
-fn pauses(node: &NodeKind) -> bool {
-    matches!(node, NodeKind::Wait { .. } | NodeKind::Event { .. } | NodeKind::FirstOf { .. })
 }
 
 /// Whether the node waits for the event.
@@ -144,7 +143,8 @@ pub(super) fn arm(node: &NodeKind, way: u16) -> Option<&Arm> {
 /// The id of the event that a jump made, where one let the profile in or was refused: it directly follows the arrival of
 /// another instance at its jump node.
 fn jump_before(step: &Step, before: &[Step], catalog: &Catalog) -> Option<SmolStr> {
-    if !matches!(step.kind, StepKind::Entered(_) | StepKind::Discarded(_)) {
+    let is_entry = matches!(step.kind, StepKind::Entered(_) | StepKind::Discarded(_) | StepKind::Held);
+    if !is_entry || (step.kind == StepKind::Held && step.node != Step::NO_NODE) {
         return None;
     }
     let from = before.last().filter(|from| from.kind == StepKind::Arrived && from.ordinal != step.ordinal)?;
@@ -162,7 +162,11 @@ fn begins_with_event(step: &Step, before: &[Step], program: &Program, is_it: &dy
     let is_awaited = node.is_some_and(|node| awaits(node, is_it));
     let is_exit = program.exit.iter().any(|filter| is_it(&filter.event));
     match step.kind {
+        // Who waited for the end of a pause is let in, or not, by time.
+        StepKind::Entered(_) | StepKind::Discarded(_) if was_let_in(before) => false,
+        StepKind::Held => step.node == Step::NO_NODE,
         // Memory grows by events alone.
+        StepKind::Entered(Entrance::Migrated) => false,
         StepKind::Entered(_) | StepKind::Discarded(_) | StepKind::Failed(Failure::InstanceTooLarge) => true,
         StepKind::Left(Path::EventReceived) => is_awaited,
         StepKind::Left(Path::Branch(way)) => {
@@ -174,8 +178,13 @@ fn begins_with_event(step: &Step, before: &[Step], program: &Program, is_it: &dy
         StepKind::Failed(_) => !has_just_arrived && (is_exit || is_awaited),
         StepKind::Left(Path::Failed) => !has_just_arrived && is_awaited,
         StepKind::Arrived | StepKind::Left(_) | StepKind::Exited(_) | StepKind::Message { .. } => false,
-        StepKind::Called(_) => false,
+        StepKind::Called(_) | StepKind::Released => false,
     }
+}
+
+/// Whether the step before let go an entrant that waited for the end of a pause.
+fn was_let_in(before: &[Step]) -> bool {
+    before.last().is_some_and(|step| step.kind == StepKind::Released && step.node == Step::NO_NODE)
 }
 
 /// Whether attribute exits are looked at there.

@@ -12,8 +12,8 @@ use crate::domain::catalog::{Catalog, Version, VersionStatus};
 use crate::domain::event::PROFILE_UPDATE;
 use crate::domain::ids::{InstanceId, JourneyId, Millis, SandboxId};
 use crate::domain::journey::program::{NodeKind, Program, Reentry};
-use crate::domain::profile::Profile;
-use crate::domain::step::{Path, StepKind};
+use crate::domain::profile::{HeldAt, Profile};
+use crate::domain::step::{Path, Step, StepKind};
 use crate::domain::value::Map;
 use crate::runtime::past::rules::{Rule, RuleDraft, Seen, Sight, rule, rule_text};
 use crate::runtime::past::transition::{Cause, Transition, may_be, transitions};
@@ -30,7 +30,7 @@ pub struct Why {
     pub profile: String,
     /// The journey.
     pub journey: String,
-    /// `inside`, `left` or `never_entered`.
+    /// `inside`, `waits_to_enter` (a pause holds it at the entrance), `left` or `never_entered`.
     pub state: String,
     /// The state in a sentence.
     pub summary: String,
@@ -48,7 +48,7 @@ pub struct Why {
 pub struct WhyItem {
     /// Engine time, ISO-8601.
     pub time: String,
-    /// `entered`, `ignored`, `discarded`, `waiting`, `went_on`, `message`, `called`, `exited`, `failed`.
+    /// `entered`, `migrated`, `ignored`, `discarded`, `waiting`, `went_on`, `message`, `called`, `exited`, `failed`.
     pub what: String,
     /// The reason as a word: those of step events, and for `ignored`: `not_published`, `not_recognised`,
     /// `filter_false`, `not_live`, `not_recorded`.
@@ -122,10 +122,15 @@ impl std::fmt::Debug for Story<'_> {
 impl<'a> Story<'a> {
     /// Nothing told yet. `profile` as it is now.
     pub fn new(catalog: &'a Catalog, journey: JourneyId, profile: &'a Profile) -> Self {
+        let mut versions: Vec<&Version> = catalog.versions_of(journey).collect();
+        if versions.is_empty() {
+            // It was only ever in test.
+            versions = catalog.tests_of(journey).collect();
+        }
         Self {
             catalog,
             profile,
-            versions: catalog.versions_of(journey).collect(),
+            versions,
             journey,
             items: VecDeque::new(),
             is_cut: false,
@@ -144,7 +149,8 @@ impl<'a> Story<'a> {
             self.tick += 1;
             if transition.program.journey == self.journey {
                 is_decided |= matches!(transition.cause, Cause::Event(_))
-                    && matches!(transition.step.kind, StepKind::Entered(_) | StepKind::Discarded(_));
+                    && (matches!(transition.step.kind, StepKind::Entered(_) | StepKind::Discarded(_))
+                        || (transition.step.kind == StepKind::Held && transition.step.node == Step::NO_NODE));
                 self.tell_step(entry.at, transition, &told[index + 1..]);
             }
             self.note_update(transition);
@@ -181,11 +187,26 @@ impl<'a> Story<'a> {
                 0 => String::new(),
                 count => format!("; {count} more of its runs go on under other supplemental ids"),
             };
-            let text = format!(
-                "{profile} is in `{journey}` since {since}, version {}, at `{node}`; its next timer fires at {due}{others}",
-                program.number
-            );
-            ("inside", text, None)
+            let number = program.number;
+            let (state, text) = match instance.held().map(|held| (held.at, held.since)) {
+                None => (
+                    "inside",
+                    format!(
+                        "is in `{journey}` since {since}, version {number}, at `{node}`; its next timer fires at {due}"
+                    ),
+                ),
+                Some((HeldAt::Node, held)) => (
+                    "inside",
+                    format!(
+                        "is in `{journey}` since {since}, version {number}, held at `{node}` by a pause since {held}, until {due}"
+                    ),
+                ),
+                Some((HeldAt::Entrance, held)) => (
+                    "waits_to_enter",
+                    format!("waits to enter `{journey}` since {held}, until the pause ends, at {due}"),
+                ),
+            };
+            (state, format!("{profile} {text}{others}"), None)
         } else if let Some(at) = last_entry {
             let text =
                 format!("{profile} is not in `{journey}`: it entered last at {at} and has left; {}", may_enter.0);
@@ -213,6 +234,9 @@ impl<'a> Story<'a> {
         let Some(program) = live else {
             return ("the journey takes no entries: no version of it is live".to_owned(), None);
         };
+        if let Some(pause) = self.catalog.pause_at(program, now) {
+            return (format!("the journey is paused until {}", pause.ends_at), Some(pause.ends_at));
+        }
         let event = &program.entry.event;
         if let Some(ends_at) = program.ends_at.filter(|ends_at| *ends_at <= now) {
             return (format!("the journey takes no entries since {ends_at}"), None);

@@ -19,6 +19,7 @@ const APPROACHED_AT_ONCE: usize = 32;
 impl Shard {
     /// Handles events in order; gives back those that no longer fit the block.
     pub(super) fn handle_events(&mut self, batch: EventBatch) -> Option<EventBatch> {
+        self.mail.at_end = false;
         let EventBatch { events, ticket } = batch;
         let mut events = events.into_iter();
         let mut handled = 0;
@@ -30,7 +31,7 @@ impl Shard {
                 near = self.approach(ahead.map(|ahead| (ahead.partition, ahead.key)));
             }
             near -= 1;
-            if !self.has_room() || self.is_held(&routed) || !self.time_reaches(routed.engine_time) {
+            if !self.has_room() || !self.time_reaches(routed.engine_time) || self.is_held(&routed) {
                 let rest = std::iter::once(routed).chain(events).collect();
                 unfinished = Some(EventBatch { events: rest, ticket: Arc::clone(&ticket) });
                 break;

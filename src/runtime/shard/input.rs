@@ -10,6 +10,7 @@ use crate::domain::event::Event;
 use crate::domain::ids::{DeliveryId, Millis, PartitionId, ProfileKey, Pseq, ShardId};
 use crate::runtime::delivery::{CallJob, Job, Recorded};
 use crate::runtime::partition::Partition;
+use crate::runtime::partition::mail::{Parcel, ParcelName};
 use crate::runtime::partition::table::Extent;
 use crate::runtime::ticket::{ReportTicket, Ticket};
 use crate::runtime::view::Resolution;
@@ -97,6 +98,10 @@ pub enum ShardInput {
     SuspectTimers(PartitionId),
     /// The checkpoint of this generation ended.
     CheckpointDone(PartitionId, u64, CheckpointResult),
+    /// What a partition says to another.
+    Parcel(Box<Parcel>),
+    /// This parcel, and all before it from the same partition to the same, were taken in.
+    Acknowledged(ParcelName),
     /// What the timer index holds of a slot; `None` where it is damaged.
     SlotLoaded(PartitionId, SlotNo, Option<Vec<TimerEntry>>),
 }
@@ -202,6 +207,15 @@ pub trait Ports: Send {
     fn load_slot(&mut self, partition: PartitionId, slot: SlotNo);
     /// To another shard; everything the partition wrote is durable.
     fn hand_over(&mut self, to: ShardId, partition: Box<Partition>);
+    /// To the owner of a partition.
+    fn post(&mut self, to: PartitionId, input: ShardInput);
+    /// Events' clock: so many more parcels and partitions are on their way than before (or fewer).
+    fn under_way(&mut self, _count: isize) {}
+    /// Events' clock: this shard has come to `at`, and maybe to its end. To which instant all have; `None` while anything
+    /// is on its way.
+    fn reached(&mut self, at: Millis, _at_end: bool) -> Option<Millis> {
+        Some(at)
+    }
     /// An input waits for this partition, which is still on disk.
     fn want(&mut self, partition: PartitionId);
     /// Events of this weight were handled: room for more.

@@ -8,6 +8,7 @@ pub mod acks;
 pub mod checkpoints;
 mod events;
 pub mod input;
+mod mail;
 pub mod moves;
 pub mod releases;
 mod reports;
@@ -20,7 +21,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::domain::apply::Firing;
-use crate::domain::catalog::{Catalog, VersionStatus};
+use crate::domain::catalog::Catalog;
 use crate::domain::ids::{Millis, PartitionId, Pseq, ShardId, VersionId};
 use crate::domain::limits;
 use crate::domain::wheel::{Wheel, WheelEntry};
@@ -34,6 +35,7 @@ use crate::wire::cursor::WireError;
 use acks::{Ack, Acks};
 use checkpoints::Checkpoints;
 use input::{Ports, RoutedEvent, SealedBlock, ShardInput};
+use mail::Correspondence;
 use moves::Leaving;
 use releases::{Release, Releases};
 
@@ -113,10 +115,13 @@ pub struct Shard {
     offer_again: bool,
     /// The partition whose rows are next.
     offer_from: usize,
-    /// Stopped versions whose instances are being ended: partition index and slot to go on from.
+    /// Versions whose instances are being ended, moved or woken: partition index and slot to go on from.
     sweep: Option<(Vec<VersionId>, u16, usize)>,
+    /// Pauses that ended with a stop by then are swept.
+    stops_swept_until: Millis,
     /// The last block filled up before time had its turn.
     time_is_owed: bool,
+    mail: Correspondence,
     failed: bool,
     ports: Box<dyn Ports>,
 }
@@ -158,7 +163,9 @@ impl Shard {
             offer_again: false,
             offer_from: 0,
             sweep: None,
+            stops_swept_until: Millis::MIN,
             time_is_owed: false,
+            mail: Correspondence::default(),
             failed: false,
             ports,
         }
@@ -179,6 +186,12 @@ impl Shard {
             other if self.failed => drop(other),
             // At once: on the events' clock the inbox may be held for this very partition.
             ShardInput::Arrive(partition, origin) => self.arrive(partition, origin),
+            // On the events' clock time may wait for it, and with time the inbox.
+            mail @ (ShardInput::Parcel(_) | ShardInput::Acknowledged(_))
+                if self.config.decide.firing == Firing::Due =>
+            {
+                self.mail.come(mail);
+            }
             other => self.inbox.push_back(other),
         }
     }
@@ -190,7 +203,8 @@ impl Shard {
 
     /// Whether everything taken in is durable and nothing is left to do now.
     pub fn is_quiet(&self) -> bool {
-        self.inbox.is_empty() && self.draught.bytes.is_empty() && self.releases.is_empty() && self.leaving.is_empty()
+        let has_handled_all = self.inbox.is_empty() && self.draught.bytes.is_empty() && self.mail.is_quiet();
+        has_handled_all && self.releases.is_empty() && self.leaving.is_empty()
     }
 
     /// Works off inputs and due timers at wall time `now` until there is nothing left, or the journal has as many
@@ -205,6 +219,7 @@ impl Shard {
         if std::mem::take(&mut self.time_is_owed) && self.has_room() {
             self.pass_time();
         }
+        self.pass_mail();
         while self.has_room() {
             let Some(input) = self.inbox.pop_front() else { break };
             if let Some(unfinished) = self.handle(input) {
@@ -216,6 +231,7 @@ impl Shard {
                 break;
             }
         }
+        self.pass_mail();
         if self.has_room() {
             self.pass_time();
         } else {
@@ -287,6 +303,8 @@ impl Shard {
                 // One that no channel takes now is offered again in a later turn.
                 let _ = self.offer(id);
             }
+            Release::Post(name) => self.post_parcel(name),
+            Release::Acknowledge(name) => self.ports.post(name.from, ShardInput::Acknowledged(name)),
         }
     }
 
@@ -308,6 +326,7 @@ impl Shard {
         self.failed = true;
         self.inbox.clear();
         self.releases.clear();
+        self.mail = Correspondence::default();
         self.open_acks.clear();
         self.acks.clear();
         self.leaving.clear();
@@ -360,6 +379,8 @@ impl Shard {
                     partition.cut = Pseq(0);
                 }
             }
+            ShardInput::Parcel(parcel) => self.handle_parcel(parcel),
+            ShardInput::Acknowledged(name) => self.handle_acknowledged(name),
             ShardInput::SlotLoaded(partition, slot, loaded) => self.slot_loaded(partition, slot, loaded),
             ShardInput::CheckpointDone(partition, generation, result) => {
                 if let Some(back) = self.waits(partition, ShardInput::CheckpointDone(partition, generation, result)) {
@@ -390,23 +411,15 @@ impl Shard {
         for id in self.draught.sends.drain(..) {
             self.releases.push(Release::Offer(id), false);
         }
+        if !self.draught.parcels.is_empty() {
+            self.take_parcels();
+        }
     }
 
-    /// From here on partitions decide with `catalog`; instances of versions that it stops are ended.
+    /// From here on partitions decide with `catalog`; instances of versions that it stops, or lets somebody go from, are found.
     fn swap_catalog(&mut self, catalog: Arc<Catalog>, told: tokio::sync::oneshot::Sender<()>) {
-        let stopped =
-            |c: &Catalog, index: usize| c.versions.get(index).is_some_and(|v| v.status == VersionStatus::Stopped);
-        let newly: Vec<VersionId> = (0..catalog.versions.len())
-            .filter(|i| stopped(&catalog, *i) && !stopped(&self.catalog, *i))
-            .map(|i| VersionId(i as u32))
-            .collect();
+        self.sweep_changes(&catalog);
         self.catalog = catalog;
-        if !newly.is_empty() && !is_planted(Bug::StoppedNotSwept) {
-            // A sweep in progress starts over with all it has to find.
-            let mut versions = self.sweep.take().map(|(versions, ..)| versions).unwrap_or_default();
-            versions.extend(newly);
-            self.sweep = Some((versions, 0, 0));
-        }
         self.release_when_durable(Release::Answer(Box::new(move || {
             let _ = told.send(());
         })));

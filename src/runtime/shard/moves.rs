@@ -4,9 +4,8 @@
 use std::collections::VecDeque;
 
 use crate::domain::apply::Firing;
-use crate::domain::catalog::VersionStatus;
 use crate::domain::effect::OutboxState;
-use crate::domain::ids::{DeliveryId, Millis, OwnershipEpoch, PartitionId, ShardId, VersionId};
+use crate::domain::ids::{DeliveryId, Millis, OwnershipEpoch, PartitionId, ShardId};
 use crate::domain::journey::program::Channel;
 use crate::planted::{Bug, is_planted};
 use crate::runtime::delivery::{CallJob, Job, Sender, Standing};
@@ -84,13 +83,14 @@ impl Shard {
             Origin::Moved => partition.outbox.take_ours_back(),
         }
         self.offer_again = true;
-        let may_hold_stopped = self.holds_stopped(&partition);
+        let owes_sweep = self.owes_sweep(&partition);
         let Some(seat) = self.seats.get_mut(usize::from(id.0)) else { return };
         let before = std::mem::replace(seat, Seat::Open(partition));
+        self.deliver_again(id, origin);
         if let Seat::Expected(waiting) = before {
             self.handle_waiting(waiting);
         }
-        if may_hold_stopped && !is_planted(Bug::SweepForgottenAtStart) {
+        if owes_sweep && !is_planted(Bug::SweepForgottenAtStart) {
             self.sweep_again();
         }
     }
@@ -134,21 +134,6 @@ impl Shard {
         }
     }
 
-    fn holds_stopped(&self, partition: &Partition) -> bool {
-        partition
-            .counts
-            .iter()
-            .any(|(version, counts)| counts.active() > 0 && self.catalog.get(version).status == VersionStatus::Stopped)
-    }
-
-    fn sweep_again(&mut self) {
-        let stopped = (0..self.catalog.versions.len())
-            .filter(|i| self.catalog.versions[*i].status == VersionStatus::Stopped)
-            .map(|i| VersionId(i as u32))
-            .collect();
-        self.sweep = Some((stopped, 0, 0));
-    }
-
     /// The partition leaves: from here on nothing of it is handled, and its last block decides when it goes.
     pub(super) fn begin_leaving(&mut self, id: PartitionId, to: ShardId) {
         if !is_planted(Bug::CutLeftHalfCopied) {
@@ -163,6 +148,7 @@ impl Shard {
             }
         };
         let partition = partition.expect("the router releases only what is here");
+        self.forget_mail(&partition);
         self.wheel.suspect_stale();
         let covered_by = self.covering_block();
         self.leaving.push(Leaving { partition, to, covered_by });
@@ -212,7 +198,12 @@ impl Shard {
             let action = std::sync::Arc::clone(&program.actions[index]);
             let published = self.catalog.actions.get(&action.name).cloned();
             let (cappings, timeout_ms) = (std::sync::Arc::clone(&self.catalog.cappings), program.call_timeout_ms);
-            self.ports.call(CallJob { row, action, published, cappings, timeout_ms, sender }).is_ok()
+            let (mut throttling, catalog) = (self.catalog.throttling().cloned(), self.catalog.version);
+            if is_planted(Bug::ThrottlingNotFollowed) {
+                throttling = self.catalog.throttlings.values().next().cloned();
+            }
+            let job = CallJob { row, action, published, cappings, throttling, catalog, timeout_ms, sender };
+            self.ports.call(job).is_ok()
         } else {
             let message = std::sync::Arc::clone(&program.messages[index]);
             let surface = message.surface.as_ref().and_then(|name| self.catalog.surface(name)).cloned();
@@ -221,7 +212,7 @@ impl Shard {
         let hand = if taken { Hand::Channel } else { Hand::Returned };
         partition.outbox.set_hand(id, hand);
         if hand == Hand::Channel && is_planted(Bug::RowGoneWhenOffered) {
-            partition.outbox.install(&crate::wire::outbox::OutboxChange::Gone(id), |_| None);
+            partition.outbox.install(crate::wire::outbox::OutboxChange::Gone(id), |_| None);
         }
         self.offer_again |= hand == Hand::Returned;
         Some(hand)

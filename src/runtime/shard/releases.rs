@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::domain::ids::DeliveryId;
+use crate::runtime::partition::mail::ParcelName;
 use crate::runtime::shard::input::Answer;
 use crate::runtime::ticket::{ReportTicket, Ticket};
 
@@ -18,6 +19,10 @@ pub enum Release {
     Answer(Answer),
     /// An outbox row may leave.
     Offer(DeliveryId),
+    /// A parcel may leave.
+    Post(ParcelName),
+    /// A parcel was taken in.
+    Acknowledge(ParcelName),
 }
 
 /// Releases by block. INVARIANT: blocks become durable in the order they were sealed.

@@ -59,7 +59,7 @@ impl Shard {
 
     /// When a report comes. On the events' clock that says nothing, and the partition's own time counts: it may have come
     /// from an owner who was behind, with timers still to fire.
-    fn now_of_reports(&self) -> Millis {
+    pub(super) fn now_of_reports(&self) -> Millis {
         match self.config.decide.firing {
             Firing::Engine => self.now,
             Firing::Due => Millis::MIN,

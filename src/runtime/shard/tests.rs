@@ -1,6 +1,7 @@
 //! The shard stepped by hand: what leaves, and when.
 
 mod crossings;
+mod migrations;
 mod time;
 
 use std::sync::Arc;
@@ -99,6 +100,7 @@ struct Seen {
     refuse_offers: bool,
     loads: Vec<(PartitionId, SlotNo)>,
     handed_over: Vec<(ShardId, Box<Partition>)>,
+    posted: Vec<(PartitionId, ShardInput)>,
 }
 
 #[derive(Clone, Default)]
@@ -138,6 +140,10 @@ impl Ports for Recorder {
         self.0.lock().handed_over.push((to, partition));
     }
 
+    fn post(&mut self, to: PartitionId, input: ShardInput) {
+        self.0.lock().posted.push((to, input));
+    }
+
     fn want(&mut self, _: PartitionId) {}
 
     fn handled(&mut self, _: usize) {}
@@ -166,14 +172,19 @@ impl Bench {
     }
 
     fn of(partitions: Vec<Partition>, origin: Origin, seen: Recorder, firing: Firing) -> Self {
-        let file = SourceFile { name: "journey.yaml".to_owned(), text: JOURNEY.to_owned() };
-        let (catalog, _) = Catalog::default().apply(&[file], Millis(0)).expect("has no errors");
+        Self::under(published(&Catalog::default(), JOURNEY), partitions, origin, seen, firing)
+    }
+
+    fn under(catalog: Catalog, partitions: Vec<Partition>, origin: Origin, seen: Recorder, firing: Firing) -> Self {
         let decide = DecideConfig {
             id_window_ms: 60_000,
             ids_max: 1_000,
             outbox_rows_max: 1_000,
+            held_max: 100_000,
+            entrants_max: 100_000,
             firing,
             calls: crate::domain::apply::Calls::Made,
+            partitions: 1,
             hash_key: HashKey::FIXED,
         };
         let config = ShardConfig {
@@ -281,6 +292,11 @@ impl Bench {
         }
         partition
     }
+}
+
+fn published(before: &Catalog, text: &str) -> Catalog {
+    let file = SourceFile { name: "journey.yaml".to_owned(), text: text.to_owned() };
+    before.apply(&[file], Millis(0)).expect("has no errors").0
 }
 
 fn is_open(receiver: &mut oneshot::Receiver<Verdict>) -> bool {

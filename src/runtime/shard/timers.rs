@@ -43,7 +43,9 @@ impl Shard {
     /// Whether due timers wait for their turn, and the journal takes what they decide: on the wall clock, where a turn
     /// fires some of them only.
     pub fn wants_another_turn(&self) -> bool {
-        !self.due.is_empty() && !self.failed && self.releases.in_flight() < limits::BLOCKS_IN_FLIGHT_MAX
+        (!self.due.is_empty() || self.mail.may_serve())
+            && !self.failed
+            && self.releases.in_flight() < limits::BLOCKS_IN_FLIGHT_MAX
     }
 
     /// Timers in the wheel.
@@ -91,27 +93,38 @@ impl Shard {
 
     /// Events' clock: moves time to `to` through every due instant. False if the block filled up before.
     pub(super) fn time_reaches(&mut self, to: Millis) -> bool {
-        if self.config.decide.firing == Firing::Engine || (to <= self.now && !self.is_behind()) {
+        if self.config.decide.firing == Firing::Engine
+            || (to <= self.now && !self.is_behind() && self.mail.hold() == Millis::NEVER)
+        {
             return true;
         }
         let to = to.max(self.now);
         loop {
             while let Some(entry) = self.next_late() {
-                if !self.has_room() {
+                // Time stands before the tick at which somebody is to be told.
+                let is_held = entry.due >= self.mail.hold();
+                if is_held || !self.has_room() {
                     self.due.push_front(entry);
+                    if is_held {
+                        break;
+                    }
                     return false;
                 }
                 self.fire(&entry, entry.due);
             }
+            let until = to.min(self.mail.hold());
+            if !self.due.is_empty() {
+                break;
+            }
             let due = self.wheel.next_due();
-            let slot = self.next_live_slot(to);
+            let slot = self.next_live_slot(until);
             // A slot opens before anything in it, or at its start, can be next.
-            if slot.is_some_and(|slot| slot.start() <= to && due.is_none_or(|due| slot.start() <= due)) {
+            if slot.is_some_and(|slot| slot.start() <= until && due.is_none_or(|due| slot.start() <= due)) {
                 self.open_from_rows(slot.expect("just seen").next());
                 continue;
             }
             match due {
-                Some(due) if due <= to => {
+                Some(due) if due <= to && due < self.mail.hold() => {
                     let mut popped = Vec::new();
                     self.wheel.advance(due, &mut popped);
                     self.now = self.now.max(due);
@@ -119,6 +132,10 @@ impl Shard {
                 }
                 _ => break,
             }
+        }
+        if let Some(hold) = self.mail.holds_at(to) {
+            self.now = self.now.max(hold);
+            return false;
         }
         // "As far as there is anything" must not leave time at its end.
         if to < Millis::NEVER {
@@ -140,9 +157,15 @@ impl Shard {
         self.due.pop_front()
     }
 
+    /// Events' clock: the instant to which everything has happened here.
+    pub(super) fn reached(&self) -> Millis {
+        let late = self.due.front().map(|entry| entry.due).into_iter().chain(self.wheel.next_due()).min();
+        late.map_or(self.now, |late| late.min(self.now))
+    }
+
     /// Events' clock: whether something due at or before its time has not fired: the block filled up, or it came with a
     /// partition whose owner before was behind.
-    fn is_behind(&self) -> bool {
+    pub(super) fn is_behind(&self) -> bool {
         !self.due.is_empty() || self.wheel.next_due().is_some_and(|due| due <= self.now)
     }
 
@@ -173,9 +196,11 @@ impl Shard {
     pub(super) fn handle_advance(&mut self, to: Millis, told: Option<oneshot::Sender<()>>) -> Option<ShardInput> {
         let held =
             self.config.decide.firing == Firing::Due && self.seats.iter().any(|s| matches!(s, Seat::Expected(_)));
-        if held || !self.time_reaches(to) {
+        // ORDER: time first: others may wait for it before they let go of what is expected.
+        if !self.time_reaches(to) || held {
             return Some(ShardInput::Advance(to, told));
         }
+        self.mail.at_end = to == Millis::NEVER;
         if let Some(told) = told {
             self.release_when_durable(Release::Answer(Box::new(move || {
                 let _ = told.send(());

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json, json};
 
 use crate::domain::effect::{CallAnswer, CallStatus, DeliveryOutcome, OutboxState};
+use crate::domain::endpoint::Deployment;
 use crate::domain::ids::{DeliveryId, stable_hash};
-use crate::domain::limits::CALL_RETRIES_MAX;
+use crate::domain::limits::{CALL_RETRIES_MAX, THROTTLED_MS_MAX};
 use crate::domain::value::Value;
 use crate::runtime::delivery::{CallJob, Recorded};
 use crate::sim::Violation;
@@ -55,6 +56,20 @@ pub fn answer(id: DeliveryId, status: CallStatus) -> CallAnswer {
     }
 }
 
+/// A call brings the rate along that the newest catalog it knows has deployed.
+fn check_throttling(job: &CallJob, history: &History) -> Result<(), Violation> {
+    let Some(catalog) = history.catalogs.get(&job.catalog) else {
+        return Err(Violation::new(format!("call {} is offered by a catalog that is not durable", job.row.id)));
+    };
+    let mut deployed = catalog.throttlings.values().filter(|one| one.deployment == Deployment::Deployed);
+    let (first, second) = (deployed.next(), deployed.next());
+    if second.is_some() || first != job.throttling.as_ref() {
+        let wrong = format!("call {} is throttled by {:?}; deployed is {first:?}", job.row.id, job.throttling);
+        return Err(Violation::new(wrong));
+    }
+    Ok(())
+}
+
 impl Channels {
     /// Takes over the calls that shards have offered.
     pub(super) fn take_calls(
@@ -76,6 +91,7 @@ impl Channels {
                 return Err(Violation::new(format!("call {id} is offered while its channel has it")));
             }
             history.offered.insert(id);
+            check_throttling(&job, history)?;
             let request = job.action.request(&job.row.input.action, job.row.decided_at);
             let words = format!("{} {request:?}", job.action.name);
             let before = self.called.entry(id).or_insert_with(|| words.clone());
@@ -93,6 +109,14 @@ impl Channels {
     fn outcome(&mut self, job: &CallJob, dice: &mut Dice) -> (Duration, CallStatus) {
         let timeout_ms = job.timeout_ms as u64;
         let mut spent_ms = 0;
+        if job.throttling.is_some() && self.mood != Mood::Well && dice.chance(30) {
+            self.fault("endpoint: throttled");
+            spent_ms = dice.below(THROTTLED_MS_MAX as u64 * 11 / 10);
+            if spent_ms >= THROTTLED_MS_MAX as u64 {
+                return (Duration::from_millis(THROTTLED_MS_MAX as u64), CallStatus::Capped);
+            }
+        }
+        let began_ms = spent_ms;
         for _ in 0..=CALL_RETRIES_MAX {
             self.attempt_count += 1;
             let (status, takes_ms) = match (self.mood, dice.below(12)) {
@@ -105,9 +129,9 @@ impl Channels {
                 (Mood::Out | Mood::Moody, _) => (Some(CallStatus::Http(503)), dice.below(2_000)),
             };
             spent_ms = u64::saturating_add(spent_ms, takes_ms);
-            if status.is_none() || spent_ms >= timeout_ms {
+            if status.is_none() || spent_ms - began_ms >= timeout_ms {
                 self.fault("endpoint: no answer in time");
-                return (Duration::from_millis(timeout_ms), CallStatus::TimedOut);
+                return (Duration::from_millis(began_ms + timeout_ms), CallStatus::TimedOut);
             }
             match status {
                 Some(CallStatus::Http(503)) => self.fault("endpoint: 5xx"),

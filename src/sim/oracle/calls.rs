@@ -5,7 +5,8 @@ use serde_json::{Map, Value as Json};
 use crate::sim::channels::says;
 use crate::sim::observe::ObservedMessage;
 use crate::sim::oracle::Clock;
-use crate::sim::oracle::eval::{holds, stored};
+use crate::sim::oracle::cel::Cel;
+use crate::sim::oracle::eval::{Value, eval, holds, stored};
 use crate::sim::oracle::judge::{Judge, Place};
 use crate::sim::oracle::nodes::RETRY_MS;
 use crate::sim::oracle::person::{Delivery, Timer};
@@ -37,7 +38,7 @@ impl Judge<'_> {
 
     /// Decides a call.
     pub(super) fn call(&mut self, index: usize) -> Result<Asked, String> {
-        if self.leaves_before_acting(index)? {
+        if self.leaves_before_acting(index)? || self.stops_at_action(index)?.is_some() {
             return Ok(Asked::Stays);
         }
         let run = &self.person.runs[index];
@@ -94,7 +95,14 @@ impl Judge<'_> {
 
     /// Timers first; then, if this is an answer, its instance hears it.
     pub(super) fn hear_answer(&mut self) -> Result<(), String> {
+        // On the events' clock messages come before what is due at their instant.
+        if self.clock == Clock::Events && self.hear_place()? && self.next_step().is_none() {
+            return Ok(());
+        }
         self.pass_time()?;
+        if self.hear_place()? {
+            return Ok(());
+        }
         let Some(step) = self.next_step() else { return Ok(()) };
         let Some(status) = step.reason.strip_prefix("called ") else { return Ok(()) };
         let index = self.person.runs.iter().position(|run| run.entry == step.entry);
@@ -148,5 +156,29 @@ impl Judge<'_> {
             self.person.deliveries.remove(place);
         }
         Ok(())
+    }
+}
+
+impl Judge<'_> {
+    /// Fields of the records of a dataset that have the keys, in the order of those.
+    pub(super) fn found(
+        &self,
+        index: usize,
+        dataset: &str,
+        keys: &Cel,
+        fields: &[String],
+    ) -> Result<Vec<Json>, String> {
+        let keys = match eval(keys, &self.scope(index))? {
+            Value::List(keys) => keys,
+            key => vec![key],
+        };
+        let records = self.published.datasets.get(dataset).ok_or("an unknown dataset")?;
+        let record_of = |key: &Value| if let Value::Text(key) = key { records.get(key) } else { None };
+        let entity = |record: &Map<String, Json>| {
+            let mut entity = record.clone();
+            entity.retain(|name, _| fields.contains(name));
+            Json::Object(entity)
+        };
+        Ok(keys.iter().filter_map(record_of).map(entity).collect())
     }
 }

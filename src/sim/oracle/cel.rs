@@ -15,6 +15,10 @@ pub(super) enum Cel {
     List(Vec<Cel>),
     /// `timestamp(…)`, `duration(…)`.
     Call(String, Box<Cel>),
+    /// `last.tag.startsWith('a')`, `event.items.exists(i, i.id == 'k1')`, `math.greatest(a, b)`.
+    Method(Box<Cel>, String, Vec<Cel>),
+    /// A field of what a method gives.
+    Select(Box<Cel>, String),
     Not(Box<Cel>),
     Minus(Box<Cel>),
     Binary(String, Box<Cel>, Box<Cel>),
@@ -124,7 +128,17 @@ impl Reader<'_> {
         if self.take_sign("-") {
             return Ok(Cel::Minus(self.unary()?.into()));
         }
-        self.operand()
+        let mut operand = self.operand()?;
+        while self.take_sign(".") {
+            let Some(Token::Word(name)) = self.tokens.get(self.next).cloned() else { return Err(self.unexpected()) };
+            self.next += 1;
+            operand = if self.take_sign("(") {
+                Cel::Method(operand.into(), name, self.items(")")?)
+            } else {
+                Cel::Select(operand.into(), name)
+            };
+        }
+        Ok(operand)
     }
 
     fn operand(&mut self) -> Result<Cel, String> {
@@ -139,7 +153,7 @@ impl Reader<'_> {
                 self.must_take(")")?;
                 inner
             }
-            Token::Sign(sign) if sign == "[" => Cel::List(self.items()?),
+            Token::Sign(sign) if sign == "[" => Cel::List(self.items("]")?),
             Token::Word(word) => self.word(word)?,
             Token::Sign(_) => {
                 self.next -= 1;
@@ -148,9 +162,9 @@ impl Reader<'_> {
         })
     }
 
-    fn items(&mut self) -> Result<Vec<Cel>, String> {
+    fn items(&mut self, end: &str) -> Result<Vec<Cel>, String> {
         let mut items = Vec::new();
-        while !self.take_sign("]") {
+        while !self.take_sign(end) {
             items.push(self.choice()?);
             self.take_sign(",");
         }
@@ -172,10 +186,12 @@ impl Reader<'_> {
             });
         }
         let mut path = vec![word];
-        while self.take_sign(".") {
-            let Some(Token::Word(name)) = self.tokens.get(self.next).cloned() else { return Err(self.unexpected()) };
-            self.next += 1;
-            path.push(name);
+        while let [Token::Sign(dot), Token::Word(name), after @ ..] = &self.tokens[self.next..]
+            && dot == "."
+            && !matches!(after.first(), Some(Token::Sign(sign)) if sign == "(")
+        {
+            path.push(name.clone());
+            self.next += 2;
         }
         Ok(Cel::Path(path))
     }

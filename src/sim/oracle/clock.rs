@@ -49,7 +49,7 @@ fn offset_ms(at_ms: i64, zone: &str) -> i64 {
 }
 
 /// When the clock first shows this; for what it skips, when it would have, had it not been set.
-fn first_ms(shown: i64, zone: &str) -> i64 {
+pub(super) fn first_ms(shown: i64, zone: &str) -> i64 {
     let (before, after) = (offset_ms(shown - 2 * DAY_MS, zone), offset_ms(shown + 2 * DAY_MS, zone));
     let shows = |offset: &i64| shown_ms(shown - offset, zone) == shown;
     let shown_by = [before, after].into_iter().filter(shows).map(|offset| shown - offset).min();
@@ -57,7 +57,7 @@ fn first_ms(shown: i64, zone: &str) -> i64 {
 }
 
 /// Monday is 0.
-fn weekday(shown_ms: i64) -> i64 {
+pub(super) fn weekday(shown_ms: i64) -> i64 {
     // 1970-01-01 was a Thursday.
     (shown_ms.div_euclid(DAY_MS) + 3).rem_euclid(7)
 }

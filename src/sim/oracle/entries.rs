@@ -1,34 +1,65 @@
 //! Who may enter: filters, supplemental ids, re-entrance, caps.
 
-use serde_json::Value as Json;
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value as Json};
 
 use crate::sim::oracle::clock;
 use crate::sim::oracle::eval::{Scope, holds, stored};
 use crate::sim::oracle::judge::Judge;
-use crate::sim::oracle::resources::{Filter, Journey, SupplementalId};
+use crate::sim::oracle::person::{Run, Timer};
+use crate::sim::oracle::resources::{Filter, Journey, Status, SupplementalId, Version};
 use crate::sim::workload::ScriptEvent;
 
 impl Judge<'_> {
-    /// Lets the profile into every journey that the event enters.
+    /// Lets the profile into every journey that the event enters as one of its types: those of higher priority first.
     pub(super) fn enter_all(&mut self, event: &ScriptEvent) -> Result<(), String> {
+        self.enter_tests(event)?;
         let published = self.published;
         let live = published.journeys.iter().filter_map(|journey| Some((journey, journey.live()?)));
-        let mut open: Vec<_> = live.filter(|(_, version)| version.journey.entry.event == event.kind).collect();
+        let mut open: Vec<_> = live.filter(|(_, version)| self.kinds.contains(&version.journey.entry.event)).collect();
         open.sort_by_key(|(_, version)| std::cmp::Reverse(version.journey.priority));
         for (journey, version) in open {
-            let (name, number) = (journey.name.as_str(), version.number);
-            let Ok(ids) = self.entry_ids(&version.journey, event) else {
-                self.expect(name, number, "", 0, "entry_filter_error", None)?;
-                continue;
-            };
-            if ids.as_ref().is_some_and(Vec::is_empty) {
-                self.expect(name, number, "", 0, "no_supplemental_id", None)?;
+            self.enter_one(&journey.name, version, event)?;
+        }
+        Ok(())
+    }
+
+    /// Lets a test profile into tests, before what is live.
+    fn enter_tests(&mut self, event: &ScriptEvent) -> Result<(), String> {
+        let published = self.published;
+        if !published.flagged.contains(&self.observed.profile) {
+            return Ok(());
+        }
+        for kind in self.kinds.clone() {
+            let tests = published.tests.iter().filter(|(_, version)| version.status == Status::Live);
+            for (name, version) in tests.filter(|(_, version)| version.journey.entry.event == kind) {
+                self.enter_one(name, version, event)?;
             }
-            for id in ids.into_iter().flatten() {
-                match self.refusal(&journey.name, &version.journey, &id) {
-                    Some(reason) => self.expect(name, number, "", 0, reason, None)?,
-                    None => self.enter(name, version, event, id)?,
-                }
+        }
+        Ok(())
+    }
+
+    /// Lets the profile into a version, or not.
+    fn enter_one(&mut self, name: &str, version: &Version, event: &ScriptEvent) -> Result<(), String> {
+        let number = version.number;
+        if self.published.is_stopped(name, number, self.now_ms) {
+            return Ok(());
+        }
+        let event = &ScriptEvent { kind: version.journey.entry.event.clone(), ..event.clone() };
+        let Ok(ids) = self.entry_ids(&version.journey, event) else {
+            return self.expect(name, number, "", 0, "entry_filter_error", None);
+        };
+        if ids.as_ref().is_some_and(Vec::is_empty) {
+            self.expect(name, number, "", 0, "no_supplemental_id", None)?;
+        }
+        for id in ids.into_iter().flatten() {
+            let pause = self.pause_now(name, number);
+            let lost = pause.as_ref().filter(|pause| !pause.holds).map(|_| "paused");
+            match lost.or_else(|| self.refusal(name, &version.journey, &id)) {
+                None if pause.is_some() => self.keep_entrant(name, version, event, id)?,
+                Some(reason) => self.expect(name, number, "", 0, reason, None)?,
+                None => self.enter(name, version, event, id)?,
             }
         }
         Ok(())
@@ -85,8 +116,48 @@ impl Judge<'_> {
             meta_time_ms: event.time_ms.unwrap_or(self.now_ms),
             now_ms: self.now_ms,
             types: &self.published.types,
+            bound: None,
             action: &self.nothing,
             about: None,
+        }
+    }
+
+    /// A run that begins now.
+    pub(super) fn run_of(
+        &self,
+        name: &str,
+        version: &Version,
+        event: &ScriptEvent,
+        supplemental_id: Option<String>,
+    ) -> Run {
+        Run {
+            journey: name.to_owned(),
+            version: version.number,
+            program: version.journey.clone(),
+            entry: self.person.entries,
+            node: version.journey.start.clone(),
+            entered_at_ms: self.now_ms,
+            came_ms: self.now_ms,
+            settled: 0,
+            due_ms: 0,
+            timer: Timer::Timeout,
+            event: event.properties.clone(),
+            last: event.properties.clone(),
+            meta_id: event.id.clone(),
+            meta_type: event.kind.clone(),
+            meta_time_ms: event.time_ms.unwrap_or(self.now_ms),
+            visits: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            way: 0,
+            supplemental_id,
+            previous_node: None,
+            error: None,
+            calling: None,
+            answers: Map::new(),
+            held: None,
+            kept: Vec::new(),
+            shifted: 0,
         }
     }
 
@@ -113,7 +184,9 @@ impl Judge<'_> {
         }
         let name = program.rule_set.as_ref()?;
         let rules = self.published.rule_sets.get(name)?;
-        let inside = self.person.runs.iter().filter(|run| run.program.rule_set.as_ref() == Some(name)).count();
+        let of_set =
+            |run: &&Run| run.program.rule_set.as_ref() == Some(name) && !run.held.is_some_and(|held| held.is_entrant);
+        let inside = self.person.runs.iter().filter(of_set).count();
         let is_full = rules.concurrent.is_some_and(|max| inside >= max);
         let is_spent = rules.entries.as_ref().is_some_and(|(max, per)| {
             let since_ms = clock::period_ms(self.now_ms, per);

@@ -8,10 +8,12 @@ use serde_json::{Map, Value as Json};
 
 use crate::domain::ids::Millis;
 use crate::sim::oracle::cel::Cel;
+use crate::sim::oracle::functions;
 use crate::sim::oracle::person::Run;
 use crate::sim::oracle::reading::duration_ms;
 
 /// What an expression reads.
+#[derive(Clone, Copy)]
 pub(super) struct Scope<'a> {
     pub(super) event: &'a Map<String, Json>,
     pub(super) last: &'a Map<String, Json>,
@@ -26,10 +28,12 @@ pub(super) struct Scope<'a> {
     pub(super) action: &'a Map<String, Json>,
     /// Declared types by path.
     pub(super) types: &'a BTreeMap<String, String>,
+    /// Inside of a loop: the name of the item, and the item.
+    pub(super) bound: Option<(&'a str, &'a Value)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Value {
+pub(super) enum Value {
     Null,
     Boolean(bool),
     Integer(i64),
@@ -38,6 +42,8 @@ enum Value {
     Instant(i64),
     Span(i64),
     List(Vec<Value>),
+    /// An item of a stored list, and its path: of what type it is shows when it is read.
+    Stored(Json, String),
 }
 
 /// Whether a filter or condition holds: null as a whole is false.
@@ -54,7 +60,7 @@ pub(super) fn stored(cel: &Cel, scope: &Scope<'_>) -> Result<Json, String> {
         Value::Number(n) => Json::from(n),
         Value::Text(text) => Json::from(text),
         Value::Instant(at_ms) => Json::from(Millis(at_ms).to_iso()),
-        other @ (Value::Span(_) | Value::List(_)) => return Err(format!("{other:?} is not drawn")),
+        other @ (Value::Span(_) | Value::List(_) | Value::Stored(..)) => return Err(format!("{other:?} is not drawn")),
     })
 }
 
@@ -67,7 +73,7 @@ pub(super) fn instant_ms(cel: &Cel, scope: &Scope<'_>) -> Result<Option<i64>, St
     }
 }
 
-fn eval(cel: &Cel, scope: &Scope<'_>) -> Result<Value, String> {
+pub(super) fn eval(cel: &Cel, scope: &Scope<'_>) -> Result<Value, String> {
     Ok(match cel {
         Cel::Null => Value::Null,
         Cel::Boolean(b) => Value::Boolean(*b),
@@ -79,6 +85,8 @@ fn eval(cel: &Cel, scope: &Scope<'_>) -> Result<Value, String> {
         Cel::Has(path) => Value::Boolean(find(path, scope)?.is_some()),
         Cel::List(items) => Value::List(items.iter().map(|item| eval(item, scope)).collect::<Result<_, _>>()?),
         Cel::Call(name, argument) => call(name, eval(argument, scope)?)?,
+        Cel::Method(receiver, name, arguments) => functions::method(receiver, name, arguments, scope)?,
+        Cel::Select(object, name) => functions::select(eval(object, scope)?, name, scope)?,
         Cel::Not(operand) => Value::Boolean(!holds(operand, scope)?),
         Cel::Minus(operand) => match eval(operand, scope)? {
             Value::Integer(i) => Value::Integer(i.checked_neg().ok_or("overflow")?),
@@ -137,7 +145,7 @@ fn binary(sign: &str, left: &Cel, right: &Cel, scope: &Scope<'_>) -> Result<Valu
     arithmetic(sign, left, right)
 }
 
-fn order(left: &Value, right: &Value) -> Result<Ordering, String> {
+pub(super) fn order(left: &Value, right: &Value) -> Result<Ordering, String> {
     let of_numbers = |a: f64, b: f64| a.partial_cmp(&b).ok_or_else(|| "not a number".to_owned());
     match (left, right) {
         (Value::Boolean(a), Value::Boolean(b)) => Ok(a.cmp(b)),
@@ -189,7 +197,16 @@ fn arithmetic(sign: &str, left: Value, right: Value) -> Result<Value, String> {
 
 fn call(name: &str, argument: Value) -> Result<Value, String> {
     match (name, argument) {
+        (_, Value::Null) => Ok(Value::Null),
         ("timestamp", Value::Text(text)) => instant(&text),
+        ("int", Value::Number(n)) if n.abs() < 9e18 => Ok(Value::Integer(n as i64)),
+        ("int", Value::Boolean(b)) => Ok(Value::Integer(i64::from(b))),
+        ("double", Value::Integer(i)) => Ok(Value::Number(i as f64)),
+        ("string", Value::Integer(i)) => Ok(Value::Text(i.to_string())),
+        ("string", Value::Instant(at_ms)) => Ok(Value::Text(Millis(at_ms).to_iso())),
+        ("millis", Value::Instant(ms) | Value::Span(ms)) => Ok(Value::Integer(ms)),
+        ("size", Value::Text(text)) => Ok(Value::Integer(text.chars().count() as i64)),
+        ("size", Value::List(items)) => Ok(Value::Integer(items.len() as i64)),
         ("duration", Value::Text(text)) => Ok(Value::Span(duration_ms(&text)?)),
         (name, argument) => Err(format!("{name}({argument:?}) is not known here")),
     }
@@ -202,11 +219,20 @@ fn instant(text: &str) -> Result<Value, String> {
 /// The stored value at a path; none if its key is not there. What stands in the way of a path has the wrong type.
 fn find<'a>(path: &[String], scope: &Scope<'a>) -> Result<Option<&'a Json>, String> {
     let (root, names) = path.split_first().ok_or("an empty path")?;
+    // What is called is kept in one place, each kind by names of its own.
+    let kept: Vec<String>;
+    let names = match (root.as_str(), names) {
+        ("source" | "lookup", [first, rest @ ..]) => {
+            kept = [format!("{root}:{first}")].into_iter().chain(rest.iter().cloned()).collect();
+            kept.as_slice()
+        }
+        (_, names) => names,
+    };
     let mut map = match root.as_str() {
         "event" => scope.event,
         "last" => scope.last,
         "profile" => scope.profile,
-        "action" => scope.action,
+        "action" | "source" | "lookup" => scope.action,
         other => return Err(format!("unknown root `{other}`")),
     };
     let (leaf, way) = names.split_last().ok_or("a root as a whole is no value")?;
@@ -221,6 +247,11 @@ fn find<'a>(path: &[String], scope: &Scope<'a>) -> Result<Option<&'a Json>, Stri
 }
 
 fn read(path: &[String], scope: &Scope<'_>) -> Result<Value, String> {
+    if let Some((name, item)) = scope.bound
+        && path[0] == name
+    {
+        return path[1..].iter().try_fold(item.clone(), |object, name| functions::select(object, name, scope));
+    }
     match path.join(".").as_str() {
         "now" => return Ok(Value::Instant(scope.now_ms)),
         "meta.id" => return Ok(Value::Text(scope.meta_id.to_owned())),
@@ -235,6 +266,11 @@ fn read(path: &[String], scope: &Scope<'_>) -> Result<Value, String> {
         None | Some(Json::Null) => return Ok(Value::Null),
         Some(value) => value,
     };
+    if let ("list", Json::Array(items)) = (declared.as_str(), value) {
+        let of = format!("{}[]", path.join(".").replacen("last.", "event.", 1));
+        let item = |item: &Json| if item.is_null() { Value::Null } else { Value::Stored(item.clone(), of.clone()) };
+        return Ok(Value::List(items.iter().map(item).collect()));
+    }
     typed(value, declared).ok_or_else(|| format!("{} is {value}, and no {declared}", path.join(".")))
 }
 
@@ -246,7 +282,7 @@ fn fact(path: &[String], scope: &Scope<'_>) -> Result<Value, String> {
     let error = run.error.as_ref();
     Ok(match path[1].as_str() {
         "name" => text(Some(&run.journey)),
-        "version" => Value::Integer(i64::from(run.version)),
+        "version" => Value::Integer(i64::from(run.version % crate::sim::observe::TESTS_FROM)),
         "profile" => text(Some(profile)),
         "namespace" => text(Some(namespace)),
         "key" => text(Some(key)),
@@ -260,7 +296,7 @@ fn fact(path: &[String], scope: &Scope<'_>) -> Result<Value, String> {
     })
 }
 
-fn typed(value: &Json, declared: &str) -> Option<Value> {
+pub(super) fn typed(value: &Json, declared: &str) -> Option<Value> {
     match declared {
         "string" => value.as_str().map(|text| Value::Text(text.to_owned())),
         "boolean" => value.as_bool().map(Value::Boolean),

@@ -4,8 +4,8 @@ use serde_json::{Map, Value as Json};
 
 use crate::sim::observe::{Cause, Observed, ObservedMessage, ObservedStep, instant_text};
 use crate::sim::oracle::eval::{Scope, holds};
-use crate::sim::oracle::person::{Delivery, Person, Run, Timer};
-use crate::sim::oracle::resources::{Filter, Published, Status};
+use crate::sim::oracle::person::{Delivery, Person, Timer};
+use crate::sim::oracle::resources::{Filter, Published};
 use crate::sim::oracle::{Clock, Parking};
 use crate::sim::workload::ScriptEvent;
 
@@ -59,11 +59,15 @@ pub(super) struct Judge<'a> {
     /// Entries that an exit criterion or a stop ended in this decision.
     taken_out: Vec<u32>,
     /// Types that the event is of.
-    kinds: Vec<String>,
+    pub(super) kinds: Vec<String>,
     /// Rule set and priority of what was entered by one input.
     pub(super) entered: Vec<(String, usize)>,
+    /// Newer versions were asked about somebody.
+    pub(super) asked: bool,
     /// No answers.
     pub(super) nothing: Map<String, Json>,
+    /// A pause has changed a timer.
+    pub(super) settled: bool,
 }
 
 impl<'a> Judge<'a> {
@@ -87,7 +91,9 @@ impl<'a> Judge<'a> {
             taken_out: Vec::new(),
             kinds: Vec::new(),
             entered: Vec::new(),
+            asked: false,
             nothing: Map::new(),
+            settled: false,
         }
     }
 
@@ -110,12 +116,18 @@ impl<'a> Judge<'a> {
             Cause::Timers => {
                 let parked_before = self.person.runs.iter().any(|run| run.timer == Timer::Parked);
                 self.hear_answer()?;
-                if self.taken == 0 && !parked_before && self.observed.gone.is_empty() {
+                let is_asked = self.settled || self.asked;
+                if self.taken == 0 && !parked_before && !is_asked && self.observed.gone.is_empty() {
                     return Err("a decision without a cause: nothing was due".to_owned());
                 }
             }
             Cause::Report => return self.settle_reports(),
-            Cause::Publish(_) | Cause::Stop(_) | Cause::Close(_) => {
+            Cause::Publish(_)
+            | Cause::Stop(_)
+            | Cause::Close(_)
+            | Cause::Draft(_)
+            | Cause::Pause(..)
+            | Cause::Resume(..) => {
                 return Err("a change of what is published is no decision about a profile".to_owned());
             }
         }
@@ -146,21 +158,13 @@ impl<'a> Judge<'a> {
             }
         }
         self.offer(event)?;
-        for kind in self.kinds.clone() {
-            self.enter_all(&ScriptEvent { kind, ..event.clone() })?;
-        }
-        Ok(())
+        self.enter_all(event)
     }
 
-    /// Ends what is stopped, then fires every timer due by now: the earliest first, equal ones in the order of entry.
+    /// Settles what versions say, then fires every timer due by now: the earliest first, equal ones in the order of entry.
     pub(super) fn pass_time(&mut self) -> Result<(), String> {
-        let published = self.published;
-        let stopped = |run: &Run| {
-            published.version(&run.journey, run.version).is_none_or(|version| version.status == Status::Stopped)
-        };
-        while let Some(index) = self.person.runs.iter().position(stopped) {
-            self.end(index, "stopped")?;
-        }
+        self.settle_pauses();
+        self.settle()?;
         let engine_time_ms = self.now_ms;
         loop {
             let runs = self.person.runs.iter().enumerate();
@@ -189,6 +193,14 @@ impl<'a> Judge<'a> {
         for entry in entries {
             let Some(index) = self.person.runs.iter().position(|run| run.entry == entry) else { continue };
             let program = self.person.runs[index].program.clone();
+            if let Some(held) = self.person.runs[index].held
+                && held.is_entrant
+            {
+                if self.first_true(index, &program.exits, event) == Ok(true) {
+                    self.drop_entrant(index)?;
+                }
+                continue;
+            }
             match self.first_true(index, &program.exits, event) {
                 Err(_) => self.end(index, "failed expression")?,
                 Ok(true) => self.end(index, "criteria")?,
@@ -222,6 +234,7 @@ impl<'a> Judge<'a> {
             meta_time_ms: run.meta_time_ms,
             now_ms: self.now_ms,
             types: &self.published.types,
+            bound: None,
             action: &run.answers,
             about: Some((&self.observed.profile, run)),
         }
@@ -229,9 +242,14 @@ impl<'a> Judge<'a> {
 
     /// The instance ends at its node.
     pub(super) fn end(&mut self, index: usize, reason: &str) -> Result<(), String> {
+        match self.person.runs[index].held {
+            Some(held) if held.is_entrant => return self.drop_entrant(index),
+            Some(_) => self.end_hold(index)?,
+            None => {}
+        }
         self.expect_of(index, reason, None)?;
         let run = self.person.runs.remove(index);
-        if matches!(reason, "criteria" | "stopped") {
+        if matches!(reason, "criteria" | "stopped" | "withdrawn") {
             self.taken_out.push(run.entry);
         }
         Ok(())

@@ -1,16 +1,13 @@
 //! How an instance walks: what each node does, and what its timers mean.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value as Json, json};
 
-use crate::domain::ids::stable_hash;
 use crate::sim::observe::ObservedMessage;
 use crate::sim::oracle::calls::Asked;
 use crate::sim::oracle::clock;
 use crate::sim::oracle::eval::{holds, stored};
 use crate::sim::oracle::judge::{Judge, Place, at_path, merge};
-use crate::sim::oracle::person::{Delivery, Run, Timer};
+use crate::sim::oracle::person::{Delivery, Timer};
 use crate::sim::oracle::resources::{Node, Test, Version, Versions};
 use crate::sim::workload::ScriptEvent;
 
@@ -27,6 +24,8 @@ pub(super) const RETRY_MS: i64 = 1_000;
 pub(super) enum Doing {
     /// Goes on to this node, by the path of this name.
     Go(String, String),
+    /// Has found this, and goes on.
+    Found(Vec<Json>, String),
     /// Stays until this instant, or for an event if there is none.
     Stay(Option<i64>),
     /// Sends this message and goes on to this node.
@@ -64,30 +63,8 @@ impl Judge<'_> {
             }
         }
         self.person.entered_at_ms.insert((name.to_owned(), supplemental_id.clone()), self.now_ms);
-        self.person.runs.push(Run {
-            journey: name.to_owned(),
-            version: version.number,
-            program: version.journey.clone(),
-            entry: self.person.entries,
-            node: version.journey.start.clone(),
-            entered_at_ms: self.now_ms,
-            due_ms: 0,
-            timer: Timer::Timeout,
-            event: event.properties.clone(),
-            last: event.properties.clone(),
-            meta_id: event.id.clone(),
-            meta_type: event.kind.clone(),
-            meta_time_ms: event.time_ms.unwrap_or(self.now_ms),
-            visits: BTreeMap::new(),
-            heard: BTreeMap::new(),
-            sent: BTreeMap::new(),
-            way: 0,
-            supplemental_id,
-            previous_node: None,
-            error: None,
-            calling: None,
-            answers: Map::new(),
-        });
+        let run = self.run_of(name, version, event, supplemental_id);
+        self.person.runs.push(run);
         self.moved = 0;
         let index = self.person.runs.len() - 1;
         self.person.runs[index].due_ms = self.person.runs[index].timeout_at_ms();
@@ -98,6 +75,9 @@ impl Judge<'_> {
     /// The instance's next timer fires.
     pub(super) fn fire(&mut self, index: usize) -> Result<(), String> {
         let run = &self.person.runs[index];
+        if let Some(held) = run.held.filter(|_| run.timer == Timer::Node) {
+            return self.let_go(index, held);
+        }
         let (timer, node, program) = (run.timer, run.node.clone(), run.program.clone());
         match (timer, &program.nodes[&node]) {
             (Timer::Timeout, _) if program.ends_at_ms.is_some_and(|ends_at_ms| ends_at_ms <= run.due_ms) => {
@@ -127,6 +107,7 @@ impl Judge<'_> {
             (_, Node::Event { then, on_timeout, .. }) => {
                 self.go(index, on_timeout.as_ref().unwrap_or(then), "timed_out")
             }
+            (_, Node::ProfileCap { otherwise, .. }) => self.go(index, otherwise, "way 1"),
             (timer, node) => Err(format!("the model is wrong: a {timer:?} timer at {node:?}")),
         }
     }
@@ -175,7 +156,7 @@ impl Judge<'_> {
     }
 
     /// Walks from the node the instance has just come to until it stays or ends.
-    fn arrive(&mut self, index: usize) -> Result<(), String> {
+    pub(super) fn arrive(&mut self, index: usize) -> Result<(), String> {
         loop {
             let failure = self.step_after().map(|step| step.reason.as_str());
             if failure == Some("failed step_limit") && self.moved > STEPS_MIN_OF_FAILURE {
@@ -192,82 +173,102 @@ impl Judge<'_> {
                 self.expect_of(index, "arrived", None)?;
                 return self.end(index, "failed visit_limit");
             }
-            let timeout_at_ms = run.timeout_at_ms();
-            (run.due_ms, run.timer) = (timeout_at_ms, Timer::Timeout);
-            match self.doing(index) {
-                Err(_) => {
-                    self.expect_of(index, "arrived", Some(timeout_at_ms))?;
-                    if !self.leave_wrong(index)? {
-                        return Ok(());
-                    }
+            run.came_ms = self.now_ms;
+            if !self.act(index)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The node does what it does with the instance that came to it; whether that goes on to another.
+    pub(super) fn act(&mut self, index: usize) -> Result<bool, String> {
+        let run = &mut self.person.runs[index];
+        let timeout_at_ms = run.timeout_at_ms();
+        (run.due_ms, run.timer) = (timeout_at_ms, Timer::Timeout);
+        match self.doing(index) {
+            Err(_) => {
+                self.expect_of(index, "arrived", Some(timeout_at_ms))?;
+                if !self.leave_wrong(index)? {
+                    return Ok(false);
                 }
-                Ok(Doing::End(reason)) => {
-                    self.expect_of(index, "arrived", Some(timeout_at_ms))?;
-                    return self.end(index, reason);
+            }
+            Ok(Doing::End(reason)) => {
+                self.expect_of(index, "arrived", Some(timeout_at_ms))?;
+                return self.end(index, reason).map(|()| false);
+            }
+            Ok(Doing::Stay(until_ms)) => {
+                self.person.runs[index].kept.clear();
+                self.set_timer(index, until_ms, Timer::Node);
+                let due_ms = self.person.runs[index].due_ms;
+                return self.expect_of(index, "arrived", Some(due_ms)).map(|()| false);
+            }
+            Ok(Doing::Go(to, path)) => {
+                self.expect_of(index, "arrived", Some(timeout_at_ms))?;
+                self.leave(index, &to, &path)?;
+            }
+            Ok(Doing::Found(entities, then)) => {
+                self.expect_of(index, "arrived", Some(timeout_at_ms))?;
+                let run = &mut self.person.runs[index];
+                run.answers.insert(format!("lookup:{}", run.node), serde_json::json!({ "entities": entities }));
+                self.leave(index, &then, "then")?;
+            }
+            Ok(Doing::Recall(way, properties, to, path)) => {
+                let run = &mut self.person.runs[index];
+                if run.heard.remove(&(run.node.clone(), way)).is_none() {
+                    run.kept.clear();
                 }
-                Ok(Doing::Stay(until_ms)) => {
-                    self.set_timer(index, until_ms, Timer::Node);
-                    let due_ms = self.person.runs[index].due_ms;
-                    return self.expect_of(index, "arrived", Some(due_ms));
+                run.last = properties;
+                self.expect_of(index, "arrived", Some(timeout_at_ms))?;
+                self.leave(index, &to, &path)?;
+            }
+            Ok(Doing::Race(first)) => {
+                self.person.runs[index].kept.clear();
+                self.set_timer(index, first.map(|(until_ms, _)| until_ms), Timer::Node);
+                self.person.runs[index].way = first.map_or(0, |(_, way)| way);
+                let due_ms = self.person.runs[index].due_ms;
+                return self.expect_of(index, "arrived", Some(due_ms)).map(|()| false);
+            }
+            Ok(Doing::Send(message, then)) => {
+                self.expect_of(index, "arrived", Some(timeout_at_ms))?;
+                if !self.send(index, &message)? {
+                    return Ok(false);
                 }
-                Ok(Doing::Go(to, path)) => {
-                    self.expect_of(index, "arrived", Some(timeout_at_ms))?;
-                    self.leave(index, &to, &path)?;
-                }
-                Ok(Doing::Recall(way, properties, to, path)) => {
-                    let run = &mut self.person.runs[index];
-                    run.heard.remove(&(run.node.clone(), way));
-                    run.last = properties;
-                    self.expect_of(index, "arrived", Some(timeout_at_ms))?;
-                    self.leave(index, &to, &path)?;
-                }
-                Ok(Doing::Race(first)) => {
-                    self.set_timer(index, first.map(|(until_ms, _)| until_ms), Timer::Node);
-                    self.person.runs[index].way = first.map_or(0, |(_, way)| way);
-                    let due_ms = self.person.runs[index].due_ms;
-                    return self.expect_of(index, "arrived", Some(due_ms));
-                }
-                Ok(Doing::Send(message, then)) => {
-                    self.expect_of(index, "arrived", Some(timeout_at_ms))?;
-                    if !self.send(index, &message)? {
-                        return Ok(());
-                    }
-                    self.leave(index, &then, "then")?;
-                }
-                Ok(Doing::Call(then)) => {
-                    self.expect_of(index, "arrived", Some(timeout_at_ms))?;
-                    match self.call(index)? {
-                        Asked::Answered => self.leave(index, &then, "then")?,
-                        Asked::Stays => return Ok(()),
-                        Asked::Fails => {
-                            if !self.leave_wrong(index)? {
-                                return Ok(());
-                            }
-                        }
-                    }
-                }
-                Ok(Doing::Update(patch, then)) => {
-                    self.expect_of(index, "arrived", Some(timeout_at_ms))?;
-                    merge(&mut self.person.document, &patch);
-                    self.leave(index, &then, "then")?;
-                }
-                Ok(Doing::Jump(journey, properties, then)) => {
-                    self.expect_of(index, "arrived", Some(timeout_at_ms))?;
-                    if self.jump(index, &journey, properties)? {
-                        self.leave(index, &then, "then")?;
-                    } else {
-                        let run = &self.person.runs[index];
-                        match run.program.on_error.get(&run.node).cloned() {
-                            Some(target) => {
-                                self.note_error(index, "jump");
-                                self.leave(index, &target, "error")?;
-                            }
-                            None => return self.end(index, "failed jump"),
+                self.leave(index, &then, "then")?;
+            }
+            Ok(Doing::Call(then)) => {
+                self.expect_of(index, "arrived", Some(timeout_at_ms))?;
+                match self.call(index)? {
+                    Asked::Answered => self.leave(index, &then, "then")?,
+                    Asked::Stays => return Ok(false),
+                    Asked::Fails => {
+                        if !self.leave_wrong(index)? {
+                            return Ok(false);
                         }
                     }
                 }
             }
+            Ok(Doing::Update(patch, then)) => {
+                self.expect_of(index, "arrived", Some(timeout_at_ms))?;
+                merge(&mut self.person.document, &patch);
+                self.leave(index, &then, "then")?;
+            }
+            Ok(Doing::Jump(journey, properties, then)) => {
+                self.expect_of(index, "arrived", Some(timeout_at_ms))?;
+                if self.jump(index, &journey, properties)? {
+                    self.leave(index, &then, "then")?;
+                } else {
+                    let run = &self.person.runs[index];
+                    match run.program.on_error.get(&run.node).cloned() {
+                        Some(target) => {
+                            self.note_error(index, "jump");
+                            self.leave(index, &target, "error")?;
+                        }
+                        None => return self.end(index, "failed jump").map(|()| false),
+                    }
+                }
+            }
         }
+        Ok(true)
     }
 
     /// A node's own timer at the very instant of the journey's timeout goes first.
@@ -300,6 +301,9 @@ impl Judge<'_> {
                 }
                 Doing::Update(patch, then.clone())
             }
+            Node::Lookup { dataset, keys, fields, then } => {
+                Doing::Found(self.found(index, dataset, keys, fields)?, then.clone())
+            }
             Node::Jump { journey, with, then } => {
                 let mut properties = Map::new();
                 for (name, value) in with {
@@ -309,17 +313,9 @@ impl Judge<'_> {
                 Doing::Jump(journey.clone(), properties, then.clone())
             }
             Node::End => Doing::End("completed"),
-            Node::Split { shares } => {
-                let parts = [self.observed.profile.as_bytes(), run.journey.as_bytes(), run.node.as_bytes()];
-                let drawn = ((stable_hash(&parts) as u64 as u128 * 10_000) >> 64) as u32;
-                let mut sum = 0;
-                let way = shares.iter().position(|(share, _)| {
-                    sum += share;
-                    drawn < sum
-                });
-                let way = way.ok_or("shares that are not 100 %")?;
-                Doing::Go(shares[way].1.clone(), format!("branch {way}"))
-            }
+            Node::ProfileCap { max: u64::MAX, then, .. } => Doing::Go(then.clone(), "way 0".to_owned()),
+            Node::ProfileCap { otherwise, .. } => self.come_to_cap(index, otherwise),
+            Node::Split { .. } | Node::Experiment { .. } | Node::Targeting { .. } => self.drawn_or_targeted(index)?,
             Node::Condition { branches, otherwise } => {
                 for (number, (test, then)) in branches.iter().enumerate() {
                     if self.holds(index, test)? {
@@ -347,7 +343,10 @@ impl Judge<'_> {
             properties,
         };
         let live = published.journeys.iter().find(|journey| journey.name == name).and_then(Versions::live);
-        let Some(target) = live.filter(|target| target.journey.entry.event == event.kind) else { return Ok(false) };
+        let is_open = |target: &&Version| {
+            target.journey.entry.event == event.kind && !published.is_stopped(name, target.number, self.now_ms)
+        };
+        let Some(target) = live.filter(is_open) else { return Ok(false) };
         let ids = match self.entry_ids(&target.journey, &event) {
             Ok(None) => return Ok(true),
             Ok(Some(ids)) => ids,
@@ -362,7 +361,10 @@ impl Judge<'_> {
         }
         let mut went_well = true;
         for id in ids {
-            match self.refusal(name, &target.journey, &id) {
+            let pause = self.pause_now(name, target.number);
+            let lost = pause.as_ref().filter(|pause| !pause.holds).map(|_| "paused");
+            match lost.or_else(|| self.refusal(name, &target.journey, &id)) {
+                None if pause.is_some() => self.keep_entrant(name, target, &event, id)?,
                 Some(reason) => {
                     self.expect(name, target.number, "", 0, reason, None)?;
                     went_well &= reason == "already_in_journey";
@@ -400,8 +402,8 @@ impl Judge<'_> {
     }
 
     /// Decides a message; false if the instance does not go on: it found no room and stays, or left before.
-    fn send(&mut self, index: usize, name: &str) -> Result<bool, String> {
-        if self.leaves_before_acting(index)? {
+    pub(super) fn send(&mut self, index: usize, name: &str) -> Result<bool, String> {
+        if self.leaves_before_acting(index)? || self.stops_at_action(index)?.is_some() {
             return Ok(false);
         }
         let run = &self.person.runs[index];

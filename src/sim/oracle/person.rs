@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json};
 
 use crate::sim::observe::instant_text;
+use crate::sim::oracle::pauses::Hold;
 use crate::sim::oracle::resources::Journey;
 
 /// One profile.
@@ -38,6 +39,10 @@ pub(super) struct Run {
     pub(super) entry: u32,
     pub(super) node: String,
     pub(super) entered_at_ms: i64,
+    /// When it came to its node.
+    pub(super) came_ms: i64,
+    /// Number of the newest version that was asked about it.
+    pub(super) settled: u32,
     /// When its next timer fires, and what that timer is.
     pub(super) due_ms: i64,
     pub(super) timer: Timer,
@@ -61,6 +66,11 @@ pub(super) struct Run {
     pub(super) answers: Map<String, Json>,
     /// How and where it failed last and went on.
     pub(super) error: Option<(String, String)>,
+    pub(super) held: Option<Hold>,
+    /// Events that came while it was held, by node and way.
+    pub(super) kept: Vec<(String, usize, Map<String, Json>)>,
+    /// How many of the journey's pauses its timers know of.
+    pub(super) shifted: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +109,7 @@ impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "entry {} into {} v{}, at {} since it entered at {}, {:?} timer due at {}, event {}, last {}",
+            "entry {} into {} v{}, at {} since it entered at {}, {:?} timer due at {}, held {:?}, event {}, last {}",
             self.entry,
             self.journey,
             self.version,
@@ -107,6 +117,7 @@ impl fmt::Display for Run {
             instant_text(self.entered_at_ms),
             self.timer,
             instant_text(self.due_ms),
+            self.held,
             Json::Object(self.event.clone()),
             Json::Object(self.last.clone()),
         )

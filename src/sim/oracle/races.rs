@@ -21,6 +21,10 @@ impl Judge<'_> {
                 }
             }
         }
+        if self.person.runs[index].held.is_some() {
+            self.keep_event(index, event);
+            return Ok(());
+        }
         let name = self.person.runs[index].node.clone();
         for (way, awaited) in program.nodes[&name].awaited() {
             match self.takes(index, awaited, event) {
@@ -42,7 +46,7 @@ impl Judge<'_> {
     }
 
     /// Whether a node that awaits this takes the event.
-    fn takes(&self, index: usize, awaited: &Awaited, event: &ScriptEvent) -> Result<bool, String> {
+    pub(super) fn takes(&self, index: usize, awaited: &Awaited, event: &ScriptEvent) -> Result<bool, String> {
         if let Some(of) = &awaited.of {
             let sent = self.person.runs[index].sent.get(of);
             if sent.is_none() || event.properties.get("delivery").and_then(Json::as_str) != sent.map(String::as_str) {
@@ -55,7 +59,9 @@ impl Judge<'_> {
     /// What came for this way of its node before the instance got there.
     pub(super) fn heard(&self, index: usize, way: usize) -> Option<Doing> {
         let run = &self.person.runs[index];
-        let properties: Map<String, Json> = run.heard.get(&(run.node.clone(), way))?.clone();
+        let kept = || run.kept.iter().find(|(node, known, _)| (node, *known) == (&run.node, way));
+        let heard = run.heard.get(&(run.node.clone(), way)).or_else(|| kept().map(|(_, _, properties)| properties));
+        let properties: Map<String, Json> = heard?.clone();
         let (to, path) = match &run.program.nodes[&run.node] {
             Node::FirstOf { arms } => (arms[way].1.clone(), format!("branch {way}")),
             Node::Event { then, .. } => (then.clone(), "event_received".to_owned()),

@@ -91,6 +91,17 @@ fn node(tree: &Tree) -> Result<Node, String> {
         _ if tree.get("action").is_some() => {
             Node::Action { action: tree.must("action")?.to_owned(), with: values(tree.entries("with"))?, then: then()? }
         }
+        _ if tree.get("data").is_some() => Node::Action {
+            action: format!("source:{}", tree.must("data")?),
+            with: values(tree.entries("with"))?,
+            then: then()?,
+        },
+        _ if tree.get("lookup").is_some() => Node::Lookup {
+            dataset: tree.must("lookup")?.to_owned(),
+            keys: parse(tree.must("keys")?)?,
+            fields: tree.items("fields").iter().filter_map(text_of).collect(),
+            then: then()?,
+        },
         _ if tree.get("jump").is_some() => {
             Node::Jump { journey: tree.must("jump")?.to_owned(), with: values(tree.entries("with"))?, then: then()? }
         }
@@ -99,6 +110,12 @@ fn node(tree: &Tree) -> Result<Node, String> {
             let branches = tree.items("condition").iter().map(branch).collect::<Result<_, String>>()?;
             Node::Condition { branches, otherwise: tree.word("otherwise").map(str::to_owned) }
         }
+        _ if tree.get("optimize").is_some() => optimize(tree.get("optimize").ok_or("no method")?)?,
+        _ if tree.get("profile_cap").is_some() => Node::ProfileCap {
+            max: tree.must("profile_cap")?.parse().map_err(|_| "no number of profiles".to_owned())?,
+            then: then()?,
+            otherwise: tree.must("otherwise")?.to_owned(),
+        },
         _ if tree.get("split").is_some() => {
             let share = |tree: &Tree| {
                 let percent: f64 = tree.must("percent")?.parse().map_err(|_| "no percentage".to_owned())?;
@@ -227,4 +244,40 @@ pub(super) fn duration_ms(text: &str) -> Result<i64, String> {
         rest = &rest[unit_size..];
     }
     Ok(total_ms)
+}
+
+/// An experiment, or targeting.
+fn optimize(tree: &Tree) -> Result<Node, String> {
+    if tree.get("targeting").is_some() {
+        let rule = |tree: &Tree| Ok((parse(tree.must("when")?)?, tree.must("then")?.to_owned()));
+        let rules = tree.items("targeting").iter().map(rule).collect::<Result<_, String>>()?;
+        return Ok(Node::Targeting { rules, fallback: tree.word("fallback").map(str::to_owned) });
+    }
+    let number = |text: &str| text.parse::<f64>().map_err(|_| format!("no number: {text}"));
+    let holdout = match tree.get("holdout") {
+        Some(holdout) => {
+            let percent = number(holdout.word("percent").unwrap_or("10"))?;
+            Some(((percent * 100.0).round() as u64, holdout.must("then")?.to_owned()))
+        }
+        None => None,
+    };
+    let treated = 10_000 - holdout.as_ref().map_or(0, |(share, _)| *share);
+    let weight = |tree: &Tree| Ok((count(tree.word("weight").unwrap_or("1"))? as u64, tree.must("then")?.to_owned()));
+    let weights = tree.items("experiment").iter().map(weight).collect::<Result<Vec<_>, String>>()?;
+    let total: u64 = weights.iter().map(|(weight, _)| weight).sum();
+    let mut before = 0;
+    let mut ways = Vec::new();
+    for (weight, then) in weights {
+        before += weight;
+        ways.push(((treated * before / total) as u32, then));
+    }
+    ways.extend(holdout.map(|(_, then)| (10_000, then)));
+    Ok(Node::Experiment { ways })
+}
+
+fn text_of(tree: &Tree) -> Option<String> {
+    match tree {
+        Tree::Word(word) => Some(word.clone()),
+        Tree::List(_) | Tree::Map(_) => None,
+    }
 }

@@ -4,7 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::Value as Json;
+
+use crate::sim::observe::TESTS_FROM;
 use crate::sim::oracle::cel::{Cel, parse};
+use crate::sim::oracle::migrations::{Migration, covered};
 use crate::sim::oracle::reading::{count, journey, message};
 use crate::sim::oracle::yaml::{Tree, documents};
 
@@ -13,14 +17,22 @@ use crate::sim::oracle::yaml::{Tree, documents};
 pub(super) struct Published {
     /// Types of event properties and of profile fields, by dotted path behind the root: `event.cart.size`.
     pub(super) types: BTreeMap<String, String>,
+    /// Records of datasets, by their keys.
+    pub(super) datasets: BTreeMap<String, BTreeMap<String, serde_json::Map<String, Json>>>,
     /// Event types that are recognised: among which others, and by what.
     pub(super) rules: BTreeMap<String, (String, Arc<Cel>)>,
     pub(super) rule_sets: BTreeMap<String, RuleSet>,
-    fragments: BTreeMap<String, Tree>,
+    pub(super) fragments: BTreeMap<String, Tree>,
     /// Messages and how often each was reworded.
-    messages: BTreeMap<String, (u32, Arc<Message>)>,
+    pub(super) messages: BTreeMap<String, (u32, Arc<Message>)>,
     /// In the order of their first publishing.
     pub(super) journeys: Vec<Versions>,
+    /// Journeys that are kept, by name, each with the number it walks under while it is in test.
+    pub(super) drafts: BTreeMap<String, (Version, Option<u32>)>,
+    /// All tests there ever were, with the names of their journeys.
+    pub(super) tests: Vec<(String, Version)>,
+    /// Who walks in tests.
+    pub(super) flagged: Vec<String>,
 }
 
 /// How often and how many journeys at once.
@@ -36,6 +48,8 @@ pub(super) struct RuleSet {
 pub(super) struct Versions {
     pub(super) name: String,
     pub(super) versions: Vec<Version>,
+    /// In their order.
+    pub(super) pauses: Vec<crate::sim::observe::Terms>,
 }
 
 #[derive(Clone, Debug)]
@@ -44,10 +58,13 @@ pub(super) struct Version {
     pub(super) status: Status,
     pub(super) journey: Arc<Journey>,
     /// Rewordings of the messages it sends.
-    wordings: BTreeMap<String, u32>,
+    pub(super) wordings: BTreeMap<String, u32>,
     pub(super) messages: BTreeMap<String, Arc<Message>>,
     /// Entry events of the journeys it jumps to, as they were when it was published.
     pub(super) entrances: BTreeMap<String, String>,
+    /// What it was published with, and the numbers of the versions that this counts for.
+    pub(super) migration: Option<Migration>,
+    pub(super) covers: Vec<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +84,7 @@ pub(super) struct Message {
     pub(super) reads: Vec<String>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Journey {
     pub(super) entry: Filter,
     pub(super) supplemental_id: Option<SupplementalId>,
@@ -91,20 +108,20 @@ pub(super) struct Journey {
 }
 
 /// What a profile enters under.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum SupplementalId {
     One(Cel),
     /// The `id` of each of the event's `items`.
     Items,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Filter {
     pub(super) event: String,
     pub(super) when: Option<Cel>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Node {
     Wait {
         wait: Wait,
@@ -113,6 +130,20 @@ pub(super) enum Node {
     Condition {
         branches: Vec<(Test, String)>,
         otherwise: Option<String>,
+    },
+    /// Sums of shares, in hundredths of a percent.
+    Experiment {
+        ways: Vec<(u32, String)>,
+    },
+    Targeting {
+        rules: Vec<(Cel, String)>,
+        fallback: Option<String>,
+    },
+    /// So many take the first way.
+    ProfileCap {
+        max: u64,
+        then: String,
+        otherwise: String,
     },
     /// Hundredths of a percent each.
     Split {
@@ -143,6 +174,13 @@ pub(super) enum Node {
         with: Vec<(String, Cel)>,
         then: String,
     },
+    /// Records of a dataset by their keys.
+    Lookup {
+        dataset: String,
+        keys: Cel,
+        fields: Vec<String>,
+        then: String,
+    },
     /// Another journey, and properties of its entry event.
     Jump {
         journey: String,
@@ -153,7 +191,7 @@ pub(super) enum Node {
 }
 
 /// How long a wait takes.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Wait {
     For(i64),
     Until(Cel),
@@ -165,7 +203,7 @@ pub(super) enum Wait {
 }
 
 /// An event that a node waits for.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Awaited {
     pub(super) filter: Filter,
     /// `entry`, `last_message` or `here`.
@@ -175,7 +213,7 @@ pub(super) struct Awaited {
 }
 
 /// What may happen first.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Arm {
     Event(Awaited),
     Wait(Wait),
@@ -201,7 +239,7 @@ impl Node {
 }
 
 /// What a branch of a condition asks for.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Test {
     When(Cel),
     /// From a time of day to another, on days.
@@ -221,7 +259,7 @@ impl Published {
     /// What is published once `text` was, too.
     pub(super) fn publish(&self, text: &str) -> Result<Self, String> {
         let mut next = self.clone();
-        let mut journeys: BTreeMap<String, Arc<Journey>> = BTreeMap::new();
+        let mut journeys: BTreeMap<String, (Arc<Journey>, Option<Migration>)> = BTreeMap::new();
         let documents = documents(text)?;
         for fragment in documents.iter().filter(|document| document.word("kind") == Some("fragment")) {
             next.fragments.insert(fragment.must("name")?.to_owned(), fragment.clone());
@@ -238,7 +276,10 @@ impl Published {
                 }
                 "attribute" => next.declare(&format!("profile.{name}"), document.get("type")),
                 "message" => next.reword(name, message(&document)?),
-                "journey" => drop(journeys.insert(name, Arc::new(journey(&document, &next.fragments)?))),
+                "journey" => {
+                    let migration = document.get("migration").map(Migration::read).transpose()?;
+                    journeys.insert(name, (Arc::new(journey(&document, &next.fragments)?), migration));
+                }
                 "rule_set" => {
                     let entries = match document.get("entries") {
                         Some(cap) => Some((count(cap.must("max")?)?, cap.must("per")?.to_owned())),
@@ -247,15 +288,19 @@ impl Published {
                     let concurrent = document.word("concurrent").map(count).transpose()?;
                     next.rule_sets.insert(name, RuleSet { entries, concurrent });
                 }
-                "action" => next.declare_action(&name, &document),
-                "surface" | "capping" | "fragment" => {}
+                "action" => next.declare_action(&format!("action.{name}"), &document),
+                "data_source" => next.declare_action(&format!("source.{name}"), &document),
+                "dataset" => next.declare_dataset(name, &document)?,
+                "surface" | "capping" | "throttling" | "fragment" => {}
                 other => return Err(format!("unknown kind `{other}`")),
             }
         }
         let given = journeys.clone();
         // Those that are in no file may send a message that was reworded.
-        let live =
-            |versions: &Versions| versions.live().map(|version| (versions.name.clone(), Arc::clone(&version.journey)));
+        let live = |versions: &Versions| {
+            let version = versions.live()?;
+            Some((versions.name.clone(), (Arc::clone(&version.journey), version.migration.clone())))
+        };
         let others: Vec<_> =
             self.journeys.iter().filter_map(live).filter(|(name, _)| !given.contains_key(name)).collect();
         let mut entrances: BTreeMap<String, String> = BTreeMap::new();
@@ -263,10 +308,11 @@ impl Published {
             let latest = known.versions.last();
             entrances.extend(latest.map(|version| (known.name.clone(), version.journey.entry.event.clone())));
         }
-        entrances.extend(given.iter().map(|(name, journey)| (name.clone(), journey.entry.event.clone())));
-        for (name, journey) in journeys.into_iter().chain(others) {
-            next.publish_journey(&name, journey, &entrances)?;
+        entrances.extend(given.iter().map(|(name, (journey, _))| (name.clone(), journey.entry.event.clone())));
+        for (name, (journey, migration)) in journeys.into_iter().chain(others) {
+            next.publish_journey(&name, journey, migration, &entrances)?;
         }
+        next.forget_published_drafts();
         Ok(next)
     }
 
@@ -284,20 +330,47 @@ impl Published {
         }
     }
 
+    /// A dataset; what any node may find in it is declared at once.
+    fn declare_dataset(&mut self, name: String, document: &Tree) -> Result<(), String> {
+        const NODES: usize = 20;
+        for node in 0..NODES {
+            self.types.insert(format!("lookup.n{node}.entities"), "list".to_owned());
+            for (field, declared) in document.entries("schema") {
+                self.declare_field(&format!("lookup.n{node}.entities[].{field}"), declared);
+            }
+        }
+        let key = document.must("key")?;
+        let mut records = BTreeMap::new();
+        for record in document.items("records") {
+            let mut fields = serde_json::Map::new();
+            for (field, _) in document.entries("schema") {
+                let Some(word) = record.word(field) else { continue };
+                let number = word.parse::<i64>().ok().filter(|_| field != key);
+                fields.insert(field.clone(), number.map_or_else(|| Json::from(word), Json::from));
+            }
+            records.insert(record.must(key)?.to_owned(), fields);
+        }
+        self.datasets.insert(name, records);
+        Ok(())
+    }
+
     fn declare_action(&mut self, name: &str, document: &Tree) {
         if let Some(response) = document.get("response") {
-            self.declare_field(&format!("action.{name}"), response);
+            self.declare_field(name, response);
         }
         if let Some(error) = document.get("error_response") {
-            self.declare_field(&format!("action.{name}.error_response"), error);
+            self.declare_field(&format!("{name}.error_response"), error);
         }
-        self.types.insert(format!("action.{name}.status"), "string".to_owned());
+        self.types.insert(format!("{name}.status"), "string".to_owned());
     }
 
     fn declare_field(&mut self, path: &str, declared: &Tree) {
         match declared {
             Tree::Word(word) => drop(self.types.insert(path.to_owned(), word.clone())),
-            Tree::List(_) => drop(self.types.insert(path.to_owned(), "list".to_owned())),
+            Tree::List(items) => {
+                self.types.insert(path.to_owned(), "list".to_owned());
+                items.iter().for_each(|item| self.declare_field(&format!("{path}[]"), item));
+            }
             Tree::Map(fields) => {
                 for (name, declared) in fields {
                     self.declare_field(&format!("{path}.{name}"), declared);
@@ -306,7 +379,7 @@ impl Published {
         }
     }
 
-    fn reword(&mut self, name: String, message: Message) {
+    pub(super) fn reword(&mut self, name: String, message: Message) {
         let wording = match self.messages.get(&name) {
             Some((_, before)) if **before == message => return,
             Some((wording, _)) => wording + 1,
@@ -319,6 +392,7 @@ impl Published {
         &mut self,
         name: &str,
         journey: Arc<Journey>,
+        migration: Option<Migration>,
         all: &BTreeMap<String, String>,
     ) -> Result<(), String> {
         let mut entrances = BTreeMap::new();
@@ -338,11 +412,8 @@ impl Published {
                 messages.insert(message.clone(), Arc::clone(found));
             }
         }
-        let place = self.journeys.iter().position(|known| known.name == name).unwrap_or_else(|| {
-            self.journeys.push(Versions { name: name.to_owned(), versions: Vec::new() });
-            self.journeys.len() - 1
-        });
-        let versions = &mut self.journeys[place].versions;
+        let versions = self.versions_of(name);
+        let covers = covered(versions, &journey, migration.as_ref());
         if let Some(latest) = versions.last() {
             // What was closed or stopped opens again only by a change of the journey itself.
             let same_references = latest.wordings == wordings && latest.entrances == entrances;
@@ -355,8 +426,26 @@ impl Published {
             version.status = Status::Closed;
         }
         let number = versions.len() as u32 + 1;
-        versions.push(Version { number, status: Status::Live, journey, wordings, messages, entrances });
+        versions.push(Version {
+            number,
+            status: Status::Live,
+            journey,
+            wordings,
+            messages,
+            entrances,
+            migration,
+            covers,
+        });
         Ok(())
+    }
+
+    /// Versions of a journey, which may be new.
+    pub(super) fn versions_of(&mut self, name: &str) -> &mut Vec<Version> {
+        let place = self.journeys.iter().position(|known| known.name == name).unwrap_or_else(|| {
+            self.journeys.push(Versions { name: name.to_owned(), versions: Vec::new(), pauses: Vec::new() });
+            self.journeys.len() - 1
+        });
+        &mut self.journeys[place].versions
     }
 
     /// What is published once all versions of `name` were stopped, or its live one closed.
@@ -373,6 +462,10 @@ impl Published {
     }
 
     pub(super) fn version(&self, journey: &str, number: u32) -> Option<&Version> {
+        if number >= TESTS_FROM {
+            let test = self.tests.iter().find(|(name, version)| name == journey && version.number == number);
+            return test.map(|(_, version)| version);
+        }
         let versions = &self.journeys.iter().find(|known| known.name == journey)?.versions;
         versions.iter().find(|version| version.number == number)
     }
@@ -382,6 +475,7 @@ impl Published {
         let recognised = self.rules.iter().filter(|(_, (of, _))| of == kind).map(|(name, _)| name.as_str());
         let kinds: Vec<&str> = recognised.chain([kind]).collect();
         let all = self.journeys.iter().flat_map(|journey| &journey.versions);
+        let all = all.chain(self.tests.iter().map(|(_, version)| version));
         let running = all.filter(|version| version.status != Status::Stopped);
         running.into_iter().any(|version| kinds.iter().any(|kind| version.journey.names(kind)))
     }

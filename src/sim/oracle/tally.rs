@@ -30,8 +30,8 @@ impl JourneyCounts {
             return;
         }
         match reason {
-            "entered" => self.entered += 1,
-            "completed" | "criteria" | "timeout" | "stopped" | "ended" => {
+            "entered" | "came over" => self.entered += 1,
+            "completed" | "criteria" | "timeout" | "stopped" | "ended" | "forced" | "migrated" | "withdrawn" => {
                 *self.exited.entry(reason.to_owned()).or_default() += 1;
             }
             "already_in_journey"
@@ -41,7 +41,8 @@ impl JourneyCounts {
             | "outside_dates"
             | "no_supplemental_id"
             | "cap_reached"
-            | "lower_priority" => {
+            | "lower_priority"
+            | "paused" => {
                 *self.discarded.entry(reason.to_owned()).or_default() += 1;
             }
             failed if failed.starts_with("failed ") => self.errors += 1,

@@ -16,17 +16,20 @@ use crate::domain::effect::{CallStatus, DeliveryOutcome, DeliveryReport};
 use crate::domain::event::Event;
 use crate::domain::ids::{HashKey, Millis, PartitionId, ProfileKey, SandboxId, stable_hash};
 use crate::domain::journey::program::Channel;
+use crate::domain::limits::TICK_MS;
 use crate::domain::value::{Map, Value};
 use crate::runtime::api::EventStatus;
 use crate::runtime::partition::Partition;
 use crate::runtime::partition::decide::{Circumstances, DecideConfig, Draught};
+use crate::runtime::partition::mail::{Parcel, ParcelName};
 use crate::runtime::partition::outbox::Hand;
 use crate::runtime::partition::table::Extent;
 use crate::runtime::report::{Tally, report};
 use crate::sim::channels::answer;
 use crate::sim::dice::Dice;
 use crate::sim::observe::{Names, decode};
-use crate::sim::workload::{Closing, ScriptEvent, Workload};
+use crate::sim::workload::{Closing, ScriptEvent, Workload, terms};
+use crate::wire::asleep::Place;
 use crate::wire::record::{Mark, records};
 use crate::wire::value::put_map;
 
@@ -59,7 +62,10 @@ impl Bench {
             id_window_ms: ID_WINDOW_MS,
             ids_max: 1 << 20,
             outbox_rows_max: if parking == Parking::Never { usize::MAX } else { ROWS_MAX },
+            held_max: 100_000,
+            entrants_max: 100_000,
             firing: if clock == Clock::Wall { Firing::Engine } else { Firing::Due },
+            partitions: 1,
             calls: if clock == Clock::Wall { Calls::Made } else { Calls::Assumed },
             hash_key: HashKey::FIXED,
         };
@@ -89,7 +95,11 @@ impl Bench {
         let mut draught = Draught::default();
         let about = Circumstances { config: &self.config, catalog: &self.catalog, now: Millis(self.now_ms) };
         let decided = decide(&mut self.partition, about, &mut draught);
+        let about_nobody = |observed: &Observed| observed.profile == format!("{:?}", ProfileKey::default());
         for observed in decode(&draught.bytes, &self.catalog, &self.names).expect("records can be read") {
+            if about_nobody(&observed) {
+                continue;
+            }
             self.note(&observed);
             if observed.cause == Cause::Timers && observed.steps.is_empty() {
                 *self.reasons.entry("still parked".to_owned()).or_default() += 1;
@@ -104,6 +114,39 @@ impl Bench {
         }
         self.history.extend_from_slice(&draught.bytes);
         decided
+    }
+
+    /// Its one partition is every counter's home: it tells itself what it has to say. On the events' clock nobody is told
+    /// before `until_ms` has come to the tick after the arrival; whether anybody was told.
+    fn pass_mail(&mut self, until_ms: i64) -> bool {
+        let mut told = false;
+        let until = if self.config.firing == Firing::Due { Millis(until_ms) } else { Millis::NEVER };
+        loop {
+            let parcel = self.partition.mail.parcels().next();
+            if let Some((to, pseq)) = parcel {
+                let name = ParcelName { from: to, to, pseq };
+                let bodies = self.partition.mail.parcel(to, pseq).expect("listed just now").clone();
+                let parcel = Parcel { name, bodies };
+                self.decide(|partition, about, draught| partition.decide_parcel(&parcel, about, draught));
+                self.decide(|partition, about, draught| partition.decide_acknowledged(to, pseq, about, draught));
+                continue;
+            }
+            let due = self.partition.mail.lines().find(|(_, tick)| *tick <= until);
+            if let Some((counter, tick)) = due.filter(|_| self.config.firing == Firing::Due) {
+                self.decide(|partition, about, draught| partition.decide_tick(counter, tick, about, draught));
+                continue;
+            }
+            let hold = self.partition.mail.waits_since().map(|since| since.plus(TICK_MS));
+            let Some(hold) = hold.filter(|hold| *hold <= until) else { return told };
+            let tell = |partition: &mut Partition, about: Circumstances<'_>, draught: &mut Draught| {
+                partition.decide_waiter(if until == Millis::NEVER { until } else { hold }, about, draught)
+            };
+            if !self.decide(tell).expect("state can be read") {
+                return told;
+            }
+            told = true;
+            self.now_ms = self.now_ms.max(self.partition.engine_time.0);
+        }
     }
 
     fn event(&mut self, event: &ScriptEvent) -> EventStatus {
@@ -121,14 +164,19 @@ impl Bench {
         let hash = stable_hash(&[event.profile.as_bytes(), event.id.as_bytes()]);
         let mark = Mark::Id { hash, expires: Millis(self.now_ms + ID_WINDOW_MS) };
         let key = key(&event.profile);
-        self.decide(|partition, about, draught| partition.decide_event(&event, key, mark, about, draught))
-            .expect("state can be read")
+        let decided =
+            self.decide(|partition, about, draught| partition.decide_event(&event, key, mark, about, draught));
+        self.pass_mail(self.now_ms);
+        decided.expect("state can be read")
     }
 
     /// Fires what is due by `until_ms`, each timer up to `late_ms` too late.
     fn fire_due(&mut self, until_ms: i64, dice: &mut Dice, late_ms: i64) {
         for _ in 0..100_000 {
             let next = self.partition.table.timers().filter(|timer| timer.due.0 <= until_ms).min_by_key(|t| t.due);
+            if self.pass_mail(next.map_or(until_ms, |timer| timer.due.0)) {
+                continue;
+            }
             let Some(timer) = next else { return };
             let late_ms = if late_ms > 0 && dice.chance(10) { dice.between(0, late_ms) } else { 0 };
             self.now_ms = self.now_ms.max((timer.due.0 + late_ms).min(until_ms));
@@ -137,6 +185,7 @@ impl Bench {
             }
             self.decide(|partition, about, draught| partition.decide_timer(&timer, about, draught))
                 .expect("state can be read");
+            self.pass_mail(self.now_ms);
             // Where nothing is ever sent, instances without room try again every second for ever.
             if self.config.outbox_rows_max < 10 && dice.chance(30) {
                 self.report(dice);
@@ -176,14 +225,27 @@ impl Bench {
     /// What is published changes. Instances of stopped versions are ended at once, or found later.
     fn change(&mut self, workload: &mut Workload, dice: &mut Dice) {
         let now = Millis(self.now_ms);
-        let (catalog, cause) = if dice.chance(60) {
+        let settled = self.catalog.settled(now);
+        let (catalog, cause) = if dice.chance(30) {
+            let (name, order, resume) = workload.next_pausing(dice, now);
+            match settled.resume(&name, now, resume.overdue, resume.window_ms) {
+                Ok(resumed) => {
+                    let overdue = resume.overdue.word().to_owned();
+                    (resumed, Cause::Resume(name, now.0, overdue, resume.window_ms))
+                }
+                Err(_) => match settled.pause(&name, order) {
+                    Ok(paused) => (paused, Cause::Pause(name, terms(&order))),
+                    Err(_) => return,
+                },
+            }
+        } else if dice.chance(60) {
             let Some(text) = workload.next_publish(dice) else { return };
-            (self.catalog.apply(&file(&text), now).expect("is valid").0, Cause::Publish(text))
+            (settled.apply(&file(&text), now).expect("is valid").0, Cause::Publish(text))
         } else {
             match workload.next_closing(dice) {
                 None => return,
-                Some(Closing::Stop(name)) => (self.catalog.stop(&name, None).expect("is known"), Cause::Stop(name)),
-                Some(Closing::Close(name)) => (self.catalog.close(&name, None).expect("is known"), Cause::Close(name)),
+                Some(Closing::Stop(name)) => (settled.stop(&name, None).expect("is known"), Cause::Stop(name)),
+                Some(Closing::Close(name)) => (settled.close(&name, None).expect("is known"), Cause::Close(name)),
             }
         };
         self.catalog = catalog;
@@ -205,13 +267,12 @@ impl Bench {
     }
 
     fn sweep(&mut self) {
-        let stopped = |catalog: &Catalog| -> Vec<_> {
-            let versions = catalog.versions.iter();
-            let stopped = versions.filter(|v| v.status == crate::domain::catalog::VersionStatus::Stopped);
-            stopped.map(|v| v.program.version).collect()
-        };
         let mut keys: Vec<ProfileKey> = Vec::new();
-        let end = self.partition.table.inside(&stopped(&self.catalog), 0, usize::MAX, &mut keys);
+        let wanted = |place: &Place| {
+            let version = self.catalog.get(place.version);
+            version.lets_go(place.node) || self.catalog.pauses.contains_key(&version.program.journey)
+        };
+        let end = self.partition.table.inside(&wanted, 0, usize::MAX, &mut keys);
         assert!(end.is_none());
         for key in keys {
             self.decide(|partition, about, draught| partition.decide_due(key, about, draught)).expect("can be read");
@@ -247,7 +308,12 @@ impl Bench {
 
     /// The engine's own counters say the same.
     fn compare_reports(&self) {
-        let tally = Tally { counts: self.partition.counts.clone(), events: self.partition.events, hash_sum: 0 };
+        let tally = Tally {
+            counts: self.partition.counts.clone(),
+            events: self.partition.events,
+            hash_sum: 0,
+            now: self.partition.engine_time,
+        };
         let report = report(&tally, &self.catalog, None);
         for (name, engine) in &report.journeys {
             let ours = self.oracle.counts().get(name).cloned().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Spans of time drawn at random, and how somebody may have written them.
 
+use crate::domain::ids::Millis;
 use crate::sim::dice::Dice;
 
 pub(super) const MINUTE_MS: i64 = 60_000;
@@ -7,6 +8,9 @@ pub(super) const HOUR_MS: i64 = 3_600_000;
 pub(super) const DAY_MS: i64 = 86_400_000;
 /// The longest wait (contract).
 pub(super) const WAIT_MS_MAX: i64 = 90 * DAY_MS;
+
+/// A simulation begins a little later.
+const FIRST_DAY: Millis = Millis(1_767_225_600_000);
 
 /// A duration of at most `max_ms`, and how somebody may have written it.
 pub(super) fn drawn_duration(dice: &mut Dice, max_ms: i64) -> (i64, String) {
@@ -39,4 +43,14 @@ pub(super) fn duration_text(mut rest_ms: i64) -> String {
 /// As ISO-8601 writes it, where it can.
 pub(super) fn iso_text(duration_ms: i64) -> String {
     if duration_ms % MINUTE_MS == 0 { format!("PT{}M", duration_ms / MINUTE_MS) } else { duration_text(duration_ms) }
+}
+
+/// A day of 2026, or a time of that day, with an offset or without one.
+pub(super) fn moment(day: i64, form: i64) -> String {
+    let instant = Millis(FIRST_DAY.0 + day * DAY_MS);
+    match form % 3 {
+        0 => instant.to_iso()[..10].to_owned(),
+        1 => format!("{}T02:30", &instant.to_iso()[..10]),
+        _ => format!("{}T02:30:00Z", &instant.to_iso()[..10]),
+    }
 }

@@ -1,7 +1,7 @@
 //! Expressions drawn at random: the part of the language the oracle knows, often without the brackets nobody needs.
 
 use crate::sim::dice::Dice;
-use crate::sim::workload::drawn_duration;
+use crate::sim::workload::{drawn_duration, functions};
 
 /// Which events an expression may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +26,9 @@ pub(super) fn condition(dice: &mut Dice, roots: Roots, depth: u32) -> String {
     }
     let sign = *dice.pick(&["<", "<=", ">", ">=", "==", "!="]);
     let equality = *dice.pick(&["==", "!="]);
-    match dice.below(19) {
+    match dice.below(25) {
         16 | 17 if roots == Roots::Inside => fact(dice),
+        19.. => functions::condition(dice, roots),
         0..4 => format!("{} {sign} {}", integer(dice, roots, 1), integer(dice, roots, 0)),
         4..6 => format!("{} {sign} {}", number(dice, roots), number(dice, roots)),
         6 => format!("{} {sign} {}", integer(dice, roots, 0), number(dice, roots)),
@@ -57,23 +58,34 @@ fn fact(dice: &mut Dice) -> String {
     }
 }
 
-/// Something about the last answer of the action, in journeys that call it.
+/// Something about the last answer of what a journey calls, which stands for `ANSWER`.
 pub(super) fn answer(dice: &mut Dice) -> String {
     match dice.below(7) {
-        0 => format!("action.ask.level == '{}'", dice.pick(&["gold", "silver"])),
-        1 => format!("action.ask.points > {}", dice.below(7)),
-        2 => "has(action.ask.level)".to_owned(),
-        3 => format!("action.ask.status == '{}'", dice.pick(&["http_200", "http_503", "timed_out", "capped"])),
-        4 => "action.ask.error_response.code != 'E1'".to_owned(),
-        5 => "action.ask.points != null || action.ask.status == 'internal_error'".to_owned(),
-        _ => "action.ask.level == last.tag".to_owned(),
+        0 => format!("ANSWER.level == '{}'", dice.pick(&["gold", "silver"])),
+        1 => format!("ANSWER.points > {}", dice.below(7)),
+        2 => "has(ANSWER.level)".to_owned(),
+        3 => format!("ANSWER.status == '{}'", dice.pick(&["http_200", "http_503", "timed_out", "capped"])),
+        4 => "ANSWER.error_response.code != 'E1'".to_owned(),
+        5 => "ANSWER.points != null || ANSWER.status == 'internal_error'".to_owned(),
+        _ => "ANSWER.level == last.tag".to_owned(),
+    }
+}
+
+/// Something about what a node found, which stands for `ANSWER`.
+pub(super) fn found(dice: &mut Dice) -> String {
+    match dice.below(4) {
+        0 => format!("size(ANSWER.entities) > {}", dice.below(2)),
+        1 => format!("ANSWER.entities.exists(e, e.points > {})", dice.below(7)),
+        2 => "ANSWER.entities.all(e, e.id != 'gold')".to_owned(),
+        _ => "has(ANSWER.entities)".to_owned(),
     }
 }
 
 /// When a wait ends.
 pub(super) fn until(dice: &mut Dice) -> String {
     let span = drawn_duration(dice, i64::MAX).1;
-    match dice.below(6) {
+    match dice.below(7) {
+        6 => functions::moved(dice, Roots::Inside),
         0 => format!("meta.time + duration('{span}')"),
         1 => "event.at".to_owned(),
         2 => format!("last.at + duration('{span}')"),
@@ -141,7 +153,7 @@ fn bracketed(dice: &mut Dice, text: &str) -> String {
     if dice.chance(75) { format!("({text})") } else { text.to_owned() }
 }
 
-fn field(dice: &mut Dice, roots: Roots, name: &str) -> String {
+pub(super) fn field(dice: &mut Dice, roots: Roots, name: &str) -> String {
     let root = if roots == Roots::Inside && dice.chance(50) { "last" } else { "event" };
     format!("{root}.{name}")
 }
@@ -163,7 +175,7 @@ fn boolean(dice: &mut Dice, roots: Roots) -> String {
     if dice.chance(50) { "profile.consents.email".to_owned() } else { field(dice, roots, "flag") }
 }
 
-fn integer(dice: &mut Dice, roots: Roots, depth: u32) -> String {
+pub(super) fn integer(dice: &mut Dice, roots: Roots, depth: u32) -> String {
     if depth > 0 && dice.chance(25) {
         let (left, right) = (integer(dice, roots, depth - 1), integer(dice, roots, depth - 1));
         return match dice.below(6) {
@@ -183,7 +195,7 @@ fn integer(dice: &mut Dice, roots: Roots, depth: u32) -> String {
     }
 }
 
-fn number(dice: &mut Dice, roots: Roots) -> String {
+pub(super) fn number(dice: &mut Dice, roots: Roots) -> String {
     match dice.below(5) {
         0 => format!("{:.1}", dice.between(-2, 8) as f64 / 2.0),
         1 => "profile.score".to_owned(),
@@ -193,7 +205,7 @@ fn number(dice: &mut Dice, roots: Roots) -> String {
     }
 }
 
-fn text(dice: &mut Dice, roots: Roots) -> String {
+pub(super) fn text(dice: &mut Dice, roots: Roots) -> String {
     match dice.below(5) {
         0 => "'a'".to_owned(),
         1 => "'gold'".to_owned(),
@@ -203,7 +215,7 @@ fn text(dice: &mut Dice, roots: Roots) -> String {
     }
 }
 
-fn instant(dice: &mut Dice, roots: Roots) -> String {
+pub(super) fn instant(dice: &mut Dice, roots: Roots) -> String {
     match dice.below(5) {
         0 => "now".to_owned(),
         1 => "meta.time".to_owned(),

@@ -1,19 +1,22 @@
 //! Journeys drawn at random, and written down. Node `i` leads to `i + 1` in one of its ways, so that every node is reached
 //! and every path can end; other ways lead ahead, or back where a wait or an event lies between.
 
-use crate::domain::ids::Millis;
+mod migrations;
+mod ways;
+
 use crate::sim::dice::Dice;
 use crate::sim::workload::durations::{
-    DAY_MS, HOUR_MS, MINUTE_MS, WAIT_MS_MAX, drawn_duration, duration_text, iso_text,
+    DAY_MS, HOUR_MS, MINUTE_MS, WAIT_MS_MAX, drawn_duration, duration_text, iso_text, moment,
 };
 use crate::sim::workload::{
     EVENT_KINDS, FEEDBACK_KINDS, FRAGMENTS, MESSAGES, RULE_SETS, RULED, Roots, condition, expressions,
 };
+use ways::{goes_round_at_once, lead_ahead, treadmill};
+
+pub(super) use migrations::Origin;
 
 /// The longest life of an instance (contract).
 const TIMEOUT_MS_MAX: i64 = 91 * DAY_MS;
-/// A simulation begins a little later.
-const FIRST_DAY: Millis = Millis(1_767_225_600_000);
 /// Zones that set their clocks by an hour, by half an hour, at midnight, and never.
 pub(super) const ZONES: [&str; 6] =
     ["Europe/Paris", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Asia/Kathmandu", "Africa/Cairo"];
@@ -43,6 +46,8 @@ pub(super) struct Journey {
     nodes: Vec<Node>,
     /// Where errors lead, by node.
     on_error: Vec<Option<usize>>,
+    /// What becomes of those in older versions, as text.
+    migration: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -64,6 +69,12 @@ enum Node {
     Condition(Vec<(String, usize)>, Option<usize>),
     /// Percentages, as text.
     Split(Vec<(&'static str, usize)>),
+    /// Weights, and the percentage held out.
+    Experiment(Vec<(i64, usize)>, Option<(&'static str, usize)>),
+    /// What rules ask for, as text, and where others go.
+    Targeting(Vec<(String, usize)>, Option<usize>),
+    /// Places, the way of those who get one, that of others.
+    Cap(i64, usize, usize),
     /// Each an event or a wait, as text, and whether it is an event.
     FirstOf(Vec<(String, bool, usize)>),
     Event {
@@ -82,7 +93,9 @@ enum Node {
     /// Name of the other journey, properties and values as text.
     Jump(String, String, usize),
     /// Parameters and values, as text.
-    Action(String, usize),
+    Action(&'static str, String, usize),
+    /// Keys, and where it leads.
+    Lookup(&'static str, usize),
     End,
 }
 
@@ -92,8 +105,9 @@ impl Node {
     }
 
     fn may_fail(&self) -> bool {
-        let always = matches!(self, Self::Condition(..) | Self::Event { .. } | Self::FirstOf(..));
-        always || matches!(self, Self::Until(..) | Self::Update(..) | Self::Jump(..) | Self::Action(..))
+        let always = matches!(self, Self::Condition(..) | Self::Targeting(..) | Self::Event { .. } | Self::FirstOf(..));
+        always
+            || matches!(self, Self::Until(..) | Self::Update(..) | Self::Jump(..) | Self::Action(..) | Self::Lookup(..))
     }
 
     /// Whether an instant has to be worked out here, which may fail.
@@ -113,10 +127,16 @@ impl Node {
             | Self::Message(_, to)
             | Self::Fragment(_, to)
             | Self::Update(_, to)
-            | Self::Action(_, to)
+            | Self::Action(_, _, to)
+            | Self::Lookup(_, to)
             | Self::Jump(_, _, to) => vec![*to],
             Self::FirstOf(arms) => arms.iter().map(|(_, _, to)| *to).collect(),
             Self::Split(shares) => shares.iter().map(|(_, to)| *to).collect(),
+            Self::Experiment(ways, holdout) => {
+                ways.iter().map(|(_, to)| *to).chain(holdout.map(|(_, to)| to)).collect()
+            }
+            Self::Targeting(rules, fallback) => rules.iter().map(|(_, to)| *to).chain(*fallback).collect(),
+            Self::Cap(_, then, otherwise) => vec![*then, *otherwise],
             Self::Condition(branches, otherwise) => branches.iter().map(|(_, to)| *to).chain(*otherwise).collect(),
             Self::Event { then, on_timeout, .. } => [*then].into_iter().chain(*on_timeout).collect(),
             Self::End => Vec::new(),
@@ -184,6 +204,7 @@ impl Journey {
             end_day,
             nodes,
             on_error,
+            migration: None,
         }
     }
 
@@ -226,6 +247,7 @@ impl Journey {
         for (key, day) in [("start_date", self.start_day), ("end_date", self.end_day)] {
             text.extend(day.map(|day| format!("{key}: {}\n", moment(day, key.len() as i64))));
         }
+        text.extend(self.migration.iter().map(|migration| format!("migration: {{ {migration} }}\n")));
         text.push_str("start: n0\nnodes:\n");
         for (number, (node, on_error)) in self.nodes.iter().zip(&self.on_error).enumerate() {
             let on_error = on_error.map(|to| format!(", on_error: n{to}")).unwrap_or_default();
@@ -251,6 +273,7 @@ fn node_text(node: &Node) -> String {
                 shares.iter().map(|(percent, to)| format!("{{ percent: {percent}, then: n{to} }}")).collect();
             format!("split: [ {} ]", shares.join(", "))
         }
+        Node::Experiment(..) | Node::Targeting(..) | Node::Cap(..) => ways::text(node),
         Node::FirstOf(arms) => {
             let arms: Vec<String> = arms.iter().map(|(arm, _, to)| format!("{{ {arm}, then: n{to} }}")).collect();
             format!("first_of: [ {} ]", arms.join(", "))
@@ -264,13 +287,17 @@ fn node_text(node: &Node) -> String {
         Node::Message(message, to) => format!("message: {message}, then: n{to}"),
         Node::Update(fields, to) => format!("update_profile: {{ {fields} }}, then: n{to}"),
         Node::Jump(journey, with, to) => format!("jump: \"{journey}\", with: {{ {with} }}, then: n{to}"),
-        Node::Action(with, to) => format!("action: ask, with: {{ {with} }}, then: n{to}"),
+        Node::Action(callee, with, to) => format!("{callee}, with: {{ {with} }}, then: n{to}"),
+        Node::Lookup(keys, to) => format!("lookup: gems, keys: \"{keys}\", fields: [points, id], then: n{to}"),
         Node::End => "end: true".to_owned(),
     }
 }
 
 /// Nodes 0 to `count - 1` and the end.
 fn draw_nodes(dice: &mut Dice, timeout_ms: i64, others: &[String]) -> Vec<Node> {
+    if dice.chance(1) {
+        return treadmill(timeout_ms);
+    }
     let count = dice.between(0, 9) as usize;
     let mut nodes: Vec<Node> = Vec::new();
     for _ in 0..count {
@@ -280,7 +307,7 @@ fn draw_nodes(dice: &mut Dice, timeout_ms: i64, others: &[String]) -> Vec<Node> 
     nodes.push(Node::End);
     ask_for_answers(dice, &mut nodes);
     for number in 0..count {
-        if goes_round_at_once(&nodes, &[], number) {
+        if goes_round_at_once(&nodes, &[], number, Node::pauses) {
             // Ways of its own that lead ahead can't be part of a cycle.
             lead_ahead(&mut nodes[number], number);
         }
@@ -294,20 +321,36 @@ fn draw_nodes(dice: &mut Dice, timeout_ms: i64, others: &[String]) -> Vec<Node> 
                 *ms = (*ms).clamp(low_ms, high_ms);
             }
         }
+        let is_rare = high_ms < i64::MAX;
+        for number in (0..count).filter(|_| !is_rare) {
+            if goes_round_at_once(&nodes, &[], number, Node::surely_pauses) {
+                lead_ahead(&mut nodes[number], number);
+                nodes[number].lead_on(number + 1);
+            }
+        }
     }
     nodes
 }
 
 /// Where a journey calls the action, conditions may ask what it answered.
 fn ask_for_answers(dice: &mut Dice, nodes: &mut [Node]) {
-    if !nodes.iter().any(|node| matches!(node, Node::Action(..))) {
+    let called = nodes.iter().enumerate().filter_map(|(number, node)| match node {
+        Node::Action(callee, ..) if callee.starts_with("data") => Some("source.sky".to_owned()),
+        Node::Action(..) => Some("action.ask".to_owned()),
+        Node::Lookup(..) => Some(format!("lookup.n{number}")),
+        _ => None,
+    });
+    let called: Vec<String> = called.collect();
+    if called.is_empty() {
         return;
     }
     for node in nodes {
         if let Node::Condition(branches, _) = node
             && dice.chance(70)
         {
-            branches[0].0 = format!("when: \"{}\"", expressions::answer(dice));
+            let read = dice.pick(&called);
+            let asked = if read.starts_with("lookup") { expressions::found(dice) } else { expressions::answer(dice) };
+            branches[0].0 = format!("when: \"{}\"", asked.replace("ANSWER", read));
         }
     }
 }
@@ -316,9 +359,14 @@ fn draw_node(dice: &mut Dice, before: &[Node], count: usize, wait_ms_max: i64, o
     let next = before.len() + 1;
     let anywhere =
         |dice: &mut Dice| if dice.chance(25) { dice.index(count) } else { next + dice.index(count + 1 - next) };
-    match dice.below(19) {
+    match dice.below(24) {
+        23 => Node::Lookup(dice.pick::<&str>(&["last.tag", "event.cart.id", "last.items.map(i, i.id)"]), next),
         16 => Node::Fragment(dice.pick::<&str>(&FRAGMENTS), next),
-        17 | 18 => Node::Action(expressions::all_values(dice, &expressions::PARAMETERS), next),
+        17 | 18 => {
+            let callee = dice.pick::<&str>(&["action: ask", "data: sky"]);
+            Node::Action(callee, expressions::all_values(dice, &expressions::PARAMETERS), next)
+        }
+        19..23 => ways::draw(dice, next, anywhere),
         14 | 15 => draw_race(dice, before, wait_ms_max, |dice, place| if place == 0 { next } else { anywhere(dice) }),
         12 => Node::Update(expressions::values(dice, &expressions::PROFILE_FIELDS), next),
         13 => Node::Jump(dice.pick(others).clone(), expressions::values(dice, &expressions::EVENT_FIELDS), next),
@@ -424,16 +472,6 @@ fn clock_text(dice: &mut Dice) -> String {
     }
 }
 
-/// A day of 2026, or a time of that day, with an offset or without one.
-fn moment(day: i64, form: i64) -> String {
-    let instant = Millis(FIRST_DAY.0 + day * DAY_MS);
-    match form % 3 {
-        0 => instant.to_iso()[..10].to_owned(),
-        1 => format!("{}T02:30", &instant.to_iso()[..10]),
-        _ => format!("{}T02:30:00Z", &instant.to_iso()[..10]),
-    }
-}
-
 /// Ways for errors that lead ahead, where they close no cycle.
 fn draw_error_ways(dice: &mut Dice, nodes: &[Node]) -> Vec<Option<usize>> {
     let mut ways = vec![None; nodes.len()];
@@ -441,46 +479,10 @@ fn draw_error_ways(dice: &mut Dice, nodes: &[Node]) -> Vec<Option<usize>> {
         let ahead = nodes.len() - 1 - number;
         if node.may_fail() && dice.chance(40) {
             ways[number] = Some(number + 1 + dice.index(ahead));
-            if goes_round_at_once(nodes, &ways, number) {
+            if goes_round_at_once(nodes, &ways, number, Node::pauses) {
                 ways[number] = None;
             }
         }
     }
     ways
-}
-
-/// Whether `from` comes back to itself without a pause.
-fn goes_round_at_once(nodes: &[Node], on_error: &[Option<usize>], from: usize) -> bool {
-    let mut seen = vec![false; nodes.len()];
-    let mut open = vec![from];
-    while let Some(number) = open.pop() {
-        // Where the instant to wait for can't be told, nothing is waited for.
-        let on_error = on_error.get(number).copied().flatten();
-        let on_error = on_error.filter(|_| !nodes[number].pauses() || nodes[number].reckons());
-        let targets = if nodes[number].pauses() { Vec::new() } else { nodes[number].targets() };
-        for to in targets.into_iter().chain(on_error) {
-            if to == from {
-                return true;
-            }
-            if !std::mem::replace(&mut seen[to], true) {
-                open.push(to);
-            }
-        }
-    }
-    false
-}
-
-fn lead_ahead(node: &mut Node, number: usize) {
-    let next = number + 1;
-    if let Node::Split(shares) = node {
-        for (_, to) in shares.iter_mut() {
-            *to = (*to).max(next);
-        }
-    }
-    if let Node::Condition(branches, otherwise) = node {
-        for (_, to) in branches.iter_mut().filter(|(_, to)| *to <= number) {
-            *to = next;
-        }
-        *otherwise = otherwise.map(|to| to.max(next));
-    }
 }

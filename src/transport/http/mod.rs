@@ -6,13 +6,16 @@
 
 pub mod body;
 pub mod clock;
+pub mod datasets;
 pub mod deliveries;
 pub mod error;
 pub mod events;
 pub mod guard;
 pub mod health;
+pub mod history;
 pub mod journeys;
 pub mod listener;
+pub mod pauses;
 pub mod profiles;
 pub mod reports;
 pub mod resources;
@@ -20,6 +23,7 @@ pub mod router;
 pub mod schema;
 pub mod shards;
 pub mod steps;
+pub mod testing;
 
 pub use listener::{HttpListener, ListenerOptions};
 pub use router::{Api, ApiOptions, router};

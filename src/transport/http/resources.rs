@@ -77,3 +77,22 @@ pub async fn apply(
 ) -> Result<Json<ApplyBody>, ApiError> {
     report(api.engine.apply(texts(files)).await?)
 }
+
+/// Keeps journeys as drafts, which nobody enters, all or none; answered once that is durable. Other resources are published
+/// if they are new, and must not differ from what is published.
+#[utoipa::path(
+    post, path = "/v1/resources/draft", tag = "resources", request_body = ResourceFiles,
+    responses(
+        (status = 200, description = "One entry per resource and what was done with it", body = ApplyBody),
+        (status = 400, description = "Not the shape described", body = ErrorBody),
+        (status = 401, description = "No valid API key", body = ErrorBody),
+        (status = 422, description = "Resources have errors; nothing was kept; see `findings`", body = ErrorBody),
+        (status = 503, description = "Disk full, or stopping", body = ErrorBody),
+    )
+)]
+pub async fn draft(
+    State(api): State<Api>,
+    JsonBody(files): JsonBody<ResourceFiles>,
+) -> Result<Json<ApplyBody>, ApiError> {
+    report(api.engine.apply_draft(texts(files)).await?)
+}

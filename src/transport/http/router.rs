@@ -19,7 +19,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::ApiError;
-use super::{clock, deliveries, events, guard, health, journeys, profiles, reports, resources, shards, steps};
+use super::{
+    clock, datasets, deliveries, events, guard, health, history, journeys, pauses, profiles, reports, resources,
+    shards, steps, testing,
+};
 use crate::runtime::engine::Engine;
 use crate::transport::api_keys::ApiKeys;
 use crate::transport::clock::SourceClock;
@@ -119,15 +122,29 @@ fn guarded() -> OpenApiRouter<Api> {
         .routes(routes!(resources::check))
         .routes(routes!(resources::plan))
         .routes(routes!(resources::apply))
+        .routes(routes!(resources::draft))
+        .routes(routes!(datasets::list))
+        .routes(routes!(datasets::load))
         .routes(routes!(journeys::list))
         .routes(routes!(journeys::stop))
         .routes(routes!(journeys::close))
+        .routes(routes!(testing::start))
+        .routes(routes!(testing::stop))
+        .routes(routes!(testing::publish))
+        .routes(routes!(testing::log))
+        .routes(routes!(testing::flagged, testing::flag))
+        .routes(routes!(pauses::pause))
+        .routes(routes!(pauses::resume))
+        .routes(routes!(pauses::forecast))
         .routes(routes!(reports::all))
         .routes(routes!(reports::one))
         .routes(routes!(reports::hash))
         .routes(routes!(profiles::show))
         .routes(routes!(profiles::why))
         .routes(routes!(steps::export))
+        .routes(routes!(history::show))
+        .routes(routes!(history::events))
+        .routes(routes!(history::profiles))
         .routes(routes!(deliveries::list))
         .routes(routes!(deliveries::resolve))
         .routes(routes!(shards::show, shards::set))

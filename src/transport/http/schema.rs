@@ -44,7 +44,7 @@ pub struct ResourceChangeBody {
     pub kind: String,
     /// Its name.
     pub name: String,
-    /// `created`, `new_version`, `updated`, `unchanged`, `vanished` (published, and in none of the files: it stays).
+    /// `created`, `new_version`, `updated`, `drafted`, `unchanged`, `vanished` (published, in none of the files: it stays).
     pub change: String,
     /// Journeys: number of the latest version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,6 +55,40 @@ pub struct ResourceChangeBody {
     /// Journeys of which there is a new version: what differs from the one before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub difference: Option<DifferenceBody>,
+    /// Journeys of which there is a new version, and versions before it with profiles inside: what becomes of those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<MigrationBody>,
+}
+
+/// What becomes of the profiles inside older versions of a journey.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MigrationBody {
+    /// Numbers of the versions that they are in.
+    pub from: Vec<u32>,
+    /// Nodes that the new version has otherwise or not at all, and those that somebody goes from; sorted by name.
+    pub nodes: Vec<MigrationNodeBody>,
+}
+
+/// What becomes of the profiles at one node.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MigrationNodeBody {
+    /// Its name.
+    pub node: String,
+    /// How the new version has it, if otherwise: `added`, `removed` or `changed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<String>,
+    /// `keep`, `exit`, `recompute` or `move`.
+    pub choice: String,
+    /// The node they are moved to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Who chose that: `node`, `default`, or `nobody`.
+    pub chosen_by: String,
+    /// Profiles that are at it now, in these versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<u64>,
 }
 
 /// What differs between two versions of a journey.

@@ -257,11 +257,54 @@ async fn resources_are_planned_published_and_refused_whole() {
     assert_eq!((status, &body["resources"][0]["name"]), (200, &"looked_at".into()), "{body}");
     let (status, body) = send("apply", good).await;
     assert_eq!((status, &body["resources"][0]["change"]), (200, &"unchanged".into()), "{body}");
+    let journey = |wait: &str| {
+        format!(
+            "{good}---\nkind: journey\nname: look\nentry: {{ event: looked_at }}\nmigration: {{ nodes: {{ a: recompute }} }}\nstart: a\n\
+             nodes: {{ a: {{ wait: {wait}, then: b }}, b: {{ end: true }} }}\n"
+        )
+    };
+    let of_look = |body: &Value| {
+        let resources = body["resources"].as_array().expect("a list").iter();
+        resources.into_iter().find(|resource| resource["name"] == "look").expect("is there").clone()
+    };
+    let (_, body) = send("apply", &journey("1h")).await;
+    assert_eq!(of_look(&body)["change"], "created", "{body}");
+    let (_, body) = send("plan", &journey("2h")).await;
+    let migration = serde_json::json!({
+        "from": [1],
+        "nodes": [{ "node": "a", "change": "changed", "choice": "recompute", "chosen_by": "node", "waiting": 0 }],
+    });
+    assert_eq!(of_look(&body)["migration"], migration, "{body}");
     let (status, body) = send("apply", "kind: journey\nname: x\n").await;
     assert_eq!((status, &body["error"]["code"]), (422, &"findings".into()));
     assert_eq!(body["error"]["findings"][0]["file"], "a.yaml");
     let (status, body) = send("check", "kind: journey\nname: x\n").await;
     assert!(status == 200 && body["errors"].as_u64() > Some(0), "{body}");
+}
+
+#[tokio::test]
+async fn records_are_loaded_whole_or_not_at_all() {
+    let text = "kind: dataset\nname: products\nkey: sku\nschema: { sku: string, price: number }\n";
+    let files = serde_json::json!({"files": [{"name": "d.yaml", "text": text}]}).to_string();
+    let send = async |request| {
+        let (status, _, body) = ask(api(ApiOptions::default()), request).await;
+        (status.as_u16(), body)
+    };
+    assert_eq!(send(post("/v1/resources/apply", "application/json", files)).await.0, 200);
+    let load = |media_type: &str, body: &str| post("/v1/datasets/products/records", media_type, body.to_owned());
+    let (status, body) = send(load("text/csv", "sku,price\na,1.5\nb,\n")).await;
+    assert_eq!((status, &body["records"]), (200, &2.into()), "{body}");
+    let ndjson = "application/x-ndjson";
+    let (status, body) = send(load(ndjson, "{\"sku\":\"c\",\"price\":2}\n{\"price\":3}\n")).await;
+    assert_eq!((status, &body["error"]["code"]), (400, &"malformed".into()), "{body}");
+    assert!(body["error"]["message"].as_str().is_some_and(|text| text.contains("record 2")), "{body}");
+    let (_, body) = send(Request::get("/v1/datasets").body(Body::empty()).expect("a request")).await;
+    let products = &body["datasets"][0];
+    assert_eq!((&products["name"], &products["records"]), (&"products".into(), &2.into()), "{body}");
+    let (status, body) = send(load(ndjson, "{\"sku\":\"c\",\"price\":2}\n")).await;
+    assert_eq!((status, &body["records"]), (200, &1.into()), "{body}");
+    assert_eq!(send(load("text/plain", "x")).await.0, 415);
+    assert_eq!(send(post("/v1/datasets/none/records", ndjson, "{}")).await.0, 404);
 }
 
 /// Kept in `docs/` for readers without a server; set `SOJOURN_WRITE_REFERENCE=1` to bring it up to date.
@@ -290,7 +333,7 @@ fn the_description_is_whole() {
         assert!(schemas.get(name).is_some(), "{name} is referred to and not described");
     }
     let paths = description["paths"].as_object().expect("paths");
-    assert_eq!(paths.len(), 21, "{:?}", paths.keys().collect::<Vec<_>>());
+    assert_eq!(paths.len(), 35, "{:?}", paths.keys().collect::<Vec<_>>());
     for (path, methods) in paths {
         for (method, operation) in methods.as_object().expect("methods") {
             assert!(operation["summary"].is_string(), "{method} {path} has no summary");
@@ -328,4 +371,67 @@ async fn connections_are_bounded_and_drained() {
     assert!(matches!(third.read(&mut [0u8; 1]).await, Ok(0) | Err(_)));
     listener.drain(Duration::from_secs(10)).await.expect("drains");
     std::net::TcpListener::bind(address).expect("the port is free again");
+}
+
+#[tokio::test]
+async fn a_draft_is_tested_with_test_profiles_only() {
+    let json = "application/json";
+    let send = async |path: &str, body: String| ask(api(ApiOptions::default()), post(path, json, body)).await;
+    let get = async |path: &str| {
+        ask(api(ApiOptions::default()), Request::get(path).body(Body::empty()).expect("valid")).await
+    };
+    let text = "kind: event\nname: draft_go\nschema: { n: integer }\n---\nkind: journey\nname: drafted\n\
+        entry: { event: draft_go }\nstart: a\nnodes:\n  a: { split: [ { percent: 1, then: w }, { percent: 99, then: done } ] }\n\
+        \x20 w: { wait: 9d, then: done }\n  done: { end: true }\n";
+    let files = serde_json::json!({"files": [{"name": "f.yaml", "text": text}]}).to_string();
+    let (status, _, body) = send("/v1/resources/draft", files.clone()).await;
+    assert_eq!((status.as_u16(), &body["resources"][1]["change"]), (200, &"drafted".into()), "{body}");
+    check(Request::get("/v1/journeys/drafted/test").body(Body::empty()).expect("valid"), 409, "conflict").await;
+    check(post("/v1/journeys/nobody/test/start", json, ""), 404, "not_found").await;
+    check(post("/v1/journeys/drafted/test/start?wait=1ms", json, ""), 400, "malformed").await;
+    check(post("/v1/test-profiles", json, r#"{"add":["nobody"]}"#), 400, "malformed").await;
+    let (_, _, flagged) = send("/v1/test-profiles", r#"{"add":["crm:tester"]}"#.to_owned()).await;
+    assert_eq!(flagged["test_profiles"], serde_json::json!(["crm:tester"]));
+    let (_, _, started) = send("/v1/journeys/drafted/test/start?wait=1h", String::new()).await;
+    assert_eq!(
+        (&started["versions"][0]["status"], &started["versions"][0]["number"]),
+        (&"draft_test".into(), &1.into())
+    );
+
+    for who in ["crm:tester", "crm:customer"] {
+        let event = format!(r#"{{"id":"{who}","type":"draft_go","profile":"{who}","properties":{{"n":1}}}}"#);
+        assert_eq!(send("/v1/events", event).await.0, StatusCode::OK);
+    }
+    let (_, _, log) = get("/v1/journeys/drafted/test").await;
+    assert_eq!((&log["inside"], &log["wait_ms"]), (&1.into(), &3_600_000.into()), "{log}");
+    let tester = &log["profiles"][0];
+    assert_eq!((&tester["profile"], &tester["instances"][0]["node"]), (&"crm:tester".into(), &"w".into()), "{log}");
+    let (_, _, report) = get("/v1/reports/drafted").await;
+    assert_eq!(report["journeys"]["drafted"]["entered"], 0, "tests are none of its figures: {report}");
+    assert_eq!(get("/v1/profiles/crm:customer/why?journey=drafted").await.0, StatusCode::NOT_FOUND);
+    assert_eq!(get("/v1/profiles/crm:tester/why?journey=drafted").await.0, StatusCode::OK);
+
+    let (_, _, published) = send("/v1/journeys/drafted/test/publish", String::new()).await;
+    assert_eq!(published["versions"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        (&published["versions"][0]["status"], &published["versions"][0]["entered"]),
+        (&"live".into(), &0.into())
+    );
+    check(post("/v1/journeys/drafted/test/stop", json, ""), 404, "not_found").await;
+    let (_, _, again) = send("/v1/resources/apply", files).await;
+    assert_eq!(again["resources"][1]["change"], "unchanged", "{again}");
+}
+
+#[tokio::test]
+async fn what_is_recorded_is_told() {
+    let body = r#"{"id":"r1","type":"profile.update","profile":"rec:1","properties":{"tier":"gold"}}"#;
+    assert_eq!(ask(api(ApiOptions::default()), post("/v1/events", "application/json", body)).await.0, StatusCode::OK);
+    let get = |path: &str| Request::get(path.to_owned()).body(Body::empty()).expect("valid");
+    let (_, _, history) = ask(api(ApiOptions::default()), get("/v1/history")).await;
+    assert!(history["since"].is_null() && history["now"].is_string() && history["whole"] == false, "{history}");
+    let response = router(api(ApiOptions::default())).oneshot(get("/v1/profiles")).await.expect("infallible");
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.expect("whole");
+    let lines = String::from_utf8(bytes.to_vec()).expect("text");
+    assert!(lines.lines().any(|line| line == r#"{"profile":"rec:1","document":{"tier":"gold"}}"#), "{lines}");
+    check(get("/v1/history/events?since=never"), 400, "bad_instant").await;
 }

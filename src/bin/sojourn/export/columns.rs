@@ -26,11 +26,12 @@ enum Column {
     Instant(fn(&StepEvent) -> &str),
     MaybeInstant(fn(&StepEvent) -> Option<&str>),
     Number(fn(&StepEvent) -> u32),
+    MaybeNumber(fn(&StepEvent) -> Option<u32>),
     Flag(fn(&StepEvent) -> bool),
 }
 
 /// All columns, in the order of the fields.
-const COLUMNS: [(&str, Column); 24] = [
+const COLUMNS: [(&str, Column); 26] = [
     ("id", Column::Text(|e| &e.id)),
     ("time", Column::Instant(|e| &e.time)),
     ("profile", Column::MaybeText(|e| e.profile.as_deref())),
@@ -44,10 +45,12 @@ const COLUMNS: [(&str, Column); 24] = [
     ("reason", Column::MaybeText(|e| e.reason.as_deref())),
     ("error", Column::MaybeText(|e| e.error.as_deref())),
     ("previous_node", Column::MaybeText(|e| e.previous_node.as_deref())),
+    ("previous_version", Column::MaybeNumber(|e| e.previous_version)),
     ("previous_path", Column::MaybeText(|e| e.previous_path.as_deref())),
     ("due", Column::MaybeInstant(|e| e.due.as_deref())),
     ("message", Column::MaybeText(|e| e.message.as_deref())),
     ("channel", Column::MaybeText(|e| e.channel.as_deref())),
+    ("action", Column::MaybeText(|e| e.action.as_deref())),
     ("event_id", Column::MaybeText(|e| e.event_id.as_deref())),
     ("event_type", Column::MaybeText(|e| e.event_type.as_deref())),
     ("entrance", Column::Flag(|e| e.entrance)),
@@ -66,6 +69,7 @@ impl Column {
             Self::Instant(_) => format!("required int64 {name} (TIMESTAMP(MILLIS,true));"),
             Self::MaybeInstant(_) => format!("optional int64 {name} (TIMESTAMP(MILLIS,true));"),
             Self::Number(_) => format!("required int32 {name} (INTEGER(32,false));"),
+            Self::MaybeNumber(_) => format!("optional int32 {name} (INTEGER(32,false));"),
             Self::Flag(_) => format!("required boolean {name};"),
         }
     }
@@ -95,6 +99,10 @@ impl Column {
                 put::<_, Int64Type>(group, values.into_iter(), Some(&levels))
             }
             Self::Number(of) => put::<_, Int32Type>(group, rows.iter().map(|row| Some(of(row).cast_signed())), None),
+            Self::MaybeNumber(of) => {
+                let levels: Vec<i16> = rows.iter().map(|row| i16::from(of(row).is_some())).collect();
+                put::<_, Int32Type>(group, rows.iter().map(|row| of(row).map(u32::cast_signed)), Some(&levels))
+            }
             Self::Flag(of) => put::<_, BoolType>(group, rows.iter().map(|row| Some(of(row))), None),
         }
     }
@@ -211,10 +219,12 @@ mod tests {
             reason: Some(String::new()),
             error: Some(String::new()),
             previous_node: Some(String::new()),
+            previous_version: Some(1),
             previous_path: Some(String::new()),
             due: Some(String::new()),
             message: Some(String::new()),
             channel: Some(String::new()),
+            action: Some(String::new()),
             event_id: Some(String::new()),
             event_type: Some(String::new()),
             ..StepEvent::default()
@@ -226,19 +236,20 @@ mod tests {
 
     #[test]
     fn rows_read_back_over_several_groups() {
+        let column = |name: &str| COLUMNS.iter().position(|(known, _)| *known == name).expect("a column");
         let count = GROUP_ROWS + 10;
         let reader = written(count);
         assert_eq!(reader.metadata().num_row_groups(), 2);
         assert_eq!(reader.metadata().file_metadata().num_rows(), count as i64);
         for (n, row) in reader.get_row_iter(None).expect("rows").enumerate().step_by(997) {
             let (row, expected) = (row.expect("a row"), event(n));
-            assert_eq!(row.get_string(0).expect("id"), &expected.id);
-            assert_eq!(row.get_timestamp_millis(1).expect("time"), 1_700_000_000_123 + n as i64);
-            assert_eq!(row.get_string(2).ok(), expected.profile.as_ref());
-            assert_eq!(row.get_uint(4).expect("version"), 2);
-            let due = row.get_timestamp_millis(14).ok();
+            assert_eq!(row.get_string(column("id")).expect("id"), &expected.id);
+            assert_eq!(row.get_timestamp_millis(column("time")).expect("time"), 1_700_000_000_123 + n as i64);
+            assert_eq!(row.get_string(column("profile")).ok(), expected.profile.as_ref());
+            assert_eq!(row.get_uint(column("version")).expect("version"), 2);
+            let due = row.get_timestamp_millis(column("due")).ok();
             assert_eq!(due, (n % 3 == 0 && n != 0).then_some(n as i64), "row {n}");
-            assert_eq!(row.get_bool(19).expect("entrance"), expected.entrance);
+            assert_eq!(row.get_bool(column("entrance")).expect("entrance"), expected.entrance);
         }
     }
 

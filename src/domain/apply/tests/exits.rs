@@ -175,9 +175,10 @@ fn a_taken_back_delivery_is_the_instance_s_own() {
         catalog: &rig.catalog,
         sandbox: SandboxId::DEFAULT,
         partition: PartitionId(7),
-        calls: crate::domain::apply::Calls::Made,
+        calls: &crate::domain::apply::Calls::Made,
         firing: Firing::Engine,
         room: &|_| true,
+        spent: World::NONE_SPENT,
     };
     let event = EventInput { id: "e", kind: "quit", time: START, properties: &Map::new(), also: &[] };
     apply::apply_event(&mut rig.profile, event, START, world, &mut out);

@@ -5,7 +5,7 @@ use crate::domain::catalog::Catalog;
 use crate::domain::ids::Millis;
 use crate::domain::limits;
 use crate::domain::profile::{DueKind, Instance, Profile};
-use crate::domain::step::{Step, StepKind};
+use crate::domain::step::{ExitReason, Step, StepKind};
 use crate::runtime::partition::counts::Counts;
 use crate::wire::component::{blank_profile, install, put_changes, put_profile};
 use crate::wire::cursor::Cursor;
@@ -26,7 +26,7 @@ pub(super) fn hold(before: &Profile, after: &Profile, out: &Outcome, catalog: &C
 
 fn counts_add_up(profile: &Profile, catalog: &Catalog, counts: &Counts) {
     for (id, version) in counts.iter() {
-        let inside = || profile.instances.iter().filter(|i| i.version == id);
+        let inside = || profile.instances.iter().filter(|i| i.version == id && !i.is_entrant());
         assert_eq!(version.active(), inside().count() as u64, "entered = active + exited + errors");
         for (index, _) in catalog.program(id).nodes.iter().enumerate() {
             let node = version.nodes.get(index).copied().unwrap_or_default();
@@ -41,13 +41,17 @@ fn positions_are_sound(profile: &Profile, catalog: &Catalog, now: Millis) {
     for (index, instance) in profile.instances.iter().enumerate() {
         let program = catalog.program(instance.version);
         let timeout_at = program.over_at(instance.entered_at);
-        assert!(instance.due <= timeout_at, "no timer outlives the journey");
-        assert!(instance.due_kind == DueKind::Node || instance.due == timeout_at, "the other timer is the journey's");
-        assert!(instance.entered_at <= now && instance.ordinal <= profile.entries);
         let later = &profile.instances[index + 1..];
         let same = |i: &Instance| i.journey == instance.journey && i.supplemental_id() == instance.supplemental_id();
         assert!(!later.iter().any(same), "one instance per journey and supplemental id");
         assert!(later.iter().all(|i| i.ordinal > instance.ordinal), "in the order of entry");
+        if instance.is_entrant() {
+            assert_eq!(instance.due_kind, DueKind::Node, "who waits to enter is let in some time");
+            continue;
+        }
+        assert!(instance.due <= timeout_at, "no timer outlives the journey");
+        assert!(instance.due_kind == DueKind::Node || instance.due == timeout_at, "the other timer is the journey's");
+        assert!(instance.entered_at <= now && instance.ordinal <= profile.entries);
         assert_eq!(profile.last_entry(instance.journey, instance.supplemental_id()), Some(instance.entered_at));
     }
 }
@@ -66,9 +70,15 @@ fn walks_are_whole(before: &Profile, after: &Profile, out: &Outcome) {
             match step.kind {
                 StepKind::Entered(_) => assert_eq!(node, None),
                 StepKind::Arrived => node = Some(step.node),
+                StepKind::Held if step.node == Step::NO_NODE => {
+                    node = after.instances.iter().find(|i| i.ordinal == ordinal).map(|i| i.node);
+                }
+                StepKind::Released if step.node == Step::NO_NODE => ended = true,
+                StepKind::Exited(ExitReason::Migrated) => assert_eq!(node.take(), Some(step.node)),
                 _ => assert_eq!(node, Some(step.node), "{step:?} happens where the instance is"),
             }
-            ended = matches!(step.kind, StepKind::Exited(_) | StepKind::Failed(_));
+            let goes_on = step.kind == StepKind::Exited(ExitReason::Migrated);
+            ended |= matches!(step.kind, StepKind::Exited(_) | StepKind::Failed(_)) && !goes_on;
         }
         let there = after.instances.iter().find(|i| i.ordinal == ordinal);
         assert_eq!(there.map(|i| i.node), (!ended).then_some(node).flatten());

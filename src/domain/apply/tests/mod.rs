@@ -1,9 +1,9 @@
 //! What journeys do to one profile, told as scripts: what happens when, and which steps follow.
 //!
 //! A script has one input a line: a time since the start, then `tick`, an event type with optional JSON properties,
-//! `profile.update {…}`, `room full`, `room free`, `stop NAME [VERSION]`, `close NAME` or `answer STATUS {…}`. What is expected has one line
+//! `profile.update {…}`, `room full`, `room free`, `keep full`, `pause NAME MODE FOR [stop] [OVERDUE]`, `resume NAME OVERDUE`, `stop NAME [VERSION]`, `close NAME` or `answer STATUS {…}`. What is expected has one line
 //! for each walk: `TIME JOURNEY#ENTRY: steps`, where `enter`, a node's name (`~` when its own timer is due), `/path`,
-//! `=exit`, `!failure`, `*message outcome` and `<status>` are steps. Every input of every script also has to keep the [`laws`].
+//! `=exit`, `!failure`, `*message outcome`, `<status>`, `held` and `released` are steps. Every input of every script also has to keep the [`laws`].
 
 mod acts;
 mod calendar;
@@ -13,8 +13,11 @@ mod entries;
 mod exits;
 mod fragments;
 mod laws;
+mod lookups;
 mod messages;
+mod migrations;
 mod nodes;
+mod pauses;
 mod races;
 mod random;
 mod reference;
@@ -29,7 +32,7 @@ use std::cell::Cell;
 
 use smol_str::SmolStr;
 
-use crate::domain::apply::{self, Calls, EventInput, Firing, Outcome, World};
+use crate::domain::apply::{self, Calls, EventInput, Firing, Outcome, Room, World};
 use crate::domain::catalog::{Catalog, SourceFile};
 use crate::domain::effect::{CallAnswer, CallStatus, Effect, OutboxRow};
 use crate::domain::guardrails::Guardrails;
@@ -37,7 +40,7 @@ use crate::domain::ids::{HashKey, Millis, PartitionId, SandboxId};
 use crate::domain::journey::duration;
 use crate::domain::journey::program::Channel;
 use crate::domain::profile::Profile;
-use crate::domain::step::{MessageOutcome, Path, Step, StepKind};
+use crate::domain::step::{Entrance, MessageOutcome, Path, Step, StepKind};
 use crate::domain::value::{Map, Value};
 use crate::runtime::partition::counts::Counts;
 
@@ -135,6 +138,7 @@ struct Rig {
     firing: Firing,
     calls: Calls,
     room: Cell<bool>,
+    keeps: Cell<bool>,
     counts: Counts,
     rows: Vec<OutboxRow>,
     notes: Vec<String>,
@@ -155,6 +159,7 @@ impl Rig {
             firing: Firing::Engine,
             calls: Calls::Made,
             room: Cell::new(true),
+            keeps: Cell::new(true),
             counts: Counts::default(),
             rows: Vec::new(),
             notes: Vec::new(),
@@ -177,6 +182,21 @@ impl Rig {
         self
     }
 
+    /// Keeps `journeys` as drafts, and starts the test of `j`.
+    fn draft(mut self, journeys: &str, wait_ms: i64) -> Self {
+        let file = SourceFile { name: "f.yaml".to_owned(), text: format!("{PRELUDE}---\n{journeys}") };
+        let kept = self.catalog.apply_draft_within(&[file], START, &Guardrails::WIDEST);
+        let (catalog, _) = kept.unwrap_or_else(|findings| panic!("{findings:#?}\n{journeys}"));
+        self.catalog = catalog.start_test("j", wait_ms, START).expect("starts");
+        self
+    }
+
+    /// Makes the profile a test profile.
+    fn flag(mut self) -> Self {
+        self.catalog = self.catalog.flag(&[self.profile.identity.clone()], &[]).expect("flags");
+        self
+    }
+
     fn run(mut self, script: &str) -> Self {
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (time, what) = line.split_once(char::is_whitespace).unwrap_or_else(|| panic!("{line}"));
@@ -189,6 +209,12 @@ impl Rig {
         let (word, rest) = what.split_once(char::is_whitespace).unwrap_or((what, ""));
         match word {
             "room" => self.room.set(rest == "free"),
+            "keep" => self.keeps.set(rest == "free"),
+            "pause" => self.pause(now, rest),
+            "resume" => {
+                let (name, overdue) = rest.split_once(' ').expect("a name and a choice");
+                self.catalog = self.catalog.resume(name, now, pauses::overdue(overdue), 0).expect("resumes");
+            }
             "close" => self.catalog = self.catalog.close(rest, None).expect("closes"),
             "stop" => {
                 let (name, version) = rest.split_once(' ').map_or((rest, None), |(n, v)| (n, v.parse().ok()));
@@ -234,14 +260,18 @@ impl Rig {
 
     /// Applies one input twice, to see that it gives the same, and holds it against the laws.
     fn input(&mut self, now: Millis, mut apply: impl FnMut(&mut Profile, World<'_>, &mut Outcome)) {
-        let room = |_: Option<&str>| self.room.get();
+        let room = |room: Room<'_>| match room {
+            Room::Outbox(_) => self.room.get(),
+            Room::Hold | Room::Entrant => self.keeps.get(),
+        };
         let world = World {
             catalog: &self.catalog,
             sandbox: SandboxId::DEFAULT,
             partition: PartitionId(7),
-            calls: self.calls,
+            calls: &self.calls,
             firing: self.firing,
             room: &room,
+            spent: World::NONE_SPENT,
         };
         let before = self.profile.clone();
         let mut out = Outcome::default();
@@ -271,7 +301,8 @@ impl Rig {
         let mut walker = None;
         for step in &out.steps {
             let program = self.catalog.program(step.version);
-            let begins = walker != Some(step.ordinal) || matches!(step.kind, StepKind::Discarded(_));
+            let begins = walker != Some(step.ordinal)
+                || matches!(step.kind, StepKind::Discarded(_) | StepKind::Entered(Entrance::Migrated));
             if begins {
                 self.log.extend((!line.is_empty()).then(|| std::mem::take(&mut line)));
                 let version = if program.number == 1 { String::new() } else { format!(".{}", program.number) };
@@ -310,6 +341,7 @@ impl Rig {
 fn shown(step: &Step, timeout_at: Millis, catalog: &Catalog) -> String {
     let program = catalog.program(step.version);
     match step.kind {
+        StepKind::Entered(Entrance::Migrated) => "over".to_owned(),
         StepKind::Entered(_) => "enter".to_owned(),
         StepKind::Arrived => {
             let name = &program.node(step.node).name;
@@ -321,6 +353,8 @@ fn shown(step: &Step, timeout_at: Millis, catalog: &Catalog) -> String {
         StepKind::Failed(failure) => format!("!{}", word(&failure)),
         StepKind::Discarded(reason) => format!("discards {}", word(&reason)),
         StepKind::Called(status) => format!("<{status}>"),
+        StepKind::Held => "held".to_owned(),
+        StepKind::Released => "released".to_owned(),
         StepKind::Message { message, outcome } => {
             let name = &program.messages[usize::from(message)].name;
             if outcome == MessageOutcome::Requested {

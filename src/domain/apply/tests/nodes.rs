@@ -306,3 +306,35 @@ fn fifty_nodes_at_once_are_within_the_step_limit() {
     let ordinals: Vec<u16> = rig.rows.iter().map(|row| row.id.ordinal).collect();
     assert_eq!(ordinals, (0..limits::NODES_MAX as u16).collect::<Vec<_>>(), "every delivery has its own id");
 }
+
+/// Which treatment somebody gets hangs on who it is, and on nothing that may differ at the next entry.
+#[test]
+fn treatments_stay_and_rules_decide_in_order() {
+    let ways = |rig: &Rig| -> Vec<(u16, u64)> {
+        let counts = rig.counts.iter().next().expect("one version").1;
+        counts.ways.iter().map(|((_, way), count)| (*way, *count)).collect()
+    };
+    let treatments = "o: { optimize: { experiment: [ { treatment: a, weight: 3, then: w }, { treatment: b, then: done } ], holdout: { then: done } } }";
+    let rig = Rig::new(&journey("reentry: { after: 5m }", &[treatments, "w: { wait: 1m, then: done }"]));
+    let rig = rig.run("0 go\n1h tick\n2h go\n3h tick\n4h go");
+    assert_eq!(ways(&rig).iter().map(|(_, count)| count).collect::<Vec<_>>(), [&3]);
+
+    let rules = "o: { optimize: { targeting: [ { rule: big, when: event.n > 9, then: done }, { rule: any, when: event.n > 3, then: done } ] } }";
+    let rig = Rig::new(&journey("reentry: { after: 5m }", &[rules]));
+    let rig = rig.run("0 go {\"n\": 10}\n1h go {\"n\": 4}\n2h go {\"n\": 1}\n3h go {\"n\": \"x\"}");
+    assert_eq!(ways(&rig), [(0, 1), (1, 1)], "the others end: no rule holds, a rule fails");
+    let counts = rig.counts.iter().next().expect("one version").1;
+    assert_eq!((counts.entered, counts.errors(), counts.active()), (4, 1, 0));
+}
+
+/// Who comes to a cap waits, also where somebody else's place was the last; who knows better goes on.
+#[test]
+fn a_cap_claims_a_place_and_waits() {
+    let rig = Rig::new(&journey(
+        "timeout: 2h",
+        &["c: { profile_cap: 2, then: w, otherwise: done }", "w: { wait: 1m, then: done }"],
+    ));
+    let rig = rig.run("0 go\n3h tick");
+    let counts = rig.counts.iter().next().expect("one version").1;
+    assert_eq!((counts.nodes[0].entered, counts.nodes[0].left, counts.nodes[0].exited), (1, 0, 1), "nobody tells it");
+}

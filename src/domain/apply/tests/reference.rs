@@ -331,7 +331,7 @@ fn input() -> impl Strategy<Value = (i64, Input)> {
 
 /// What the engine's report says, in the words of [`Model::counts`], without zeros.
 fn reported(rig: &Rig, name: &str) -> BTreeMap<String, u64> {
-    let tally = Tally { counts: rig.counts.clone(), events: 0, hash_sum: 0 };
+    let tally = Tally { counts: rig.counts.clone(), events: 0, hash_sum: 0, now: Millis(0) };
     let report = report(&tally, &rig.catalog, None).journeys[name].clone();
     let mut counts: BTreeMap<String, u64> = report.exited.into_iter().chain(report.discarded).collect();
     counts.insert("entered".to_owned(), report.entered);

@@ -65,6 +65,19 @@ fn priority_decides_who_enters() {
     );
 }
 
+/// Whichever of its types a journey names: priorities count among all that the event could let into.
+#[test]
+fn priority_counts_across_recognised_types() {
+    let big = "kind: event\nname: big\nof: go\nwhen: event.n > 5\n---\n";
+    let journeys = format!(
+        "{big}{SETS}{}---\n{}",
+        named("as_sent", "rule_set: single\npriority: 10", &["a: { wait: 1h, then: done }"]),
+        named("as_big", "entry: { event: big }\nrule_set: single\npriority: 90", &["a: { wait: 1h, then: done }"]),
+    );
+    check(&journeys, "0 go {\"n\": 9}", "0 as_big#1: enter a~1h\n0 as_sent: discards lower_priority");
+    check(&journeys, "0 go {\"n\": 1}", "0 as_sent#1: enter a~1h");
+}
+
 /// What re-entrance refuses takes no place.
 #[test]
 fn a_refusal_counts_as_no_entry() {

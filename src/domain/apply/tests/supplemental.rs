@@ -57,6 +57,35 @@ fn a_list_fans_out() {
     );
 }
 
+/// An event that names very many is no way to fill the record: it is refused whole.
+#[test]
+fn an_event_names_at_most_a_hundred_ids() {
+    let orders = "kind: event\nname: order\nschema: { ids: [string] }\n---\n";
+    let head = "entry: { event: order, supplemental_id: event.ids }";
+    let journeys = format!("{orders}{}", journey(head, &["a: { wait: 1h, then: done }"]));
+    let named = |count: usize| {
+        let ids: Vec<String> = (0..count).map(|n| format!("\"id{n}\"")).collect();
+        Rig::new(&journeys).run(&format!("0 order {{\"ids\": [{}]}}", ids.join(",")))
+    };
+    let (most, more) = (named(100), named(101));
+    assert_eq!((most.profile.instances.len(), most.log.len()), (10, 100));
+    assert_eq!(more.log, ["0 j: discards entry_filter_error"]);
+    assert_eq!(more.notes, ["an event names at most 100 supplemental ids"]);
+}
+
+/// What is remembered of ids is bounded, and never what a run in progress hangs on.
+#[test]
+fn the_oldest_id_that_nothing_runs_under_is_forgotten_first() {
+    let head = format!(
+        "{LINES}\nreentry: never\nexit: [ {{ event: quit, when: last.n > 0 && journey.supplemental_id != 'id0' }} ]"
+    );
+    let script: Vec<String> =
+        (0..1_002).map(|n| format!("{n}m go {{\"s\": \"id{n}\"}}\n{n}m quit {{\"n\": 1}}")).collect();
+    let rig = Rig::new(&journey(&head, &["a: { wait: 90d, then: done }"])).run(&script.join("\n"));
+    let known: Vec<&str> = rig.profile.last_entries.iter().filter_map(|e| e.supplemental_id.as_deref()).collect();
+    assert_eq!((known.len(), known[0], known[1]), (1_000, "id0", "id3"));
+}
+
 /// Spec §14: at most ten at once.
 #[test]
 fn supplemental_instances_are_at_most_ten() {

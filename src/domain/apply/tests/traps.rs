@@ -112,6 +112,38 @@ fn trap_18_a_split_is_drawn_once_per_profile() {
     assert!(ways.iter().all(|line| line.contains("/branch0")) || ways.iter().all(|line| line.contains("/branch1")));
 }
 
+/// In test mode a split takes its top way, whatever it would draw, and every wait lasts as long as the test says. Only test
+/// profiles enter, and before what is live; the draft is published as it is written.
+#[test]
+fn trap_18_test_mode_takes_the_top_way_of_a_split() {
+    let draft = |top: &str, other: &str| {
+        journey(
+            "",
+            &[
+                &format!("a: {{ split: [ {{ percent: 1, then: {top} }}, {{ percent: 99, then: {other} }} ] }}"),
+                "b: { wait: 3d, then: m }",
+                "c: { wait: { until: event.at }, then: m }",
+                "m: { message: hello, then: d }",
+                "d: { event: buy, within: 7d, then: done, on_timeout: f }",
+                "f: { event: message.opened, of: m, within: 2d, then: done, on_timeout: done }",
+            ],
+        )
+    };
+    for (top, other) in [("b", "c"), ("c", "b")] {
+        let live = journey("", &["x: { wait: 1h, then: done }"]);
+        let rig = Rig::new(&live).draft(&draft(top, other), 10_000).run("0 go\n1h tick");
+        let rig = rig.expect("0 j#1: enter x~1h\n1h j#1: /wait_ended done =completed").flag();
+        let rig = rig.run("2h go\n2h10s tick\n2h20s tick\n2h59s tick\n2h1m tick");
+        rig.expect(&format!(
+            "2h j.2#2: enter a /branch0 {top}~2h10s
+             2h j: discards already_in_journey
+             2h10s j.2#2: /wait_ended m *hello /then d~2h20s
+             2h20s j.2#2: /timed_out f~2h1m
+             2h1m j.2#2: /timed_out done =completed"
+        ));
+    }
+}
+
 /// Local times go by the journey's zone, or the profile's, which falls back to the journey's.
 #[test]
 fn trap_20_local_waits_fall_back_to_the_journeys_zone() {
@@ -120,4 +152,25 @@ fn trap_20_local_waits_fall_back_to_the_journeys_zone() {
     check(&journeys, "0 go", "0 j#1: enter a~8h");
     check(&journeys, "0 profile.update {\"timezone\": \"Asia/Kathmandu\"}\n0 go", "0 j#1: enter a~3h15m");
     check(&journeys, "0 profile.update {\"timezone\": \"nowhere\"}\n0 go", "0 j#1: enter a~8h");
+}
+
+/// Pausing stops only nodes that act: waits, conditions, updates and exits go on, and lifetimes keep ticking.
+#[test]
+fn trap_14_a_pause_stops_only_actions() {
+    let nodes = [
+        "a: { wait: 1h, then: b }",
+        "b: { condition: [ { when: event.n > 0, then: c } ], otherwise: done }",
+        "c: { update_profile: { points: event.n }, then: d }",
+        "d: { wait: 1h, then: e }",
+        "e: { message: hello, then: done }",
+    ];
+    let rig = check(
+        &journey("timeout: 1d", &nodes),
+        "0 go {\"n\": 3}\n1m pause j hold 14d\n1h tick\n2h tick\n1d tick",
+        "0 j#1: enter a~1h
+         1h j#1: /wait_ended b /branch0 c /then d~2h
+         2h j#1: /wait_ended e held
+         1d j#1: released =timeout",
+    );
+    assert_eq!(rig.profile.document.get("points"), Some(&Value::Int(3)));
 }

@@ -279,3 +279,40 @@ fn names_of_events() {
     assert_eq!(named(&"é".repeat(limits::NAME_BYTES_MAX / 2)), [""; 0]);
     assert_eq!(named(&"e".repeat(limits::NAME_BYTES_MAX + 1)), ["bad_name"]);
 }
+
+/// Spec §3.7, §16.17: 200 to 5,000 calls a second, and one throttling for all.
+#[test]
+fn throttlings_are_one_of_200_to_5000_a_second() {
+    let text = |name: &str, rate: u32, deployed: bool| {
+        format!(
+            "kind: throttling\nname: {name}\nurl: 'https://api.example.com/*'\nmax_throughput: {rate}\ndeployed: {deployed}\n"
+        )
+    };
+    let found = |rate: u32, rails: &Guardrails| -> Vec<String> {
+        let findings = Catalog::check_within(&files(&[&text("t", rate, true)]), rails);
+        findings.iter().map(|finding| format!("{}{}", finding.code, setting(finding))).collect()
+    };
+    for rate in [200, 5_000] {
+        assert_eq!(found(rate, &Guardrails::DEFAULT), [""; 0]);
+    }
+    assert_eq!(found(199, &Guardrails::DEFAULT), ["guardrail throughput_min"]);
+    assert_eq!(found(5_001, &Guardrails::DEFAULT), ["guardrail throughput_max"]);
+    assert_eq!(found(1, &Guardrails::WIDEST), [""; 0]);
+    assert_eq!(found(0, &Guardrails::WIDEST), ["bad_number"]);
+    let two = Catalog::check(&files(&[&text("a", 300, true), &text("b", 300, true)]));
+    assert_eq!(two[0].code, "second_throttling");
+    assert!(two[0].message.contains("`b` and `a`"), "{two:?}");
+    // Another one goes beside it once the first is not deployed any more, and what is published stays when a guardrail moves.
+    let publish = |catalog: &Catalog, texts: &[&str], rails: &Guardrails| {
+        catalog.apply_within(&files(texts), Millis(0), rails).map(|(catalog, _)| catalog)
+    };
+    let first = publish(&Catalog::default(), &[&text("a", 300, true)], &Guardrails::DEFAULT).expect("publishes");
+    let refused = publish(&first, &[&text("b", 400, true)], &Guardrails::DEFAULT).expect_err("two would be deployed");
+    assert_eq!(refused[0].code, "second_throttling");
+    let both = [text("a", 300, false), text("b", 400, true)];
+    let second = publish(&first, &[&both[0], &both[1]], &Guardrails::DEFAULT).expect("publishes");
+    assert_eq!(second.throttling().map(|throttling| throttling.throughput_max), Some(400));
+    let tight = Guardrails { throughput_max: 250, ..Guardrails::DEFAULT };
+    assert!(publish(&second, &[&both[0], &both[1]], &tight).is_ok());
+    assert!(publish(&second, &[&text("b", 401, true)], &tight).is_err());
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use smol_str::SmolStr;
 
 use super::{Change, Merged, ResourceChange};
+use crate::domain::expression::SOURCE_PREFIX;
 use crate::domain::journey::source::Kind;
 
 impl Merged<'_> {
@@ -30,8 +31,17 @@ impl Merged<'_> {
         for (name, capping) in &files.cappings {
             changes.push(simple(Kind::Capping, name, catalog.cappings.get(name).map(|before| before == capping)));
         }
+        for name in files.datasets.keys() {
+            let before = catalog.datasets.get(name).map(|before| self.next.datasets.get(name) == Some(before));
+            changes.push(simple(Kind::Dataset, name, before));
+        }
+        for (name, throttling) in &files.throttlings {
+            let before = catalog.throttlings.get(name).map(|before| **before == throttling.value);
+            changes.push(simple(Kind::Throttling, name, before));
+        }
         for (name, action) in &files.actions {
-            changes.push(simple(Kind::Action, name, catalog.actions.get(name).map(|before| **before == *action)));
+            let (kind, shown) = callee(name);
+            changes.push(simple(kind, &shown, catalog.actions.get(name).map(|before| **before == *action)));
         }
         for (name, message) in &files.messages {
             let before = catalog.latest_message(name).map(|id| catalog.message(id));
@@ -50,6 +60,7 @@ impl Merged<'_> {
             version: None,
             status: None,
             difference: None,
+            migration: None,
         };
         let messages: BTreeSet<&SmolStr> = catalog.messages.iter().map(|message| &message.name.value).collect();
         let gone = |kind, names: Vec<&SmolStr>, known: &dyn Fn(&str) -> bool| -> Vec<ResourceChange> {
@@ -69,10 +80,24 @@ impl Merged<'_> {
         }));
         changes
             .extend(gone(Kind::Capping, catalog.cappings.keys().collect(), &|name| files.cappings.contains_key(name)));
-        changes.extend(gone(Kind::Action, catalog.actions.keys().collect(), &|name| files.actions.contains_key(name)));
+        changes
+            .extend(gone(Kind::Dataset, catalog.datasets.keys().collect(), &|name| files.datasets.contains_key(name)));
+        changes.extend(gone(Kind::Throttling, catalog.throttlings.keys().collect(), &|name| {
+            files.throttlings.contains_key(name)
+        }));
+        let actions = catalog.actions.keys().filter(|name| !files.actions.contains_key(*name)).map(callee);
+        changes.extend(actions.map(|(kind, name)| vanished(kind, &name)));
         changes.extend(gone(Kind::Message, messages.into_iter().collect(), &|name| files.messages.contains_key(name)));
         changes.extend(self.others.iter().map(|definition| vanished(Kind::Journey, &definition.name.value)));
         changes
+    }
+}
+
+/// The kind of an action or data source, and its name in files.
+fn callee(name: &SmolStr) -> (Kind, SmolStr) {
+    match name.strip_prefix(SOURCE_PREFIX) {
+        Some(source) => (Kind::DataSource, SmolStr::new(source)),
+        None => (Kind::Action, name.clone()),
     }
 }
 
@@ -82,5 +107,5 @@ fn simple(kind: Kind, name: &SmolStr, same: Option<bool>) -> ResourceChange {
         Some(true) => Change::Unchanged,
         Some(false) => Change::Updated,
     };
-    ResourceChange { kind, name: name.clone(), change, version: None, status: None, difference: None }
+    ResourceChange { kind, name: name.clone(), change, version: None, status: None, difference: None, migration: None }
 }

@@ -7,11 +7,13 @@ use smol_str::SmolStr;
 use super::Merged;
 use crate::domain::catalog::rules::Rule;
 use crate::domain::event::{FEEDBACK_PROPERTIES, is_feedback};
-use crate::domain::expression::{Fields, Type};
+use crate::domain::expression::{Fields, SOURCE_PREFIX, Type};
 use crate::domain::ids::MessageId;
+use crate::domain::journey::action::titled;
 use crate::domain::journey::compile::{self, Entrance, Vocabulary};
 use crate::domain::journey::definition::{EventDefinition, JourneyDefinition, MessageDefinition};
 use crate::domain::journey::findings::{At, Findings};
+use crate::domain::limits;
 use crate::domain::suggest::did_you_mean;
 
 impl Merged<'_> {
@@ -42,6 +44,7 @@ impl Merged<'_> {
             }
         }
         self.add_actions(definition, &mut vocabulary, findings);
+        self.add_datasets(definition, &mut vocabulary, findings);
         for (journey, _) in definition.jumps() {
             self.add_entrance(definition, journey, &mut vocabulary, findings);
         }
@@ -103,15 +106,56 @@ impl Merged<'_> {
                 Some(_) => {}
                 None if self.files.partial => {}
                 None => {
-                    let suggestion = did_you_mean(&name.value, self.next.actions.keys().map(SmolStr::as_str))
-                        .unwrap_or_else(|| format!("declare it: `kind: action`, `name: {}`", name.value));
-                    let message =
-                        format!("journey `{}` calls the unknown action `{}`", definition.name.value, name.value);
+                    let suggestion = self.callee_suggestion(&name.value);
+                    let journey = &definition.name.value;
+                    if name.value.starts_with(SOURCE_PREFIX) {
+                        let message = format!("journey `{journey}` asks the unknown {}", titled(&name.value));
+                        findings.error_with(name.place, "unknown_data_source", message, suggestion);
+                        vocabulary.blurred_actions = true;
+                        continue;
+                    }
+                    let message = format!("journey `{journey}` calls the unknown {}", titled(&name.value));
                     findings.error_with(name.place, "unknown_action", message, suggestion);
                 }
             }
             vocabulary.blurred_actions = true;
         }
+    }
+
+    /// Datasets that `definition` looks up in.
+    fn add_datasets(&self, definition: &JourneyDefinition, vocabulary: &mut Vocabulary, findings: &mut Findings<'_>) {
+        for (_, name, _) in definition.lookups() {
+            if let Some(dataset) = self.next.datasets.get(&name.value) {
+                vocabulary.datasets.insert(name.value.clone(), dataset.schema.clone());
+                continue;
+            }
+            vocabulary.blurred_datasets = true;
+            if !self.files.partial {
+                let suggestion = did_you_mean(&name.value, self.next.datasets.keys().map(SmolStr::as_str))
+                    .unwrap_or_else(|| format!("declare it: `kind: dataset`, `name: {}`", name.value));
+                let message =
+                    format!("journey `{}` looks up in the unknown dataset `{}`", definition.name.value, name.value);
+                findings.error_with(name.place, "unknown_dataset", message, suggestion);
+            }
+        }
+        let lookups: Vec<_> = definition.lookups().collect();
+        if let Some((node, ..)) = lookups.get(limits::LOOKUPS_MAX) {
+            let (journey, count) = (&definition.name.value, lookups.len());
+            let message =
+                format!("journey `{journey}` has {count} nodes that look up; {} are allowed", limits::LOOKUPS_MAX);
+            let suggestion = "look several keys up at once".to_owned();
+            findings.error_with(node.place, "too_many_lookups", message, suggestion);
+        }
+    }
+
+    /// An action or data source that may have been meant.
+    fn callee_suggestion(&self, name: &str) -> String {
+        let (kind, prefix, shown) = match name.strip_prefix(SOURCE_PREFIX) {
+            Some(shown) => ("data_source", SOURCE_PREFIX, shown),
+            None => ("action", "", name),
+        };
+        let known = self.next.actions.keys().filter_map(|known| known.strip_prefix(prefix));
+        did_you_mean(shown, known).unwrap_or_else(|| format!("declare it: `kind: {kind}`, `name: {shown}`"))
     }
 
     /// What lets profiles into the journey that `definition` jumps to.

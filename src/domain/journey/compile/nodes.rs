@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use smol_str::SmolStr;
 
-use super::{Compiler, Entrance, node_no};
+use super::{Compiler, Entrance, node_no, taken};
 use crate::domain::expression::{Expr, FieldPath, Root, Schemas, Type};
 use crate::domain::ids::NodeNo;
-use crate::domain::journey::action::{Action, ActionShape};
+use crate::domain::journey::action::{Action, ActionShape, titled};
 use crate::domain::journey::definition::{
-    Assignment, AwaitedDefinition, FilterDefinition, NodeDefinition, NodeForm, RacerDefinition, Since, TestDefinition,
-    WaitDefinition,
+    Assignment, AwaitedDefinition, FilterDefinition, NodeDefinition, NodeForm, OptimizeMethod, RacerDefinition, SHARES,
+    Since, TestDefinition, WaitDefinition,
 };
 use crate::domain::journey::findings::At;
-use crate::domain::journey::program::{Arm, Awaited, EventFilter, Message, NodeKind, Pause, Test};
+use crate::domain::journey::program::{Arm, Awaited, EventFilter, Lookup, Message, Method, NodeKind, Pause, Test};
+use crate::domain::journey::source::HOLDOUT;
 use crate::domain::suggest::did_you_mean;
 
 impl<'c> Compiler<'c, '_> {
@@ -22,7 +23,8 @@ impl<'c> Compiler<'c, '_> {
         let when = match &entry.when {
             None => None,
             Some(when) => {
-                let schemas = Schemas { last: None, journey: None, action: None, ..self.inside.clone() };
+                let (last, journey, action, source, lookup) = (None, None, None, None, None);
+                let schemas = Schemas { last, journey, action, source, lookup, ..self.inside.clone() };
                 let blurred = self.blurred_roots(&[]);
                 let expr = self.expression(when, &schemas, &blurred, &Type::Boolean, "entry")?;
                 self.reads.extend(expr.reads().iter().cloned());
@@ -170,9 +172,36 @@ impl<'c> Compiler<'c, '_> {
                 let index = actions.iter().position(|known| known.name == action.value)?;
                 Some(NodeKind::Action { action: u16::try_from(index).ok()?, with: with?, then: self.target(then)? })
             }
+            NodeForm::Optimize { method } => Some(NodeKind::Optimize { method: self.method(method, &whence)? }),
+            NodeForm::ProfileCap { max, then, otherwise } => {
+                let (then, otherwise) = (self.target(then), self.target(otherwise));
+                Some(NodeKind::ProfileCap { max: *max, then: then?, otherwise: otherwise? })
+            }
+            NodeForm::Lookup { dataset, keys, fields, then } => {
+                let schema = self.vocabulary.datasets.get(&dataset.value);
+                for field in fields {
+                    if let Some(schema) = schema.filter(|schema| !schema.iter().any(|(name, _)| *name == field.value)) {
+                        let known = schema.iter().map(|(name, _)| name.as_str());
+                        let message = format!("{whence}: dataset `{}` has no field `{}`", dataset.value, field.value);
+                        let suggestion =
+                            did_you_mean(&field.value, known).unwrap_or_else(|| "declare it, or remove it".to_owned());
+                        self.findings.error_with(field.place, "unknown_field", message, suggestion);
+                    }
+                }
+                let keys = self.text_or_texts(keys, &whence);
+                let (dataset, fields) = (dataset.value.clone(), taken(schema?, fields));
+                Some(NodeKind::Lookup(Box::new(Lookup { dataset, keys: keys?, fields, then: self.target(then)? })))
+            }
             NodeForm::End => Some(NodeKind::End),
             NodeForm::Fragment { .. } | NodeForm::Broken => None,
         }
+    }
+
+    /// An expression for a text or a list of texts.
+    fn text_or_texts(&mut self, source: &At<SmolStr>, whence: &str) -> Option<Expr> {
+        let texts = Type::List(Box::new(Type::String));
+        let expected = if Expr::compile(&source.value, &self.inside, &texts).is_ok() { texts } else { Type::String };
+        self.inside(source, &expected, whence)
     }
 
     /// A field of the document and the value it gets.
@@ -206,7 +235,7 @@ impl<'c> Compiler<'c, '_> {
     ) -> Option<Vec<(SmolStr, Option<Expr>)>> {
         for (name, _) in &shape.parameters {
             if !with.iter().any(|(given, _)| given.value == *name) {
-                let message = format!("{whence} does not give `{name}` to action `{}`", action.value);
+                let message = format!("{whence} does not give `{name}` to {}", titled(&action.value));
                 let suggestion = format!("add `{name}: …` to `with`; `null` is for none");
                 self.findings.error_with(action.place, "missing_parameter", message, suggestion);
             }
@@ -216,7 +245,7 @@ impl<'c> Compiler<'c, '_> {
                 let known = shape.parameters.iter().map(|(known, _)| known.as_str());
                 let suggestion =
                     did_you_mean(&name.value, known).unwrap_or_else(|| "declare it, or remove it".to_owned());
-                let message = format!("action `{}` has no parameter `{}`", action.value, name.value);
+                let message = format!("{} has no parameter `{}`", titled(&action.value), name.value);
                 self.findings.error_with(name.place, "unknown_parameter", message, suggestion);
                 return None;
             };
@@ -255,6 +284,41 @@ impl<'c> Compiler<'c, '_> {
             self.findings.error_with(field.place, "unknown_field", message, suggestion);
         }
         None
+    }
+
+    fn method(&mut self, method: &OptimizeMethod, whence: &str) -> Option<Method> {
+        match method {
+            OptimizeMethod::Experiment { treatments, holdout } => {
+                let held_out = holdout.as_ref().map_or(0, |(share, _)| *share);
+                let total: u32 = treatments.iter().map(|treatment| treatment.weight).sum();
+                let mut weight = 0;
+                let mut ways = Vec::new();
+                for treatment in treatments {
+                    weight += treatment.weight;
+                    // Below 2^64: shares and weights are of 10,000 each.
+                    let sum = u64::from(SHARES - held_out) * u64::from(weight) / u64::from(total);
+                    ways.push((treatment.name.value.clone(), sum as u32, self.target(&treatment.then)?));
+                }
+                if let Some((_, then)) = holdout {
+                    ways.push((SmolStr::new_static(HOLDOUT), SHARES, self.target(then)?));
+                }
+                Some(Method::Experiment { ways })
+            }
+            OptimizeMethod::Targeting { rules, fallback } => {
+                let compiled: Vec<_> = rules
+                    .iter()
+                    .map(|rule| {
+                        let when = self.inside(&rule.when, &Type::Boolean, whence)?;
+                        Some((rule.name.value.clone(), when, self.target(&rule.then)?))
+                    })
+                    .collect();
+                let fallback = match fallback {
+                    Some(target) => Some(self.target(target)?),
+                    None => None,
+                };
+                Some(Method::Targeting { rules: compiled.into_iter().collect::<Option<_>>()?, fallback })
+            }
+        }
     }
 
     fn test(&mut self, test: &TestDefinition, whence: &str) -> Option<Test> {

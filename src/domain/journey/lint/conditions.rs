@@ -6,7 +6,7 @@ use smol_str::SmolStr;
 use super::subject::{DeadWays, EntryEvent, Subject};
 use crate::domain::expression::{Claim, Part, Reasoner, Schemas};
 use crate::domain::journey::definition::{
-    BranchDefinition, FilterDefinition, JourneyDefinition, NodeForm, RacerDefinition, TestDefinition,
+    BranchDefinition, FilterDefinition, JourneyDefinition, NodeForm, OptimizeMethod, RacerDefinition, TestDefinition,
 };
 use crate::domain::journey::findings::{At, Findings};
 
@@ -49,8 +49,12 @@ pub(super) fn check(subject: &Subject<'_>, dead: &mut DeadWays, findings: &mut F
                 }
             }
             NodeForm::Condition { branches, otherwise } => {
-                let branches = Branches { subject, index, branches };
-                branches.check(otherwise.as_ref(), dead, findings);
+                let ways = branches.iter().map(|branch| (expression(branch), &branch.then)).collect();
+                Branches { subject, index, ways, rest: "otherwise" }.check(otherwise.as_ref(), dead, findings);
+            }
+            NodeForm::Optimize { method: OptimizeMethod::Targeting { rules, fallback } } => {
+                let ways = rules.iter().map(|rule| (Some(&rule.when), &rule.then)).collect();
+                Branches { subject, index, ways, rest: "fallback" }.check(fallback.as_ref(), dead, findings);
             }
             _ => {}
         }
@@ -108,6 +112,9 @@ fn check_asked(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
                 | NodeForm::FirstOf { .. }
                 | NodeForm::UpdateProfile { .. }
                 | NodeForm::Jump { .. }
+                | NodeForm::ProfileCap { .. }
+                | NodeForm::Optimize { .. }
+                | NodeForm::Lookup { .. }
                 | NodeForm::End
         )
     };
@@ -188,12 +195,23 @@ fn note_unguarded(when: &At<SmolStr>, claim: Claim, reasoner: &Reasoner<'_>, fin
     }
 }
 
-/// The branches of one condition node.
+/// What a branch asks, if that is an expression.
+fn expression(branch: &BranchDefinition) -> Option<&At<SmolStr>> {
+    match &branch.test {
+        TestDefinition::When(when) => Some(when),
+        _ => None,
+    }
+}
+
+/// The ways of one node of which the first that holds is taken: branches of a condition, rules of targeting.
 struct Branches<'b, 's> {
     subject: &'b Subject<'s>,
     /// The node's number.
     index: usize,
-    branches: &'b [BranchDefinition],
+    /// What is asked, if that is an expression, and where it leads.
+    ways: Vec<(Option<&'b At<SmolStr>>, &'b At<SmolStr>)>,
+    /// The key of the way of those for whom none holds.
+    rest: &'static str,
 }
 
 impl Branches<'_, '_> {
@@ -202,10 +220,10 @@ impl Branches<'_, '_> {
         let mut reasoner = inside(self.subject, &schemas);
         let name = &self.subject.definition.nodes[self.index].name.value;
         let mut earlier: Vec<Claim> = Vec::new();
-        for (index, branch) in self.branches.iter().enumerate() {
-            let TestDefinition::When(when) = &branch.test else { continue };
+        for (index, (when, then)) in self.ways.iter().enumerate() {
+            let Some(when) = when else { continue };
             let Some(claim) = reasoner.read(&when.value) else { continue };
-            let effect = format!("nobody goes from `{name}` to `{}` this way", branch.then.value);
+            let effect = format!("nobody goes from `{name}` to `{}` this way", then.value);
             if note_never(when, claim, &mut reasoner, &effect, findings) {
                 dead.insert((self.index, index), "the condition before is never true".to_owned());
                 continue;
@@ -224,10 +242,10 @@ impl Branches<'_, '_> {
             && reasoner.always_one(&earlier)
         {
             let message =
-                format!("one branch of `{name}` is always true: nobody goes to `otherwise: {}`", target.value);
-            let suggestion = "remove `otherwise`, or correct the branches".to_owned();
+                format!("one branch of `{name}` is always true: nobody goes to `{}: {}`", self.rest, target.value);
+            let suggestion = format!("remove `{}`, or correct the branches", self.rest);
             findings.warning(target.place, "hidden_branch", message, suggestion);
-            dead.insert((self.index, self.branches.len()), "a branch is always true".to_owned());
+            dead.insert((self.index, self.ways.len()), "a branch is always true".to_owned());
         }
     }
 }

@@ -49,9 +49,11 @@ fn longest_stay_ms(form: &NodeForm) -> Option<i64> {
         // Messages may have to wait for room: that is not foreseen.
         NodeForm::Condition { .. }
         | NodeForm::Split { .. }
+        | NodeForm::Optimize { .. }
         | NodeForm::Message { .. }
         | NodeForm::UpdateProfile { .. }
         | NodeForm::Jump { .. }
+        | NodeForm::Lookup { .. }
         | NodeForm::End => Some(0),
         _ => None,
     }

@@ -186,6 +186,25 @@ fn hidden_branch() {
 }
 
 #[test]
+fn hidden_rule_of_targeting() {
+    let rules = |rules: &str| {
+        let node = JOURNEY.lines().find(|line| line.contains("condition:")).expect("has one");
+        let name = node.trim().split(':').next().expect("is named");
+        let node_of_rules = format!("  {name}: {{ optimize: {{ targeting: [ {rules} ], fallback: done }} }}");
+        codes(PRELUDE, &JOURNEY.replace(node, &node_of_rules))
+    };
+    let rule = |name: &str, when: &str| format!("{{ rule: {name}, when: {when}, then: send }}");
+    let (much, more) = (rule("much", "event.total > 10.0"), rule("more", "event.total > 20.0"));
+    assert_eq!(rules(&format!("{more}, {much}")), [""; 0]);
+    assert_eq!(rules(&format!("{much}, {more}")), ["hidden_branch (W)"]);
+    assert_eq!(
+        rules(&format!("{}, {much}", rule("none", "'event.total > 3.0 && event.total < 2.0'"))),
+        ["never_true (W)"]
+    );
+    assert_eq!(rules(&rule("all", "'true'")), ["hidden_branch (W)"]);
+}
+
+#[test]
 fn hidden_branch_of_hours() {
     let hidden = ["hidden_branch (W)"];
     branches(&["time: { from: '09:00' }", "time: { from: '10:00', to: '12:00' }"], &hidden);
@@ -295,6 +314,16 @@ fn unused() {
     let spare =
         format!("{PRELUDE}---\nkind: surface\nname: spare\nchannel: email\nsmtp: {{ host: h, port: 25, from: a@b }}\n");
     assert_eq!(unused(&spare, &uses), [(27, "unused_message"), (39, "unused_surface")]);
+    let more = format!(
+        "{PRELUDE}---\nkind: action\nname: ask\nurl: 'https://example.com/a'\n---\nkind: dataset\nname: products\nkey: id\n\
+         schema: {{ id: string, price: number }}\n---\nkind: fragment\nname: calm\nstart: a\nnodes: {{ a: {{ wait: 1h, then: b }}, b: {{ end: true }} }}\n"
+    );
+    let spare = [(27, "unused_message"), (39, "unused_action"), (43, "unused_dataset"), (48, "unused_fragment")];
+    assert_eq!(unused(&more, &uses), spare);
+    let taken = "  ask_them: { action: ask, then: find }\n  find: { lookup: products, keys: event.currency, fields: [price], then: rest }\n  \
+                 rest: { fragment: calm, then: send }\n  send:";
+    let all = uses.replace("then: send }", "then: ask_them }").replace("  send:", taken);
+    assert_eq!(unused(&more, &all), [(27, "unused_message")]);
     assert!(unused(PRELUDE, "").iter().all(|(_, code)| *code == "unused_message"), "a set without journeys is a part");
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use smol_str::SmolStr;
 
 use crate::domain::expression::{FieldPath, Root};
+use crate::domain::journey::action::titled;
 use crate::domain::journey::definition::{JourneyDefinition, LocalTime, MessageDefinition};
 use crate::domain::journey::findings::Findings;
 use crate::domain::journey::program::Channel;
@@ -17,6 +18,9 @@ pub struct Used {
     /// Paths below `profile`.
     fields: BTreeSet<Vec<SmolStr>>,
     surfaces: BTreeSet<SmolStr>,
+    /// Actions, and data sources by the names they have among those.
+    actions: BTreeSet<SmolStr>,
+    datasets: BTreeSet<SmolStr>,
 }
 
 impl Used {
@@ -24,6 +28,8 @@ impl Used {
     pub fn add(&mut self, definition: &JourneyDefinition, reads: &BTreeSet<FieldPath>) {
         self.events.extend(definition.event_types().into_iter().map(|event| event.value.clone()));
         self.fields.extend(reads.iter().filter(|read| read.root == Root::Profile).map(|read| read.path.clone()));
+        self.actions.extend(definition.actions().map(|(action, _)| action.value.clone()));
+        self.datasets.extend(definition.lookups().map(|(_, dataset, _)| dataset.value.clone()));
         if definition.local_time == LocalTime::Profile {
             self.fields.insert(vec![SmolStr::new_static("timezone")]);
         }
@@ -51,7 +57,8 @@ impl Used {
     }
 }
 
-/// `unused_event`, `unused_attribute` and `unused_surface`, of what `resources` declare.
+/// `unused_event`, `unused_attribute`, `unused_surface`, `unused_action`, `unused_dataset` and `unused_fragment`, of what
+/// `resources` declare.
 pub fn lint_unused(resources: &Resources, used: &Used, findings: &mut Findings<'_>) {
     for event in resources.events.values().filter(|event| !used.events.contains(&event.name.value)) {
         let message = format!("no journey names event `{}`", event.name.value);
@@ -65,5 +72,18 @@ pub fn lint_unused(resources: &Resources, used: &Used, findings: &mut Findings<'
     for (name, surface) in resources.surfaces.iter().filter(|(name, _)| !used.surfaces.contains(*name)) {
         let message = format!("no message leaves by surface `{name}`");
         findings.hint(surface.place, "unused_surface", message, "name it in a message, or remove it".to_owned());
+    }
+    for (name, action) in resources.actions.iter().filter(|(name, _)| !used.actions.contains(*name)) {
+        let message = format!("no journey calls {}", titled(name));
+        findings.hint(action.name.place, "unused_action", message, "call it from a node, or remove it".to_owned());
+    }
+    for (name, dataset) in resources.datasets.iter().filter(|(name, _)| !used.datasets.contains(*name)) {
+        let message = format!("no journey looks up in dataset `{name}`");
+        findings.hint(dataset.place, "unused_dataset", message, "look up in it, or remove it".to_owned());
+    }
+    // Which fragments a published journey took over is not known any more.
+    for (name, fragment) in resources.fragments.iter().filter(|(name, _)| !resources.taken.contains(*name)) {
+        let message = format!("no journey of these files takes over fragment `{name}`");
+        findings.hint(fragment.name.place, "unused_fragment", message, "take it over, or remove it".to_owned());
     }
 }

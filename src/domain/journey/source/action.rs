@@ -1,15 +1,19 @@
-//! `kind: action`: a custom action as written. Where it calls, how it shows who calls, what it says and hears.
+//! `kind: action` and `kind: data_source` as written. Where it calls, how it shows who calls, what it says and hears.
 
 use smol_str::SmolStr;
 
-use crate::domain::endpoint::{Auth, Encoding, Endpoint, KeyPlace, Method, TokenGrant};
+use crate::domain::endpoint::{Algorithm, Asking, Assertion, Auth, Encoding, Endpoint, KeyPlace, Method, TokenGrant};
 use crate::domain::expression::Fields;
-use crate::domain::journey::action::{Action, ActionDefinition, ActionShape, BodyDefinition, ERROR_RESPONSE, STATUS};
+use crate::domain::journey::action::{
+    Action, ActionDefinition, ActionShape, BodyDefinition, ERROR_RESPONSE, STATUS, source_name,
+};
 use crate::domain::journey::findings::{At, Findings};
+use crate::domain::journey::source::capping::read_rating;
 use crate::domain::journey::source::reader::{MapReader, choice, duration, entries, full_text, listed, text, truth};
 use crate::domain::journey::source::schema::read_fields;
 use crate::domain::journey::source::surface::secret;
 use crate::domain::journey::source::tree::{Shape, Tree};
+use crate::domain::limits;
 use crate::domain::surface::{Network, Secret};
 
 /// Characters of an action's name (spec §3.7).
@@ -18,15 +22,41 @@ const NAME_CHARS_MAX: usize = 30;
 const TOKEN_CACHE_MS: i64 = 3_600_000;
 /// Bounds of that.
 const TOKEN_CACHE_RANGE_MS: (i64, i64) = (1_000, 7 * 86_400_000);
+/// How long an answer of a data source may serve.
+const ANSWER_CACHE_RANGE_MS: (i64, i64) = (0, 86_400_000);
 /// Headers that make a request what it is, or that the engine sets.
 const HEADERS_TAKEN: [&str; 6] =
     ["host", "content-length", "transfer-encoding", "connection", "idempotency-key", "user-agent"];
 const GRANT_METHODS: [(&str, Method); 2] = [("GET", Method::Get), ("POST", Method::Post)];
 
 /// Reads an action. Whatever can't be read leaves `broken` set and a finding behind.
-pub fn read(action_name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Findings<'_>) -> ActionDefinition {
+pub fn read(action_name: At<SmolStr>, map: MapReader<'_>, findings: &mut Findings<'_>) -> ActionDefinition {
     let before = findings.count();
-    check_name(&action_name, findings);
+    check_name(&action_name, "an action", findings);
+    read_callee(action_name, None, map, before, findings)
+}
+
+/// Reads a data source: an action that is asked by GET or POST, not too often, and whose answers may serve for a while.
+pub fn read_source(name: &At<SmolStr>, mut map: MapReader<'_>, findings: &mut Findings<'_>) -> ActionDefinition {
+    let before = findings.count();
+    check_name(name, "a data source", findings);
+    let (mut calls, mut period_ms) = (limits::SOURCE_CALLS_MAX, limits::SOURCE_PERIOD_MS);
+    if let Some(mut rating) = map.optional("rating").and_then(|tree| MapReader::open(tree, "`rating`", findings)) {
+        (calls, period_ms) = read_rating(&mut rating, findings).unwrap_or((calls, period_ms));
+        rating.finish(findings);
+    }
+    let cache = map.optional("cache").and_then(|tree| duration(tree, "`cache`", ANSWER_CACHE_RANGE_MS, findings));
+    let asking = Asking { calls, period_ms, cache_ms: cache.map_or(0, |at| at.value) };
+    read_callee(At::new(source_name(&name.value), name.place), Some(asking), map, before, findings)
+}
+
+fn read_callee(
+    action_name: At<SmolStr>,
+    asking: Option<Asking>,
+    mut map: MapReader<'_>,
+    before: usize,
+    findings: &mut Findings<'_>,
+) -> ActionDefinition {
     let network = match map.optional("allow_private").and_then(|tree| truth(tree, "`allow_private`", findings)) {
         Some(true) => Network::AllowPrivate,
         _ => Network::Public,
@@ -39,14 +69,19 @@ pub fn read(action_name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Fin
         Some(tree) => read_auth(tree, network, findings),
         None => Some(Auth::None),
     };
-    let method = map.optional("method").and_then(|tree| choice(tree, "`method`", &Method::WORDS, findings));
-    let shape = read_shape(&mut map, method.unwrap_or_default(), findings);
+    let (methods, usual): (&[(&str, Method)], Method) = match asking {
+        None => (&Method::WORDS, Method::default()),
+        Some(_) => (&GRANT_METHODS, Method::Get),
+    };
+    let method = map.optional("method").and_then(|tree| choice(tree, "`method`", methods, findings));
+    let shape = read_shape(&mut map, method.unwrap_or(usual), findings);
     map.finish(findings);
     if !findings.any_error_since(before) {
         Action::compile(&action_name.value, &shape, findings);
     }
     let name = action_name.value.clone();
-    let endpoint = url.zip(auth).map(|(url, auth)| Endpoint { name, url: url.value.to_string(), auth, network });
+    let endpoint =
+        url.zip(auth).map(|(url, auth)| Endpoint { name, url: url.value.to_string(), auth, network, asking });
     ActionDefinition { name: action_name, endpoint, shape, broken: findings.any_error_since(before) }
 }
 
@@ -85,11 +120,11 @@ fn read_shape(map: &mut MapReader<'_>, method: Method, findings: &mut Findings<'
     ActionShape { method, parameters, path, query, headers, body, response, error_response }
 }
 
-fn check_name(name: &At<SmolStr>, findings: &mut Findings<'_>) {
+fn check_name(name: &At<SmolStr>, what: &str, findings: &mut Findings<'_>) {
     let begins_well = name.value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let goes_on_well = name.value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !begins_well || !goes_on_well || name.value.len() > NAME_CHARS_MAX {
-        let message = format!("an action can't be called `{}`", name.value);
+        let message = format!("{what} can't be called `{}`", name.value);
         let suggestion =
             format!("use letters, digits and `_`, beginning with a letter or `_`, at most {NAME_CHARS_MAX}");
         findings.error_with(name.place, "bad_name", message, suggestion);
@@ -116,7 +151,7 @@ fn check_url(url: &At<SmolStr>, network: Network, findings: &mut Findings<'_>) {
     let last_label = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
     let is_number = host.starts_with('[') || last_label.starts_with(|c: char| c.is_ascii_digit());
     if network == Network::Public && (is_number || port.is_some_and(|port| !matches!(port, "80" | "443"))) {
-        let message = format!("`{authority}` is not called: an action reaches names, on port 80 or 443");
+        let message = format!("`{authority}` is not called: actions and data sources reach names, on port 80 or 443");
         let suggestion = "set `allow_private: true` if it is meant".to_owned();
         findings.error_with(url.place, "bad_address", message, suggestion);
     }
@@ -171,14 +206,19 @@ fn read_body(tree: &Tree, findings: &mut Findings<'_>) -> Option<BodyDefinition>
 }
 
 fn read_auth(tree: &Tree, network: Network, findings: &mut Findings<'_>) -> Option<Auth> {
-    const TYPES: [&str; 4] = ["none", "basic", "api_key", "token"];
+    const TYPES: [&str; 5] = ["none", "basic", "api_key", "token", "certificate"];
     let mut map = MapReader::open(tree, "`auth`", findings)?;
     let written = map.required("type", findings).and_then(|tree| full_text(tree, "`type` of `auth`", findings))?;
     let auth = match written.value.as_str() {
         "none" => Some(Auth::None),
         "basic" => read_basic(&mut map, findings),
         "api_key" => read_key(&mut map, findings),
-        "token" => read_grant(&mut map, network, findings).map(|grant| Auth::Token(Box::new(grant))),
+        "token" => read_grant(&mut map, network, None, findings).map(|grant| Auth::Token(Box::new(grant))),
+        "certificate" => {
+            let assertion = read_assertion(&mut map, findings);
+            let grant = read_grant(&mut map, network, assertion, findings);
+            grant.filter(|grant| grant.assertion.is_some()).map(|grant| Auth::Token(Box::new(grant)))
+        }
         other => {
             let suggestion = format!("write one of {}", listed(&TYPES));
             let message = format!("`type` of `auth` can't be `{other}`");
@@ -222,7 +262,27 @@ fn read_key_place(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Optio
     }
 }
 
-fn read_grant(map: &mut MapReader<'_>, network: Network, findings: &mut Findings<'_>) -> Option<TokenGrant> {
+/// Who asks, and the key that shows it. Whom it is for is the token's server unless given.
+fn read_assertion(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<Assertion> {
+    let key = required_secret(map, "key", "key_env", findings);
+    let issuer = map.required("issuer", findings).and_then(|tree| full_text(tree, "`issuer`", findings));
+    let mut optional = |key: &'static str, findings: &mut Findings<'_>| {
+        let text = map.optional(key).and_then(|tree| full_text(tree, &format!("`{key}`"), findings));
+        text.map(|text| text.value.to_string())
+    };
+    let audience = optional("audience", findings).unwrap_or_default();
+    let (key_id, thumbprint) = (optional("key_id", findings), optional("thumbprint", findings));
+    let algorithm = map.optional("algorithm").and_then(|tree| choice(tree, "`algorithm`", &Algorithm::WORDS, findings));
+    let (issuer, algorithm) = (issuer?.value.to_string(), algorithm.unwrap_or_default());
+    Some(Assertion { issuer, audience, algorithm, key: key?, key_id, thumbprint })
+}
+
+fn read_grant(
+    map: &mut MapReader<'_>,
+    network: Network,
+    mut assertion: Option<Assertion>,
+    findings: &mut Findings<'_>,
+) -> Option<TokenGrant> {
     let url = map.required("url", findings).and_then(|tree| full_text(tree, "`url` of `auth`", findings));
     if let Some(url) = &url {
         check_url(url, network, findings);
@@ -242,9 +302,14 @@ fn read_grant(map: &mut MapReader<'_>, network: Network, findings: &mut Findings
     let token_in = token_in.map_or_else(|| SmolStr::new_static("access_token"), |at| at.value);
     let cache = map.optional("cache").and_then(|tree| duration(tree, "`cache`", TOKEN_CACHE_RANGE_MS, findings));
     let place = read_key_place(map, findings);
+    let url = url?.value.to_string();
+    if let Some(assertion) = assertion.as_mut().filter(|assertion| assertion.audience.is_empty()) {
+        assertion.audience.clone_from(&url);
+    }
     let encoding = if json.is_empty() { Encoding::Form } else { Encoding::Json };
     Some(TokenGrant {
-        url: url?.value.to_string(),
+        url,
+        assertion,
         method: method.unwrap_or(Method::Post),
         headers,
         fields: if json.is_empty() { form } else { json },

@@ -9,6 +9,7 @@ use crate::domain::ids::Millis;
 use crate::domain::journey::definition::{FilterDefinition, JourneyDefinition, LocalTime};
 use crate::domain::journey::findings::{At, Findings, Place};
 use crate::domain::journey::program::Reentry;
+use crate::domain::journey::source::migration;
 use crate::domain::journey::source::nodes;
 use crate::domain::journey::source::reader::{
     MapReader, choice, duration, event_name, full_text, items, listed, name, number,
@@ -49,6 +50,7 @@ pub fn read(journey_name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Fi
     let nodes = map.required("nodes", findings).map(|tree| nodes::read(tree, findings)).unwrap_or_default();
     let rule_set = map.optional("rule_set").and_then(|tree| full_text(tree, "`rule_set`", findings));
     let priority = map.optional("priority").and_then(|tree| number(tree, "`priority`", (0, 100), findings));
+    let migration = map.optional("migration").and_then(|tree| migration::read(tree, findings));
     map.not_available("holdout", "remove it", findings);
     map.finish(findings);
     JourneyDefinition {
@@ -68,6 +70,7 @@ pub fn read(journey_name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Fi
         call_timeout_ms: call_timeout.map_or(limits::CALL_TIMEOUT_RANGE_MS.1, |at| at.value),
         start: start.unwrap_or_default(),
         nodes,
+        migration,
         broken: findings.any_error_since(before),
     }
 }

@@ -75,8 +75,10 @@ fn timestamp(text: &str, start: Millis) -> Option<Value> {
     Some(Value::Str(SmolStr::new(at.to_iso())))
 }
 
-fn untyped(tree: &Tree) -> Value {
+/// A value for which no type is declared.
+pub fn untyped(tree: &Tree) -> Value {
     match &tree.shape {
+        _ if tree.is_null() => Value::Null,
         Shape::Text(text) => Value::Str(SmolStr::new(text)),
         Shape::Word(word) => plain(word).unwrap_or_else(|| Value::Str(SmolStr::new(word))),
         Shape::List(items) => Value::List(items.iter().map(untyped).collect()),

@@ -2,11 +2,14 @@
 
 mod action;
 mod capping;
+mod dataset;
 mod fragment;
 mod journey;
 pub mod literal;
 mod message;
+mod migration;
 mod nodes;
+mod optimize;
 mod reader;
 mod resources;
 mod rule_set;
@@ -15,5 +18,8 @@ mod surface;
 mod tree;
 mod trial;
 
+pub use dataset::{DatasetFile, Records};
+pub use optimize::{FALLBACK, HOLDOUT};
 pub use resources::{Kind, Resources, read};
 pub use tree::Tree;
+pub use trial::read_responses;

@@ -4,12 +4,14 @@ use smol_str::SmolStr;
 
 use crate::domain::calendar::{DayTime, Days, Hours};
 use crate::domain::event::{FEEDBACK_TYPES, is_feedback};
+use crate::domain::journey::action::source_name;
 use crate::domain::journey::definition::{
     ArmDefinition, Assignment, AwaitedDefinition, BranchDefinition, Dates, NodeDefinition, NodeForm, RacerDefinition,
     SHARES, ShareDefinition, Since, TestDefinition, WaitDefinition,
 };
 use crate::domain::journey::findings::{At, Findings};
 use crate::domain::journey::source::journey::{Listening, read_filter, read_moment};
+use crate::domain::journey::source::optimize;
 use crate::domain::journey::source::reader::{
     MapReader, choice, duration, entries, full_text, items, listed, name, text,
 };
@@ -18,7 +20,7 @@ use crate::domain::limits;
 use crate::domain::suggest::did_you_mean;
 
 /// The key that says what a node does.
-const FORMS: [&str; 11] = [
+const FORMS: [&str; 15] = [
     "wait",
     "condition",
     "split",
@@ -28,13 +30,17 @@ const FORMS: [&str; 11] = [
     "update_profile",
     "jump",
     "action",
+    "data",
+    "lookup",
     "fragment",
+    "profile_cap",
+    "optimize",
     "end",
 ];
 /// Forms of later releases.
-const LATER_FORMS: [&str; 4] = ["experiment", "offer", "optimize", "profile_cap"];
+const LATER_FORMS: [&str; 1] = ["offer"];
 const FORM_HELP: &str = "a node is one of `wait`, `condition`, `split`, `message`, `event`, `first_of`, `update_profile`, `jump`, `action`, \
-     `fragment`, `end`";
+     `data`, `lookup`, `fragment`, `profile_cap`, `optimize`, `end`";
 const SINCE: [(&str, Since); 3] =
     [("entry", Since::Entry), ("last_message", Since::LastMessage), ("here", Since::Here)];
 
@@ -82,6 +88,10 @@ fn read_node(
         "jump" => read_jump(&mut map, findings),
         "fragment" => read_fragment(&mut map, findings),
         "action" => read_action(&mut map, findings),
+        "data" => read_data(&mut map, findings),
+        "profile_cap" => read_profile_cap(&mut map, findings),
+        "optimize" => optimize::read(&mut map, findings),
+        "lookup" => read_lookup(&mut map, findings),
         _ => read_end(&mut map, findings),
     };
     let on_error = map.optional("on_error").map(|tree| full_text(tree, "`on_error`", findings));
@@ -105,7 +115,7 @@ fn unknown_form(node_name: &At<SmolStr>, map: &MapReader<'_>, findings: &mut Fin
 }
 
 /// `then`: every node but an end has a way on.
-fn read_then(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<At<SmolStr>> {
+pub(super) fn read_then(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<At<SmolStr>> {
     match map.optional("then") {
         Some(tree) => full_text(tree, "`then`", findings),
         None => {
@@ -196,7 +206,7 @@ fn read_split(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<No
 }
 
 /// Hundredths of a percent.
-fn read_percent(tree: &Tree, findings: &mut Findings<'_>) -> Option<u32> {
+pub(super) fn read_percent(tree: &Tree, findings: &mut Findings<'_>) -> Option<u32> {
     let written = full_text(tree, "`percent`", findings)?;
     let hundredths = written.value.parse::<f64>().ok().map(|percent| percent * 100.0);
     let share =
@@ -206,6 +216,33 @@ fn read_percent(tree: &Tree, findings: &mut Findings<'_>) -> Option<u32> {
         findings.error_with(tree.place, "bad_percent", message, "use 0 to 100, with at most two decimals".to_owned());
     }
     share.map(|share| share.round() as u32)
+}
+
+/// `profile_cap: 1000`, or nothing behind it for the default.
+fn read_profile_cap(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<NodeForm> {
+    let tree = map.optional("profile_cap")?;
+    let then = read_then(map, findings);
+    let otherwise = match map.optional("otherwise") {
+        Some(tree) => full_text(tree, "`otherwise`", findings),
+        None => {
+            let message = format!("{} leads nowhere for those who come when its places are taken", map.what);
+            findings.error_with(map.place, "missing_otherwise", message, "add `otherwise: NODE`".to_owned());
+            None
+        }
+    };
+    let max = match tree.text() {
+        None if tree.is_null() => Some(limits::PROFILE_CAP_DEFAULT),
+        written => written
+            .and_then(|written| written.replace('_', "").parse::<u64>().ok())
+            .filter(|max| (1..=limits::PROFILE_CAP_MAX).contains(max)),
+    };
+    if max.is_none() {
+        let message = format!("`profile_cap` of {} is no number of profiles", map.what);
+        let suggestion =
+            format!("use 1 to {}; nothing stands for {}", limits::PROFILE_CAP_MAX, limits::PROFILE_CAP_DEFAULT);
+        findings.error_with(tree.place, "bad_profile_cap", message, suggestion);
+    }
+    Some(NodeForm::ProfileCap { max: max?, then: then?, otherwise: otherwise? })
 }
 
 fn read_condition(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<NodeForm> {
@@ -399,6 +436,33 @@ fn read_fragment(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option
 
 fn read_action(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<NodeForm> {
     let action = map.optional("action").and_then(|tree| full_text(tree, "`action`", findings));
+    read_call(action, map, findings)
+}
+
+/// A data source is called as an action is.
+fn read_data(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<NodeForm> {
+    let source = map.optional("data").and_then(|tree| full_text(tree, "`data`", findings));
+    read_call(source.map(|source| At::new(source_name(&source.value), source.place)), map, findings)
+}
+
+fn read_lookup(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<NodeForm> {
+    let dataset = map.optional("lookup").and_then(|tree| full_text(tree, "`lookup`", findings));
+    let keys = map.required("keys", findings).and_then(|tree| full_text(tree, "`keys`", findings));
+    let fields = map.required("fields", findings).and_then(|tree| {
+        let written = items(tree, "`fields`", findings)?;
+        let fields: Vec<_> = written.iter().filter_map(|item| full_text(item, "a field", findings)).collect();
+        if written.is_empty() || written.len() > limits::LOOKUP_FIELDS_MAX {
+            let message =
+                format!("{} takes {} fields; 1 to {} are allowed", map.what, written.len(), limits::LOOKUP_FIELDS_MAX);
+            findings.error_with(tree.place, "bad_lookup", message, "name those that are read".to_owned());
+        }
+        (fields.len() == written.len()).then_some(fields)
+    });
+    let then = read_then(map, findings);
+    Some(NodeForm::Lookup { dataset: dataset?, keys: keys?, fields: fields?, then: then? })
+}
+
+fn read_call(action: Option<At<SmolStr>>, map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<NodeForm> {
     let with = map.optional("with").map(|tree| read_values(tree, &format!("`with` of {}", map.what), findings));
     let then = read_then(map, findings);
     Some(NodeForm::Action { action: action?, with: with.unwrap_or(Some(Vec::new()))?, then: then? })

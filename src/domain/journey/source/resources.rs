@@ -1,19 +1,21 @@
 //! All resources of a set of files: each document by its kind, each name once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use smol_str::SmolStr;
 
-use crate::domain::endpoint::Capping;
+use crate::domain::endpoint::{Capping, Throttling};
 use crate::domain::journey::action::ActionDefinition;
 use crate::domain::journey::definition::{
-    AttributeDefinition, EventDefinition, FragmentDefinition, JourneyDefinition, MessageDefinition, RuleSetDefinition,
+    AttributeDefinition, EventDefinition, FragmentDefinition, JourneyDefinition, MessageDefinition, NodeForm,
+    RuleSetDefinition,
 };
 use crate::domain::journey::findings::{At, Findings, Place, SourceFile};
+use crate::domain::journey::source::dataset::DatasetFile;
 use crate::domain::journey::source::fragment::{self, Fragments};
 use crate::domain::journey::source::reader::{MapReader, listed, text};
 use crate::domain::journey::source::tree::{Extent, Tree, parse};
-use crate::domain::journey::source::{action, capping, journey, message, rule_set, schema, surface, trial};
+use crate::domain::journey::source::{action, capping, dataset, journey, message, rule_set, schema, surface, trial};
 use crate::domain::journey::trial::TrialDefinition;
 use crate::domain::suggest::did_you_mean;
 use crate::domain::surface::Surface;
@@ -30,8 +32,14 @@ pub enum Kind {
     Surface,
     /// A custom action.
     Action,
+    /// Something that is asked over HTTP.
+    DataSource,
+    /// Records to look up.
+    Dataset,
     /// A limit of calls.
     Capping,
+    /// A rate that calls wait for.
+    Throttling,
     /// A message.
     Message,
     /// Limits of entries.
@@ -43,13 +51,16 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 12] = [
         Self::Event,
         Self::Attribute,
         Self::Message,
         Self::Surface,
         Self::Action,
+        Self::DataSource,
+        Self::Dataset,
         Self::Capping,
+        Self::Throttling,
         Self::RuleSet,
         Self::Fragment,
         Self::Journey,
@@ -62,7 +73,10 @@ impl Kind {
             Self::Attribute => "attribute",
             Self::Surface => "surface",
             Self::Action => "action",
+            Self::DataSource => "data_source",
+            Self::Dataset => "dataset",
             Self::Capping => "capping",
+            Self::Throttling => "throttling",
             Self::Message => "message",
             Self::RuleSet => "rule_set",
             Self::Fragment => "fragment",
@@ -84,16 +98,22 @@ pub struct Resources {
     pub attributes: BTreeMap<SmolStr, AttributeDefinition>,
     /// Surfaces by name.
     pub surfaces: BTreeMap<SmolStr, At<Surface>>,
-    /// Custom actions by name.
+    /// Custom actions by name, and data sources by [`source_name`](crate::domain::journey::action::source_name).
     pub actions: BTreeMap<SmolStr, ActionDefinition>,
+    /// Datasets by name.
+    pub datasets: BTreeMap<SmolStr, At<DatasetFile>>,
     /// Limits of calls by name.
     pub cappings: BTreeMap<SmolStr, Capping>,
+    /// Rates that calls wait for, by name.
+    pub throttlings: BTreeMap<SmolStr, At<Throttling>>,
     /// Messages by name.
     pub messages: BTreeMap<SmolStr, MessageDefinition>,
     /// Rule sets by name.
     pub rule_sets: BTreeMap<SmolStr, RuleSetDefinition>,
     /// Fragments by name.
     pub fragments: BTreeMap<SmolStr, FragmentDefinition>,
+    /// Names of fragments that journeys of the files take over.
+    pub taken: BTreeSet<SmolStr>,
     /// Journeys by name, with copies of the fragments that they take over.
     pub journeys: BTreeMap<SmolStr, JourneyDefinition>,
     /// Tests, in the order of the files: no part of what is published.
@@ -120,8 +140,12 @@ pub fn read(
             }
         }
     }
-    let Resources { journeys, fragments: given, partial, .. } = &mut resources;
+    let Resources { journeys, fragments: given, partial, taken, .. } = &mut resources;
     for journey in journeys.values_mut() {
+        taken.extend(journey.nodes.iter().filter_map(|node| match &node.form {
+            NodeForm::Fragment { fragment, .. } => Some(fragment.value.clone()),
+            _ => None,
+        }));
         fragment::expand(journey, Fragments { given, published, partial: *partial }, findings);
     }
     resources
@@ -177,8 +201,20 @@ fn read_document(
         Kind::Action => {
             resources.actions.insert(key, action::read(name, map, findings));
         }
+        Kind::DataSource => {
+            let source = action::read_source(&name, map, findings);
+            resources.actions.insert(source.name.value.clone(), source);
+        }
+        Kind::Dataset => match dataset::read(&name, map, findings) {
+            Some(dataset) => drop(resources.datasets.insert(key, dataset)),
+            None => resources.partial = true,
+        },
         Kind::Capping => match capping::read(&name, map, findings) {
             Some(capping) => drop(resources.cappings.insert(key, capping)),
+            None => resources.partial = true,
+        },
+        Kind::Throttling => match capping::read_throttling(&name, map, findings) {
+            Some(throttling) => drop(resources.throttlings.insert(key, throttling)),
             None => resources.partial = true,
         },
         Kind::Message => {

@@ -3,15 +3,19 @@
 use smol_str::SmolStr;
 
 use crate::domain::effect::CallStatus;
+use crate::domain::endpoint::Method;
 use crate::domain::event::{Event, PROFILE_UPDATE, check_name};
 use crate::domain::ids::Millis;
+use crate::domain::journey::action::source_name;
 use crate::domain::journey::duration;
-use crate::domain::journey::findings::{At, Findings};
+use crate::domain::journey::findings::{At, Findings, Place, SourceFile};
+use crate::domain::journey::source::literal;
 use crate::domain::journey::source::message::read_channel;
 use crate::domain::journey::source::reader::{MapReader, choice, entries, full_text, items, text};
-use crate::domain::journey::source::tree::{Shape, Tree};
+use crate::domain::journey::source::tree::{Shape, Tree, parse};
 use crate::domain::journey::trial::{
-    End, Expectation, MessageExpectation, PROFILE, START, TrialAnswer, TrialDefinition, TrialEvent, word,
+    CallExpectation, End, Expectation, MessageExpectation, PROFILE, START, TrialAnswer, TrialDefinition, TrialEvent,
+    word,
 };
 use crate::domain::limits;
 use crate::domain::step::DiscardReason;
@@ -29,7 +33,9 @@ pub fn read(name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Findings<'
     let journey = map.optional("journey").and_then(|tree| full_text(tree, "`journey`", findings));
     let start = map.optional("start").and_then(|tree| read_start(tree, findings)).unwrap_or(START);
     let profiles = read_profiles(&mut map, &name, findings);
-    let answers = map.optional("actions").map(|tree| read_answers(tree, findings)).unwrap_or_default();
+    let mut answers = map.optional("actions").map(|tree| read_answers(tree, findings)).unwrap_or_default();
+    let said = map.optional("sources").map(|tree| read_answers(tree, findings)).unwrap_or_default();
+    answers.extend(said.into_iter().map(|(name, said)| (At::new(source_name(&name.value), name.place), said)));
     let events = map.required("events", findings).map(|tree| read_events(tree, start, findings)).unwrap_or_default();
     let until = map.optional("until").and_then(|tree| moment(tree, "`until`", start, findings));
     let expectations = map.required("expect", findings).map(|tree| read_expectations(tree, start, findings));
@@ -143,8 +149,17 @@ fn check_profile(identity: &At<SmolStr>, findings: &mut Findings<'_>) -> bool {
     checked.is_ok()
 }
 
+/// What custom actions answer, of a file that holds nothing else: its documents are written as `actions` of a test.
+pub fn read_responses(files: &[SourceFile], index: usize, findings: &mut Findings<'_>) -> Answered {
+    let (documents, _) = parse(files, index, findings);
+    documents.iter().filter(|tree| !tree.is_null()).flat_map(|tree| read_answers(tree, findings)).collect()
+}
+
+/// Answers by action, as written.
+type Answered = Vec<(At<SmolStr>, Vec<TrialAnswer>)>;
+
 /// `{ ACTION: { status, body } }`, or a list of such answers for one call after the other.
-fn read_answers(tree: &Tree, findings: &mut Findings<'_>) -> Vec<(At<SmolStr>, Vec<TrialAnswer>)> {
+fn read_answers(tree: &Tree, findings: &mut Findings<'_>) -> Answered {
     let mut answers = Vec::new();
     for (action, place, written) in entries(tree, "`actions`", findings).unwrap_or_default() {
         let several = match &written.shape {
@@ -240,6 +255,12 @@ fn read_expectation(tree: &Tree, start: Millis, findings: &mut Findings<'_>) -> 
         Some(At::new(read, tree.place))
     };
     let (exactly, among) = (messages("messages", findings), messages("messages_include", findings));
+    let mut calls = |key, findings: &mut Findings<'_>| {
+        let tree = map.optional(key)?;
+        let items = items(tree, &format!("`{key}`"), findings)?;
+        Some(At::new(items.iter().filter_map(|item| read_call(item, start, findings)).collect(), tree.place))
+    };
+    let (calls_exactly, calls_among) = (calls("calls", findings), calls("calls_include", findings));
     let mut names = |key, findings: &mut Findings<'_>| {
         let tree = map.optional(key)?;
         let what = format!("an item of `{key}`");
@@ -253,6 +274,8 @@ fn read_expectation(tree: &Tree, start: Millis, findings: &mut Findings<'_>) -> 
         excluded: names("excluded", findings),
         messages: exactly,
         messages_include: among,
+        calls: calls_exactly,
+        calls_include: calls_among,
         discarded,
         end: map.optional("end").and_then(|tree| read_end(tree, findings)),
         end_at: map.optional("end_at").and_then(|tree| moment(tree, "`end_at`", start, findings)),
@@ -329,6 +352,48 @@ fn read_message(tree: &Tree, start: Millis, findings: &mut Findings<'_>) -> Opti
         place: tree.place,
         ..blank(message?)
     })
+}
+
+/// A name, or a map that says more.
+fn read_call(tree: &Tree, start: Millis, findings: &mut Findings<'_>) -> Option<CallExpectation> {
+    let named = |action: At<SmolStr>| CallExpectation {
+        place: action.place,
+        action,
+        at: None,
+        node: None,
+        method: None,
+        path: None,
+        query: Vec::new(),
+        headers: Vec::new(),
+        body: None,
+    };
+    if let Some(name) = tree.text() {
+        return Some(named(At::new(SmolStr::new(name), tree.place)));
+    }
+    let mut map = MapReader::open(tree, "an expected call", findings)?;
+    let action = match map.optional("source").and_then(|tree| full_text(tree, "`source`", findings)) {
+        Some(source) => Some(At::new(source_name(&source.value), source.place)),
+        None => map.required("action", findings).and_then(|tree| full_text(tree, "`action`", findings)),
+    };
+    let at = map.optional("at").and_then(|tree| moment(tree, "`at`", start, findings));
+    let method = map
+        .optional("method")
+        .and_then(|tree| choice(tree, "`method`", &Method::WORDS, findings).map(|method| At::new(method, tree.place)));
+    let mut one =
+        |key, findings: &mut Findings<'_>| map.optional(key).and_then(|tree| text(tree, &format!("`{key}`"), findings));
+    let (node, path) = (one("node", findings), one("path", findings));
+    let mut texts = |key, findings: &mut Findings<'_>| -> Vec<(SmolStr, At<SmolStr>)> {
+        let Some(tree) = map.optional(key) else { return Vec::new() };
+        let found = entries(tree, &format!("`{key}`"), findings).unwrap_or_default();
+        let read = |(name, _, value): (&str, Place, &Tree)| {
+            Some((SmolStr::new(name), text(value, &format!("`{name}` in `{key}`"), findings)?))
+        };
+        found.into_iter().filter_map(read).collect()
+    };
+    let (query, headers) = (texts("query", findings), texts("headers", findings));
+    let body = map.optional("body").map(|tree| At::new(literal::untyped(tree), tree.place));
+    map.finish(findings);
+    Some(CallExpectation { place: tree.place, at, node, method, path, query, headers, body, ..named(action?) })
 }
 
 fn blank(message: At<SmolStr>) -> MessageExpectation {

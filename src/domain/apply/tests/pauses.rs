@@ -1,0 +1,342 @@
+//! Pauses: who is held, who leaves, and what becomes of it at the end.
+
+use super::*;
+use crate::domain::catalog::PauseOrder;
+use crate::domain::pause::{Overdue, PauseEnding, PauseMode};
+
+/// A wait, a message, and an event that is waited for.
+const ASKS: [&str; 4] = [
+    "a: { wait: 1h, then: b }",
+    "b: { message: hello, then: c }",
+    "c: { event: buy, within: 1d, then: d, on_timeout: done }",
+    "d: { message: hello, then: done }",
+];
+
+pub(super) fn overdue(word: &str) -> Overdue {
+    Overdue::ALL.into_iter().find(|overdue| overdue.word() == word).unwrap_or_else(|| panic!("{word}"))
+}
+
+impl Rig {
+    /// `NAME MODE FOR [stop] [OVERDUE]`.
+    pub(super) fn pause(&mut self, now: Millis, rest: &str) {
+        let mut words = rest.split(' ');
+        let name = words.next().expect("a name");
+        let mode = if words.next() == Some("hold") { PauseMode::Hold } else { PauseMode::Discard };
+        let for_ms = duration::parse(words.next().expect("a duration")).expect("a duration");
+        let mut order =
+            PauseOrder { mode, at: now, for_ms, ending: PauseEnding::Resume, overdue: Overdue::Send, window_ms: 0 };
+        for word in words {
+            match word {
+                "stop" => order.ending = PauseEnding::Stop,
+                word => order.overdue = overdue(word),
+            }
+        }
+        self.catalog = self.catalog.pause(name, order).expect("pauses");
+    }
+}
+
+#[test]
+fn a_hold_keeps_profiles_at_their_actions_until_it_ends() {
+    let asks = journey("", &ASKS);
+    check(
+        &asks,
+        "0 go\n10m pause j hold 2h\n1h tick\n2h tick\n2h10m tick",
+        "0 j#1: enter a~1h
+         1h j#1: /wait_ended b held
+         2h10m j#1: released *hello /then c~1d2h10m",
+    );
+    // A resume lets it go at the next look: the sweep's, or that of whatever comes.
+    check(
+        &asks,
+        "0 go\n10m pause j hold 14d\n1h tick\n90m resume j send\n90m tick",
+        "0 j#1: enter a~1h
+         1h j#1: /wait_ended b held
+         90m j#1: released *hello /then c~1d1h30m"
+            .replace("90m", "1h30m")
+            .as_str(),
+    );
+    // On the events' clock the same happens at the instant itself.
+    let rig = Rig::new(&asks).firing(Firing::Due).run("0 go\n10m pause j hold 2h\n1h tick\n3h tick");
+    rig.expect(
+        "0 j#1: enter a~1h
+         1h j#1: /wait_ended b held
+         3h j#1: released *hello /then c~1d2h10m",
+    );
+}
+
+#[test]
+fn who_waits_through_a_pause_is_not_touched() {
+    check(
+        &journey("", &ASKS),
+        "0 go\n1m pause j hold 10m\n20m tick\n1h tick",
+        "0 j#1: enter a~1h\n1h j#1: /wait_ended b *hello /then c~1d1h",
+    );
+}
+
+#[test]
+fn what_the_next_node_awaits_is_kept() {
+    let rig = check(
+        &journey("", &ASKS),
+        "0 go\n10m pause j hold 2h\n1h tick\n70m buy {\"s\": \"first\"}\n80m buy {\"s\": \"second\"}\n2h10m tick",
+        "0 j#1: enter a~1h
+         1h j#1: /wait_ended b held
+         2h10m j#1: released *hello /then c /event_received d *hello /then done =completed",
+    );
+    // The first that it would have taken.
+    assert_eq!(rig.rows[1].input.last.get("s"), Some(&Value::Str("first".into())));
+    // What comes before it is held waits for nothing, and neither does what the next node does not await.
+    check(
+        &journey("", &ASKS),
+        "0 go\n10m pause j hold 2h\n20m buy\n1h tick\n70m quit\n2h10m tick",
+        "0 j#1: enter a~1h
+         1h j#1: /wait_ended b held
+         2h10m j#1: released *hello /then c~1d2h10m",
+    );
+    // A wait comes between: live, it would not have been heard either.
+    let nodes =
+        ["a: { message: hello, then: b }", "b: { wait: 1h, then: c }", "c: { event: buy, within: 1h, then: done }"];
+    check(
+        &journey("", &nodes),
+        "0 pause j discard 1m\n1m tick\n2m go\n62m tick",
+        "2m j#1: enter a *hello /then b~1h2m\n62m j#1: /wait_ended c~2h2m".replace("62m", "1h2m").as_str(),
+    );
+}
+
+#[test]
+fn exits_and_lifetimes_count_while_held() {
+    check(
+        &journey("exit: [ { event: quit } ]", &ASKS),
+        "0 go\n10m pause j hold 2h\n1h tick\n70m quit\n3h tick",
+        "0 j#1: enter a~1h
+         1h j#1: /wait_ended b held
+         70m j#1: released =criteria (cancels)"
+            .replace("70m", "1h10m")
+            .replace(" (cancels)", "")
+            .as_str(),
+    );
+    // By what the profile is when it is let go.
+    check(
+        &journey("exit: [ { when: profile.points > 1 } ]", &ASKS),
+        "0 go\n10m pause j hold 2h\n1h tick\n70m profile.update {\"points\": 2}\n2h10m tick",
+        "0 j#1: enter a~1h
+         1h j#1: /wait_ended b held
+         2h10m j#1: released =criteria",
+    );
+}
+
+#[test]
+fn entrants_are_kept_and_enter_at_the_end() {
+    let text = journey("exit: [ { event: quit } ]", &ASKS);
+    check(
+        &text,
+        "0 pause j hold 2h\n10m go {\"n\": 1}\n20m go {\"n\": 2}\n2h tick\n3h tick",
+        "10m j#1: held
+         20m j: discards already_in_journey
+         2h j#1: released
+         2h j#2: enter a~3h
+         3h j#2: /wait_ended b *hello /then c~1d3h",
+    );
+    // Who met an exit criterion meanwhile does not enter.
+    check(
+        &text,
+        "0 pause j hold 2h\n10m go\n20m quit\n2h tick",
+        "10m j#1: held\n20m j#1: released\n20m j: discards paused",
+    );
+    // Who enters is asked again, by what is live then.
+    let rig = Rig::new(&journey("entry: { event: go, when: profile.points > 0 }", &ASKS))
+        .run("0 profile.update {\"points\": 1}\n0 pause j hold 2h\n10m go {\"n\": 1}\n20m profile.update {\"points\": 0}\n2h tick");
+    rig.expect("10m j#1: held\n2h j#1: released\n2h j: discards paused");
+    let rig = Rig::new(&text).run("0 pause j hold 2h\n10m go {\"n\": 7}");
+    let rig = rig.publish(&text.replace("wait: 1h", "wait: 2h")).run("2h tick");
+    let rig = rig.expect("10m j#1: held\n2h j#1: released\n2h j.2#2: enter a~4h");
+    assert_eq!(rig.profile.instances[0].context.event.get("n"), Some(&Value::Int(7)));
+    // Nobody enters what was closed meanwhile.
+    check(
+        &text,
+        "0 pause j hold 2h\n10m go\n1h close j\n2h tick",
+        "10m j#1: held\n2h j#1: released\n2h j: discards paused",
+    );
+}
+
+#[test]
+fn what_cannot_be_kept_is_lost_with_a_reason() {
+    check(
+        &journey("", &ASKS),
+        "0 go\n1m keep full\n10m pause j hold 2h\n1h tick\n70m go",
+        "0 j#1: enter a~1h
+         1h j#1: /wait_ended b =forced
+         70m j: discards paused"
+            .replace("70m", "1h10m")
+            .as_str(),
+    );
+}
+
+#[test]
+fn discard_is_what_ajo_does() {
+    check(
+        &journey("", &ASKS),
+        "0 go\n10m pause j discard 2h\n20m go\n1h tick\n2h10m go",
+        "0 j#1: enter a~1h
+         20m j: discards paused
+         1h j#1: /wait_ended b =forced
+         2h10m j#2: enter a~3h10m",
+    );
+    // Who is still held by the pause before leaves when it would be let go, and hears nothing meanwhile.
+    let mut rig = Rig::new(&journey("", &ASKS)).run("0 go\n10m pause j hold 14d\n1h tick");
+    rig.catalog = rig.catalog.resume("j", instant("2h"), Overdue::Send, 3_600_000).expect("is paused");
+    rig.run("2h pause j discard 1d\n2h tick\n2h buy\n3h tick").expect(
+        "0 j#1: enter a~1h
+         1h j#1: /wait_ended b held
+         3h j#1: released =forced",
+    );
+}
+
+#[test]
+fn overdue_messages_are_dropped_as_chosen() {
+    check(
+        &journey("", &ASKS),
+        "0 go\n10m pause j hold 14d\n1h tick\n2h resume j drop\n2h tick",
+        "0 j#1: enter a~1h
+         1h j#1: /wait_ended b held
+         2h j#1: released *hello dropped /then c~1d2h",
+    );
+}
+
+/// The clock of the journey stood still: what came due keeps its distance from the others, spans end later, dates do not.
+#[test]
+fn overdue_messages_are_shifted_as_chosen() {
+    let waits = [
+        "a: { wait: 1h, then: b }",
+        "b: { message: hello, then: c }",
+        "c: { wait: 1h, then: d }",
+        "d: { message: hello, then: done }",
+    ];
+    let pauses = "10m pause j hold 14d\n1h tick\n2h10m resume j shift\n2h10m tick\n3h tick\n4h tick\n5h tick";
+    check(
+        &journey("", &waits),
+        &format!("0 go\n{pauses}"),
+        "0 j#1: enter a~1h
+         1h j#1: /wait_ended b held
+         3h j#1: released *hello /then c~4h
+         4h j#1: /wait_ended d *hello /then done =completed",
+    );
+    // Still waiting when it is resumed: as much is left as when it was paused.
+    check(
+        &journey("", &["a: { wait: 3h, then: b }", "b: { message: hello, then: done }"]),
+        "0 go\n10m pause j hold 14d\n2h10m resume j shift\n3h tick\n4h buy\n5h tick\n6h tick",
+        "0 j#1: enter a~3h\n5h j#1: /wait_ended b *hello /then done =completed",
+    );
+    let until = "a: { wait: { until: \"timestamp('2026-01-01T03:00:00Z')\" }, then: b }";
+    check(
+        &journey("", &[until, "b: { message: hello, then: done }"]),
+        "0 go\n10m pause j hold 14d\n2h10m resume j shift\n3h tick",
+        "0 j#1: enter a~3h\n3h j#1: /wait_ended b *hello /then done =completed",
+    );
+    // Lifetimes never stand still.
+    check(
+        &journey("timeout: 4h", &["a: { wait: 3h, then: b }", "b: { message: hello, then: done }"]),
+        "0 go\n10m pause j hold 14d\n2h10m resume j shift\n3h tick\n4h tick",
+        "0 j#1: enter a~3h\n4h j#1: =timeout",
+    );
+    // Twice paused, twice shifted, each once.
+    check(
+        &journey("", &["a: { wait: 3h, then: b }", "b: { message: hello, then: done }"]),
+        "0 go\n10m pause j hold 10m shift\n30m tick\n40m pause j hold 10m shift\n1h buy\n2h buy\n3h19m tick\n3h20m tick",
+        "0 j#1: enter a~3h\n3h20m j#1: /wait_ended b *hello /then done =completed",
+    );
+}
+
+#[test]
+fn overdue_messages_are_merged_as_chosen() {
+    let head = |name: &str, wait: &str, message: &str| {
+        let wait = format!("a: {{ wait: {wait}, then: b }}");
+        let message = format!("b: {{ message: {message}, then: c }}");
+        named(name, "", &[&wait, &message, "c: { wait: 1d, then: done }"])
+    };
+    let journeys = [head("x", "1h", "hello"), head("y", "2h", "hello"), head("z", "3h", "mail")].join("---\n");
+    let rig = Rig::new(&journeys).run(
+        "0 profile.update {\"email\": \"a@b.c\"}\n0 go\n0 pause x hold 14d\n0 pause y hold 14d\n0 pause z hold 14d\n\
+         1h tick\n2h tick\n3h tick\n4h resume x merge\n",
+    );
+    // Alone it is the latest: the others are not resumed.
+    rig.run("4h tick\n5h resume y merge\n5h resume z merge\n5h tick").expect(
+        "0 x#1: enter a~1h
+         0 y#2: enter a~2h
+         0 z#3: enter a~3h
+         1h x#1: /wait_ended b held
+         2h y#2: /wait_ended b held
+         3h z#3: /wait_ended b held
+         4h x#1: released *hello /then c~1d4h
+         5h y#2: released *hello /then c~1d5h
+         5h z#3: released *mail /then c~1d5h",
+    );
+    let rig = Rig::new(&journeys).run(
+        "0 profile.update {\"email\": \"a@b.c\"}\n0 go\n0 pause x hold 14d\n0 pause y hold 14d\n0 pause z hold 14d\n\
+         1h tick\n2h tick\n3h tick\n4h resume x merge\n4h resume y merge\n4h resume z merge\n4h tick",
+    );
+    let told = rig.log.iter().filter(|line| line.starts_with("4h")).cloned().collect::<Vec<_>>();
+    assert_eq!(
+        told,
+        [
+            "4h x#1: released",
+            "4h y#2: released",
+            "4h x#1: *hello merged /then c~1d4h",
+            "4h y#2: *hello /then c~1d4h",
+            "4h z#3: released *mail /then c~1d4h"
+        ]
+    );
+}
+
+#[test]
+fn a_pause_may_end_with_a_stop() {
+    check(
+        &format!("{}---\n{}", journey("", &ASKS), named("k", "", &["a: { wait: 5h, then: done }"])),
+        "0 go\n10m pause j hold 2h stop\n10m pause k hold 2h stop\n20m buy\n1h tick\n2h10m tick\n3h go",
+        "0 j#1: enter a~1h
+         0 k#2: enter a~5h
+         1h j#1: /wait_ended b held
+         2h10m j#1: released =stopped (cancels)
+         2h10m k#2: =stopped"
+            .replace(" (cancels)", "")
+            .as_str(),
+    );
+    let text = journey("", &ASKS);
+    check(&text, "0 pause j hold 2h stop\n1h go\n2h tick", "1h j#1: held\n2h j#1: released\n2h j: discards paused");
+}
+
+#[test]
+fn jumps_into_a_paused_journey_wait_or_fail() {
+    let journeys = format!(
+        "{}---\n{}",
+        named("o", "entry: { event: buy }", &["a: { jump: t, then: b }", "b: { wait: 1d, then: done }"]),
+        named("t", "", &["x: { wait: 1h, then: done }"]),
+    );
+    check(
+        &journeys,
+        "0 pause t hold 1h\n0 buy\n1h tick",
+        "0 o#1: enter a
+         0 t#2: held
+         0 o#1: /then b~1d
+         1h t#2: released
+         1h t#3: enter x~2h",
+    );
+    check(&journeys, "0 pause t discard 1h\n0 buy", "0 o#1: enter a\n0 t: discards paused\n0 o#1: !jump");
+}
+
+#[test]
+fn calls_are_held_too_and_made_whatever_is_chosen() {
+    let ask = "kind: action\nname: ask\nurl: \"https://api.example.com/ask\"\nresponse: { level: string }\n---\n";
+    let text = format!("{ask}{}", journey("", &["a: { action: ask, then: b }", "b: { wait: 1h, then: done }"]));
+    check(
+        &text,
+        "0 go\n0 answer 200 {}\n1h tick\n2h pause j hold 1h\n2h30m tick",
+        "0 j#1: enter a\n0 j#1: <http_200> /then b~1h\n1h j#1: /wait_ended done =completed",
+    );
+    let waits = ["w: { wait: 1h, then: a }", "a: { action: ask, then: b }", "b: { wait: 1h, then: done }"];
+    let rig = check(
+        &format!("{ask}{}", journey("", &waits)),
+        "0 go\n10m pause j hold 14d\n1h tick\n2h resume j drop\n2h tick",
+        "0 j#1: enter w~1h\n1h j#1: /wait_ended a held\n2h j#1: released",
+    );
+    assert_eq!(rig.rows.len(), 1, "it is called");
+}

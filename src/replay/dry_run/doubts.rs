@@ -1,0 +1,148 @@
+//! What a dry run could not know, in words. A figure without them would be a promise.
+
+use crate::domain::apply::Answers;
+use crate::domain::catalog::Responses;
+use crate::domain::effect::CallAnswer;
+use crate::domain::ids::Millis;
+use crate::replay::dry_run::account::Account;
+use crate::replay::dry_run::past::Gaps;
+use crate::replay::dry_run::view::Unknown;
+
+/// What is known beside the past.
+#[derive(Clone, Debug)]
+pub(super) struct Known<'a> {
+    /// Whether events go back to the first there ever was.
+    pub(super) is_whole: bool,
+    /// Whether the run begins with the first of them.
+    pub(super) is_from_the_start: bool,
+    /// What the live version did.
+    pub(super) live: Option<&'a Account>,
+    /// What custom actions are declared to answer.
+    pub(super) responses: &'a Responses,
+    /// Journeys of the files beside the one it is about.
+    pub(super) others: Vec<String>,
+}
+
+/// Everything there is to say about a run that began at `from`.
+pub(super) fn doubts(known: &Known<'_>, gaps: &Gaps, from: Millis, account: &Account, active: u64) -> Vec<Unknown> {
+    let mut found = Vec::new();
+    about_time(known, from, &mut found);
+    about_profiles(known, gaps, &mut found);
+    if gaps.feedback > 0 {
+        let text = "reactions to messages of the live version were left out: nobody reacted to the draft's, so nodes that await \
+                    one end by their timeout, and who would have left by one stays";
+        found.push(counted("reactions", gaps.feedback, text));
+    }
+    about_calls(known, account, &mut found);
+    if !account.messages.is_empty() {
+        let text =
+            "every message counts as taken by its channel: what bounces, fails or is held back later is not known";
+        found.push(plain("delivery", text.to_owned()));
+    }
+    if active > 0 {
+        let text = "were inside when the run ended: what they would be sent later is not in the figures; a later --until lets \
+                    time run on";
+        found.push(counted("inside_at_the_end", active, text));
+    }
+    about_others(known, &mut found);
+    found
+}
+
+fn about_time(known: &Known<'_>, from: Millis, found: &mut Vec<Unknown>) {
+    if known.is_whole && known.is_from_the_start {
+        return;
+    }
+    let text = format!(
+        "who was inside at {}, who had entered before and what caps had counted is not known: the first days let in more than \
+         they would{}",
+        from.to_iso(),
+        if known.live.is_some() { ", and figures of the live version count steps of runs begun before" } else { "" }
+    );
+    found.push(plain("before_the_start", text));
+}
+
+fn about_profiles(known: &Known<'_>, gaps: &Gaps, found: &mut Vec<Unknown>) {
+    if gaps.unnamed > 0 {
+        let text = "profiles are known by key only, since nothing is stored of whom no journey let in and no update named: they \
+                    have no document, and splits draw other lots for them than they will";
+        found.push(counted("unnamed_profiles", gaps.unnamed, text));
+    }
+    if gaps.unknown_before > 0 {
+        let text = "profiles have fields that recorded events set, and what these held before is not known: until the first of \
+                    these events they are absent";
+        found.push(counted("earlier_values", gaps.unknown_before, text));
+    }
+    match (gaps.unexplained, known.is_whole) {
+        (0, _) => {}
+        (n, true) => {
+            let text = "profiles hold fields that no event set: journeys wrote them, and here they are written only where a \
+                        journey of the files does";
+            found.push(counted("written_by_journeys", n, text));
+        }
+        (n, false) => {
+            let text =
+                "profiles hold fields that no recorded event set: they count as being from the start what they are now";
+            found.push(counted("todays_values", n, text));
+        }
+    }
+}
+
+fn about_calls(known: &Known<'_>, account: &Account, found: &mut Vec<Unknown>) {
+    for (action, outcomes) in &account.calls {
+        let calls = outcomes.values().sum();
+        let recorded: u64 = known.live.map_or(0, |live| live.outcomes(action).iter().map(|(_, n)| n).sum());
+        let text = if known.responses.contains_key(action.as_str()) {
+            format!("calls of `{action}` got the answers that were declared, by lot where there are several")
+        } else if recorded > 0 {
+            format!(
+                "calls of `{action}` ended like the {recorded} recorded ones, by lot; what those answered is not recorded, so \
+                 every field of an answer is null: --responses declares them"
+            )
+        } else {
+            format!(
+                "calls of `{action}` were answered 200 with every field null: nothing is recorded, and --responses has none"
+            )
+        };
+        found.push(counted("calls", calls, &text));
+    }
+}
+
+fn about_others(known: &Known<'_>, found: &mut Vec<Unknown>) {
+    if !known.others.is_empty() {
+        let text = format!(
+            "journeys of the files ran along, since jumps, caps and priorities are shared: {}; live journeys that are not in the \
+             files did not",
+            known.others.join(", ")
+        );
+        found.push(plain("other_journeys", text));
+    }
+    if known.live.is_none() {
+        let text = "there is no live version to compare with: this journey was never live on the server, or no server was asked";
+        found.push(plain("no_live_version", text.to_owned()));
+    }
+}
+
+/// What calls of the run are answered: as declared, or else as recorded calls ended.
+pub(super) fn answers(known: &Known<'_>) -> Answers {
+    let mut answers = Answers::default();
+    for (action, declared) in known.responses {
+        for answer in declared {
+            answers.add(action, answer.clone(), 1);
+        }
+    }
+    for (live, action) in known.live.iter().flat_map(|live| live.calls.keys().map(move |action| (live, action))) {
+        for (status, n) in live.outcomes(action).into_iter().filter(|_| !known.responses.contains_key(action.as_str()))
+        {
+            answers.add(action, CallAnswer::empty(status), n);
+        }
+    }
+    answers
+}
+
+fn counted(code: &'static str, count: u64, text: &str) -> Unknown {
+    Unknown { code, count: Some(count), message: format!("{count} {text}") }
+}
+
+fn plain(code: &'static str, message: String) -> Unknown {
+    Unknown { code, count: None, message }
+}

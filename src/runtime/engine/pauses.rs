@@ -1,0 +1,173 @@
+//! Pausing and resuming journeys, and forecasts of what a resume would do.
+
+use crate::domain::catalog::{Catalog, CatalogError, PauseOrder};
+use crate::domain::ids::{JourneyId, Millis, PartitionId};
+use crate::domain::journey::duration;
+use crate::domain::limits;
+use crate::domain::pause::{Overdue, PauseEnding, PauseMode, window_ms};
+use crate::runtime::api::Refusal;
+use crate::runtime::engine::requests::{answering, to_the_end};
+use crate::runtime::engine::{ClockMode, Engine, RequestError};
+use crate::runtime::forecast::{Forecast, Survey};
+use crate::runtime::partition::counts::VersionCounts;
+use crate::runtime::report::{Tally, summary};
+use crate::runtime::shard::input::ShardInput;
+use crate::runtime::view::JourneySummary;
+
+/// How a journey is to be paused.
+#[derive(Clone, Copy, Debug)]
+pub struct PauseRequest {
+    /// What becomes of profiles and events.
+    pub mode: PauseMode,
+    /// For how long in milliseconds; none is as long as may be.
+    pub for_ms: Option<i64>,
+    /// What happens at its end, if nobody resumes it.
+    pub then: PauseEnding,
+    /// What becomes of overdue messages then.
+    pub overdue: Overdue,
+    /// Profiles let go in a second then; 0 is without a bound.
+    pub rate: u32,
+}
+
+/// How a journey is to be resumed.
+#[derive(Clone, Copy, Debug)]
+pub struct ResumeRequest {
+    /// What becomes of overdue messages.
+    pub overdue: Overdue,
+    /// Profiles let go in a second; 0 is without a bound.
+    pub rate: u32,
+}
+
+impl Default for PauseRequest {
+    fn default() -> Self {
+        Self {
+            mode: PauseMode::default(),
+            for_ms: None,
+            then: PauseEnding::default(),
+            overdue: Overdue::default(),
+            rate: limits::RELEASE_RATE,
+        }
+    }
+}
+
+impl Default for ResumeRequest {
+    fn default() -> Self {
+        Self { overdue: Overdue::default(), rate: limits::RELEASE_RATE }
+    }
+}
+
+impl Engine {
+    /// Pauses a live journey.
+    ///
+    /// # Errors
+    /// It is not known, is not live, is paused already; or the pause is too long.
+    pub async fn pause_journey(&self, name: &str, asked: PauseRequest) -> Result<JourneySummary, RequestError> {
+        let for_ms = asked.for_ms.unwrap_or(limits::PAUSE_MS_MAX);
+        if !(1..=limits::PAUSE_MS_MAX).contains(&for_ms) {
+            let longest = duration::print(limits::PAUSE_MS_MAX);
+            return Err(RequestError::Invalid(format!("a pause lasts at most {longest}, and longer than nothing")));
+        }
+        self.change_paused(name, move |catalog, name, of| {
+            let PauseRequest { mode, then: ending, overdue, rate, .. } = asked;
+            // Nobody counts at its end: of those inside now no more can be held then.
+            let window_ms = window_ms(of.active, rate);
+            catalog.pause(name, PauseOrder { mode, at: of.now, for_ms, ending, overdue, window_ms })
+        })
+        .await
+    }
+
+    /// Resumes a paused journey.
+    ///
+    /// # Errors
+    /// It is not known, or not paused.
+    pub async fn resume_journey(&self, name: &str, asked: ResumeRequest) -> Result<JourneySummary, RequestError> {
+        self.change_paused(name, move |catalog, name, of| {
+            catalog.resume(name, of.now, asked.overdue, window_ms(of.held, asked.rate))
+        })
+        .await
+    }
+
+    async fn change_paused(
+        &self,
+        name: &str,
+        change: impl FnOnce(&Catalog, &str, Inside) -> Result<Catalog, CatalogError> + Send + 'static,
+    ) -> Result<JourneySummary, RequestError> {
+        let (engine, name) = (self.clone(), name.to_owned());
+        to_the_end(async move {
+            let _changing = engine.core.changing.lock().await;
+            let tally = engine.tally().await?;
+            let catalog = engine.catalog().settled(tally.now);
+            let journey = known(&catalog, &name)?;
+            let inside = Inside::of(&tally, &catalog, journey);
+            let changed = change(&catalog, &name, inside).map_err(|e| RequestError::Conflict(e.to_string()))?;
+            engine.install_catalog(changed).await?;
+            Ok(summary(&engine.tally().await?, &engine.catalog(), journey))
+        })
+        .await
+    }
+
+    /// The catalog as changes go on from it: what pauses have stopped by now is stopped in it.
+    ///
+    /// # Errors
+    /// The engine is stopping.
+    pub(super) async fn settled_catalog(&self) -> Result<Catalog, RequestError> {
+        let catalog = self.catalog();
+        let mut pauses = catalog.pauses.values().flatten();
+        if !pauses.any(|pause| pause.ending == PauseEnding::Stop) {
+            return Ok((*catalog).clone());
+        }
+        let now = match self.core.mode {
+            ClockMode::Wall => self.core.engine_now(),
+            ClockMode::Events => self.tally().await?.now,
+        };
+        Ok(catalog.settled(now))
+    }
+
+    /// What a resume of a paused journey would do now, at so many profiles a second.
+    ///
+    /// # Errors
+    /// It is not known, or the engine is stopping.
+    pub async fn forecast(&self, name: &str, rate: u32) -> Result<Forecast, RequestError> {
+        let (tally, catalog) = (self.tally().await?, self.catalog());
+        let journey = known(&catalog, name)?;
+        let _settled = self.core.moving.read().await;
+        let mut whole = Survey::new(tally.now);
+        // One partition after the other: none holds up its shard for longer than its own rows take.
+        for id in (0..self.core.router.partition_count()).map(PartitionId) {
+            let (told, answer) = tokio::sync::oneshot::channel();
+            let (catalog, now) = (self.catalog(), tally.now);
+            let question = Box::new(move |partitions: &mut dyn Iterator<Item = &_>| {
+                let mut survey = Survey::new(now);
+                partitions.for_each(|partition| survey.look_at(partition, &catalog, journey));
+                answering(told, survey)
+            });
+            self.core.router.send(id, ShardInput::Ask(Some(id), question));
+            whole.add(answer.await.map_err(|_| Refusal::Stopping)?);
+        }
+        Ok(whole.forecast(&catalog, journey, summary(&tally, &catalog, journey), rate))
+    }
+}
+
+/// How many profiles a journey has, over all its versions.
+#[derive(Clone, Copy, Debug)]
+struct Inside {
+    active: u64,
+    /// Held at actions, and at the entrance.
+    held: u64,
+    now: Millis,
+}
+
+impl Inside {
+    fn of(tally: &Tally, catalog: &Catalog, journey: JourneyId) -> Self {
+        let counts = || catalog.versions_of(journey).filter_map(|version| tally.counts.get(version.program.version));
+        Self {
+            active: counts().map(VersionCounts::active).sum(),
+            held: counts().map(|counts| counts.held() + counts.entrants).sum(),
+            now: tally.now,
+        }
+    }
+}
+
+fn known(catalog: &Catalog, name: &str) -> Result<JourneyId, RequestError> {
+    catalog.journey_id(name).ok_or_else(|| RequestError::NotFound { what: "journey", name: name.to_owned() })
+}

@@ -1,0 +1,137 @@
+//! Pausing, forecasting and resuming a journey, over a restart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sojourn::domain::event::Event;
+use sojourn::domain::ids::Millis;
+use sojourn::domain::pause::{Overdue, PauseEnding, PauseMode};
+use sojourn::runtime::engine::pauses::{PauseRequest, ResumeRequest};
+use sojourn::runtime::engine::{Engine, RequestError};
+use sojourn::runtime::view::JourneySummary;
+use sojourn::store::memory::MemoryDisk;
+
+use crate::harness::{config, event, start, submit};
+
+const ASKS: &str = "kind: event\nname: go\nschema: {}\n---\nkind: message\nname: hello\nchannel: log\nbody: hi\n---\n\
+    kind: journey\nname: j\nentry: { event: go }\nstart: a\nnodes:\n  a: { wait: 1h, then: b }\n  \
+    b: { message: hello, then: c }\n  c: { end: true }\n";
+const LONG: Duration = Duration::from_secs(30);
+const PROFILES: u64 = 40;
+
+fn goes(time: &str, from: u64) -> Vec<Event> {
+    (from..from + PROFILES).map(|n| event(&format!("{time}-{n}"), "go", &format!("crm:{n}"), time, &[])).collect()
+}
+
+fn at(time: &str) -> Option<Millis> {
+    Some(Millis::parse_iso(time).expect("an instant"))
+}
+
+async fn journey(engine: &Engine) -> JourneySummary {
+    engine.journeys().await.expect("tells").remove(0)
+}
+
+async fn status(engine: &Engine) -> (String, u64, u64, u64) {
+    let version = journey(engine).await.versions.remove(0);
+    (version.status, version.active, version.held, version.held_entrants)
+}
+
+/// Until nobody is held any more: the sweep takes turns.
+async fn let_go(engine: &Engine) {
+    loop {
+        let (_, _, held, entrants) = status(engine).await;
+        if held + entrants == 0 {
+            return;
+        }
+        engine.advance_clock(at("2026-01-01T01:30:00Z")).await.expect("time stays");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_journey_keeps_everybody_over_a_restart() {
+    let disk = Arc::new(MemoryDisk::new());
+    let (engine, sink) = start(&config(2), disk.clone());
+    engine.apply(vec![("j.yaml".to_owned(), ASKS.to_owned())]).await.expect("publishes");
+    submit(&engine, goes("2026-01-01T00:00:00Z", 0)).await;
+    let paused = engine.pause_journey("j", PauseRequest::default()).await.expect("pauses");
+    let pause = paused.pause.expect("is paused");
+    assert_eq!((pause.since.as_str(), pause.until.as_str()), ("2026-01-01T00:00:00.000Z", "2026-01-15T00:00:00.000Z"));
+    submit(&engine, goes("2026-01-01T00:30:00Z", PROFILES)).await;
+    engine.advance_clock(at("2026-01-01T01:30:00Z")).await.expect("time moves");
+    assert_eq!(status(&engine).await, ("paused".to_owned(), PROFILES, PROFILES, PROFILES));
+    assert!(sink.sent.lock().is_empty());
+    let again = engine.pause_journey("j", PauseRequest::default()).await;
+    assert!(matches!(again, Err(RequestError::Conflict(_))), "{again:?}");
+    engine.stop(LONG).await;
+
+    let (engine, sink) = start(&config(1), disk);
+    let forecast = engine.forecast("j", 10).await.expect("tells");
+    assert_eq!((forecast.held, forecast.held_entrants), (PROFILES, PROFILES));
+    let say = &forecast.nodes["b"];
+    assert_eq!((say.waits.as_str(), say.channel.as_str(), say.held), ("hello", "log", PROFILES));
+    let told = |word: &str| {
+        let outcome = forecast.overdue[word];
+        (outcome.sent, outcome.shifted, outcome.merged, outcome.dropped, outcome.takes_ms)
+    };
+    assert_eq!(told("send"), (PROFILES, 0, 0, 0, 8_000));
+    assert_eq!(told("shift"), (0, PROFILES, 0, 0, 3_600_000), "an hour into the pause they were due");
+    assert_eq!(told("merge"), (PROFILES, 0, 0, 0, 8_000));
+    assert_eq!(told("drop"), (0, 0, 0, PROFILES, 8_000));
+
+    let resumed = engine.resume_journey("j", ResumeRequest { overdue: Overdue::Send, rate: 0 }).await;
+    assert_eq!(resumed.expect("resumes").pause.expect("was paused").overdue, Overdue::Send);
+    let_go(&engine).await;
+    engine.drain().await;
+    assert_eq!(sink.sent.lock().len() as u64, PROFILES);
+    let report = engine.report(Some("j")).await.expect("reports").journeys.remove("j").expect("is there");
+    assert_eq!((report.entered, report.active, report.exited["completed"]), (2 * PROFILES, PROFILES, PROFILES));
+    assert_eq!(status(&engine).await.0, "live");
+    engine.stop(LONG).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_ends_by_itself_or_stops_the_journey() {
+    let (engine, sink) = start(&config(2), Arc::new(MemoryDisk::new()));
+    engine.apply(vec![("j.yaml".to_owned(), ASKS.to_owned())]).await.expect("publishes");
+    submit(&engine, goes("2026-01-01T00:00:00Z", 0)).await;
+    let request = PauseRequest { for_ms: Some(7_200_000), rate: 0, ..PauseRequest::default() };
+    engine.pause_journey("j", request).await.expect("pauses");
+    engine.advance_clock(at("2026-01-01T02:00:00Z")).await.expect("time moves");
+    engine.drain().await;
+    assert_eq!(sink.sent.lock().len() as u64, PROFILES);
+    assert_eq!(status(&engine).await, ("live".to_owned(), 0, 0, 0));
+
+    submit(&engine, goes("2026-01-01T03:00:00Z", 0)).await;
+    let request = PauseRequest { then: PauseEnding::Stop, ..request };
+    engine.pause_journey("j", request).await.expect("pauses");
+    engine.advance_clock(at("2026-01-01T06:00:00Z")).await.expect("time moves");
+    assert_eq!(status(&engine).await, ("finished".to_owned(), 0, 0, 0));
+    // What is published afterwards goes by that.
+    let plan = engine.plan(vec![("j.yaml".to_owned(), ASKS.to_owned())]).await.expect("plans");
+    let resources = plan["resources"].as_array().expect("a list");
+    let planned = resources.iter().find(|resource| resource["name"] == "j").expect("is there");
+    assert_eq!((&planned["change"], &planned["status"]), (&"unchanged".into(), &"finished".into()));
+    let refused = engine.pause_journey("j", request).await.expect_err("is stopped");
+    assert_eq!(refused.to_string(), "journey `j` has no live version, and only those can be paused");
+    engine.stop(LONG).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_makes_no_sense_is_refused() {
+    let (engine, _) = start(&config(1), Arc::new(MemoryDisk::new()));
+    engine.apply(vec![("j.yaml".to_owned(), ASKS.to_owned())]).await.expect("publishes");
+    // Time begins with the first event.
+    submit(&engine, vec![event("0", "tick", "crm:0", "2026-01-01T00:00:00Z", &[])]).await;
+    let long = PauseRequest { for_ms: Some(14 * 86_400_000 + 1), ..PauseRequest::default() };
+    let told = engine.pause_journey("j", long).await.expect_err("is too long").to_string();
+    assert_eq!(told, "a pause lasts at most 14d, and longer than nothing");
+    let told = engine.resume_journey("j", ResumeRequest::default()).await.expect_err("is live").to_string();
+    assert_eq!(told, "journey `j` is not paused");
+    assert!(matches!(engine.forecast("k", 1).await, Err(RequestError::NotFound { .. })));
+    let discard = PauseRequest { mode: PauseMode::Discard, ..PauseRequest::default() };
+    engine.pause_journey("j", discard).await.expect("pauses");
+    submit(&engine, goes("2026-01-01T00:30:00Z", 0)).await;
+    let report = engine.report(Some("j")).await.expect("reports").journeys.remove("j").expect("is there");
+    assert_eq!((report.entered, report.discarded["paused"]), (0, PROFILES));
+    engine.stop(LONG).await;
+}
