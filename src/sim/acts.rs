@@ -40,6 +40,9 @@ impl Simulation {
         if self.dice.below(1_000) < 30 {
             self.race_for_reentry();
         }
+        if self.dice.below(1_000) < 20 {
+            self.pause_before_it_acts();
+        }
         if !self.calm && self.dice.below(1_000) < 15 && self.client.lose_answer(&mut self.dice) {
             self.note(|| "a producer's connection ends before its answer".to_owned());
         }
@@ -113,9 +116,14 @@ impl Simulation {
                 last.0 + gap
             }
         };
-        let event = match self.channels.recent(&mut self.dice) {
-            Some(delivery) => self.workload.feedback(&mut self.dice, now_ms, delivery),
-            None => self.workload.next_event(&mut self.dice, now_ms),
+        let held = if self.dice.chance(20) { self.somebody_held() } else { None };
+        let event = match (held, self.channels.recent(&mut self.dice)) {
+            (Some((profile, kind)), _) => {
+                self.fault("load: event for somebody held");
+                self.workload.event_of(&mut self.dice, now_ms, kind, &profile)
+            }
+            (None, Some(delivery)) => self.workload.feedback(&mut self.dice, now_ms, delivery),
+            (None, None) => self.workload.next_event(&mut self.dice, now_ms),
         };
         if event.time_ms.is_some_and(|time_ms| time_ms < now_ms - 60_000) {
             self.fault("load: late event");
@@ -239,9 +247,12 @@ impl Simulation {
             return Ok(false);
         }
         let blocks = machine.next_group(most);
-        if blocks.is_empty() {
+        if blocks.is_empty() && !machine.lane.wants_space() {
             self.disk.calm();
             return Ok(false);
+        }
+        if blocks.is_empty() {
+            return Ok(self.look_for_space());
         }
         let written = machine.lane.write_group(&blocks);
         if self.disk.is_stopped() {
@@ -275,15 +286,31 @@ impl Simulation {
                 }
                 return Ok(false);
             }
-            Err(error) => {
-                self.fault("process: journal failed");
-                self.note(|| format!("the journal fails: {error}"));
-                if let Some(machine) = &self.machine {
-                    machine.failed("the journal failed");
-                }
-            }
+            Err(error) => self.journal_failed(&error),
         }
         Ok(true)
+    }
+
+    /// The journal, which started on a full disk, looks whether there is space. Whether anything has changed.
+    fn look_for_space(&mut self) -> bool {
+        let Some(machine) = &mut self.machine else { return false };
+        let looked = machine.lane.look_for_space();
+        let found = !machine.lane.wants_space();
+        let is_stopped = self.disk.is_stopped();
+        self.disarm();
+        match looked {
+            Err(error) if !is_stopped => self.journal_failed(&error),
+            _ => self.note(|| format!("the journal looks for space, and has a segment: {found}")),
+        }
+        found || is_stopped
+    }
+
+    fn journal_failed(&mut self, error: &JournalError) {
+        self.fault("process: journal failed");
+        self.note(|| format!("the journal fails: {error}"));
+        if let Some(machine) = &self.machine {
+            machine.failed("the journal failed");
+        }
     }
 
     /// The keeper takes a message. Whether there was one.

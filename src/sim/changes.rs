@@ -20,7 +20,7 @@ use crate::sim::Violation;
 use crate::sim::machine::Machine;
 use crate::sim::observe::{Cause, DraftAct};
 use crate::sim::simulation::Simulation;
-use crate::sim::workload::{Closing, terms};
+use crate::sim::workload::Closing;
 
 /// A change under way.
 #[derive(Debug)]
@@ -46,6 +46,9 @@ impl Simulation {
         }
         // On the events' clock decisions must not depend on when a change came.
         let may_publish = !self.published || self.firing() == Firing::Engine;
+        if may_publish && self.dice.chance(25) && self.resume_one() {
+            return;
+        }
         match self.dice.below(10) {
             0..4 => self.begin_moving(),
             4..7 if may_publish => {
@@ -55,7 +58,7 @@ impl Simulation {
             }
             7 | 8 if may_publish => match self.dice.chance(50) {
                 true => self.act_on_drafts(),
-                false => self.pause_or_resume(),
+                false => self.pause_one(),
             },
             _ if may_publish => self.close_or_stop(),
             _ => self.begin_moving(),
@@ -173,56 +176,7 @@ impl Simulation {
         }
     }
 
-    /// Resumes a journey that is paused, or pauses it.
-    fn pause_or_resume(&mut self) {
-        let now = self.now().max(Millis(0));
-        let (mut name, order, resume) = self.workload.next_pausing(&mut self.dice, now);
-        let Some(machine) = &self.machine else { return };
-        let catalog = machine.catalog.settled(now);
-        let may_resume = |name: &&str| catalog.resume(name, now, resume.overdue, resume.window_ms).is_ok();
-        let mut paused = catalog.live.keys().map(SmolStr::as_str).filter(may_resume);
-        if self.dice.chance(50)
-            && let Some(paused) = paused.next()
-        {
-            paused.clone_into(&mut name);
-        }
-        let (changed, cause, kind) = match catalog.resume(&name, now, resume.overdue, resume.window_ms) {
-            Ok(resumed) => {
-                let overdue = resume.overdue.word().to_owned();
-                (resumed, Cause::Resume(name, now.0, overdue, resume.window_ms), "change: journey resumed")
-            }
-            Err(_) => match catalog.pause(&name, order) {
-                Ok(paused) => (paused, Cause::Pause(name, terms(&order)), "change: journey paused"),
-                Err(_) => return,
-            },
-        };
-        self.fault(kind);
-        self.note(|| format!("{cause:?}"));
-        self.install(changed, cause, now);
-    }
-
-    /// On the events' clock what is decided must not hang on when a change came: pauses are ordered before anything comes, for
-    /// times to come.
-    pub fn pause_ahead(&mut self) -> Result<(), Violation> {
-        let mut dice = self.ahead.clone();
-        if self.firing() == Firing::Engine || dice.chance(50) {
-            return Ok(());
-        }
-        let mut at = self.wall();
-        for _ in 0..dice.between(1, 4) {
-            at = at.plus(self.workload.next_gap_ms(&mut dice).min(3 * 86_400_000));
-            let (name, order, _) = self.workload.next_pausing(&mut dice, at);
-            let Some(machine) = &self.machine else { return Ok(()) };
-            let Ok(paused) = machine.catalog.pause(&name, order) else { continue };
-            self.fault("change: journey paused");
-            self.note(|| format!("{name} will be paused: {order:?}"));
-            self.install(paused, Cause::Pause(name, terms(&order)), Millis(0));
-            self.settle()?;
-        }
-        Ok(())
-    }
-
-    fn install(&mut self, catalog: Catalog, cause: Cause, now: Millis) {
+    pub(super) fn install(&mut self, catalog: Catalog, cause: Cause, now: Millis) {
         let Some(machine) = &self.machine else { return };
         let version = catalog.version;
         if let Some(witness) = &mut self.history.witness {

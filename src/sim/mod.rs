@@ -4,8 +4,8 @@
 //! [`simulation`] picks the next step by [`dice`]: a shard's turn, a group's write, a checkpoint, a delivery, a crash
 //! between two I/Os, an hour that passes. [`history`] keeps what is durable as an outsider sees it; [`laws`] judge every
 //! record, [`rest`] what must hold when nothing is left to do. [`damage`] starts processes on damaged copies of the disk.
-//! [`workload`] draws journeys and events, [`observe`] reads
-//! durable records as a person would, [`oracle`] knows from the documents alone what must happen. Must never ask the system for time or chance.
+//! [`workload`] draws journeys and events, [`observe`] reads durable records as a person would, [`oracle`] knows from the
+//! documents alone what must happen. Must never ask the system for time or chance.
 
 pub mod acts;
 pub mod changes;
@@ -20,6 +20,7 @@ pub mod machine;
 mod mail;
 pub mod observe;
 pub mod oracle;
+pub mod pauses;
 pub mod plan;
 pub mod replay;
 pub mod rest;

@@ -99,22 +99,21 @@ pub fn compile(
     let actions = compiler.actions();
     let graph = Graph::new(definition);
     let on_cycle = graph.as_ref().map(Graph::on_cycle);
-    let mut nodes = Vec::with_capacity(definition.nodes.len());
-    for (index, node) in definition.nodes.iter().enumerate() {
-        let kind = compiler.node(node, &programs, &actions);
-        let on_cycle = on_cycle.as_ref().is_some_and(|on_cycle| on_cycle[index]);
-        let on_error = node.on_error.as_ref().map(|target| compiler.target(target));
-        let name = node.name.value.clone();
-        nodes.push(kind.map(|kind| Node { name, kind, on_error: on_error.flatten(), on_cycle }));
-    }
+    let nodes: Vec<_> = definition
+        .nodes
+        .iter()
+        .enumerate()
+        .map(|(index, node)| {
+            let kind = compiler.node(node, &programs, &actions);
+            let on_cycle = on_cycle.as_ref().is_some_and(|on_cycle| on_cycle[index]);
+            let on_error = node.on_error.as_ref().and_then(|target| compiler.target(target));
+            Some(Node { name: node.name.value.clone(), kind: kind?, on_error, on_cycle })
+        })
+        .collect();
     let reads = std::mem::take(&mut compiler.reads);
     let kept = std::mem::take(&mut compiler.kept);
     let heard = std::mem::take(&mut compiler.heard);
     let followed = std::mem::take(&mut compiler.followed);
-    let reads_fact =
-        |name: &str| kept.iter().any(|read| read.root == Root::Journey && read.path.first().is_none_or(|n| n == name));
-    let notes =
-        Notes { previous_node: reads_fact("previous_node"), errors: reads_fact("error") || reads_fact("error_node") };
     if definition.broken || findings.any_error_since(before) {
         return None;
     }
@@ -134,10 +133,7 @@ pub fn compile(
         starts_at: definition.starts_at,
         ends_at: definition.ends_at.as_ref().map(|at| at.value),
         entry: entry?,
-        supplemental_id: match supplemental_id {
-            Some(id) => Some(id?),
-            None => None,
-        },
+        supplemental_id: supplemental_id.map_or(Some(None), |id| id.map(Some))?,
         rule_set: definition.rule_set.as_ref().map(|name| name.value.clone()),
         priority: definition.priority,
         reentry: definition.reentry.value,
@@ -153,7 +149,7 @@ pub fn compile(
         keeps_last,
         keeps_action,
         heard,
-        notes,
+        notes: notes(&kept),
         is_in_test: false,
         followed: followed.into_iter().collect(),
     };
@@ -284,6 +280,12 @@ fn found(definition: &JourneyDefinition, vocabulary: &Vocabulary) -> Option<Fiel
 }
 
 /// The fields of a dataset that a node takes.
+fn notes(kept: &BTreeSet<FieldPath>) -> Notes {
+    let reads =
+        |name: &str| kept.iter().any(|read| read.root == Root::Journey && read.path.first().is_none_or(|n| n == name));
+    Notes { previous_node: reads("previous_node"), errors: reads("error") || reads("error_node") }
+}
+
 fn taken(schema: &Fields, fields: &[At<SmolStr>]) -> Fields {
     schema.iter().filter(|(name, _)| fields.iter().any(|field| field.value == *name)).cloned().collect()
 }

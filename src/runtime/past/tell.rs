@@ -116,21 +116,9 @@ impl Story<'_> {
                 format!("it is in the journey already{since}{node}")
             }
             DiscardReason::ReentranceNotAllowed => {
-                let known = self.profile.last_entry(program.journey, None).filter(|entry| *entry < at);
-                let previous = self.previous_entry.or(known).filter(|_| program.supplemental_id.is_none());
-                match (program.reentry, previous) {
-                    (Reentry::Never, Some(entry)) => format!("nobody enters twice, and it entered at {entry}"),
-                    (Reentry::Never, None) => "nobody enters twice".to_owned(),
-                    (Reentry::After(period_ms), Some(entry)) => {
-                        let allowed = entry.plus(period_ms);
-                        until = Some(allowed.to_iso());
-                        let period = duration::print(period_ms);
-                        format!("re-entrance is allowed again from {allowed} ({period} after the entry at {entry})")
-                    }
-                    (Reentry::After(period_ms), None) => {
-                        format!("re-entrance is allowed {} after the entry before", duration::print(period_ms))
-                    }
-                }
+                let (text, allowed) = self.reentrance_text(program, at);
+                until = allowed.map(Millis::to_iso);
+                text
             }
             DiscardReason::EntryFilterError => {
                 let entry = match &told.cause {
@@ -150,15 +138,13 @@ impl Story<'_> {
             DiscardReason::TooManyInstances => {
                 format!("it was in {} journeys at once, which is the limit", limits::INSTANCES_PER_PROFILE_MAX)
             }
-            DiscardReason::CapReached | DiscardReason::LowerPriority => {
-                let set = program.rule_set.as_deref().unwrap_or_default();
-                let caps = self.catalog.rule_sets.get(set).map_or(String::new(), caps_text);
-                match reason {
-                    DiscardReason::LowerPriority => {
-                        format!("a journey of higher priority took the last place of rule set `{set}`{caps}")
-                    }
-                    _ => format!("rule set `{set}` lets it into no further journey{caps}"),
-                }
+            DiscardReason::CapReached => {
+                let (set, caps) = self.rule_set_of(program);
+                format!("rule set `{set}` lets it into no further journey{caps}")
+            }
+            DiscardReason::LowerPriority => {
+                let (set, caps) = self.rule_set_of(program);
+                format!("a journey of higher priority took the last place of rule set `{set}`{caps}")
             }
             DiscardReason::Paused => {
                 "the journey is paused and did not keep it, or did not want it any more".to_owned()
@@ -179,6 +165,30 @@ impl Story<'_> {
         let text = format!("{} discarded: {detail}", caused(told));
         let reason = discard_word(reason).to_owned();
         self.push(at, WhyItem { what: "discarded".into(), reason, until, text, ..item }, rules);
+    }
+
+    /// Why somebody may not enter again, and from when on, if that is known.
+    fn reentrance_text(&self, program: &Program, at: Millis) -> (String, Option<Millis>) {
+        let known = self.profile.last_entry(program.journey, None).filter(|entry| *entry < at);
+        let previous = self.previous_entry.or(known).filter(|_| program.supplemental_id.is_none());
+        match (program.reentry, previous) {
+            (Reentry::Never, Some(entry)) => (format!("nobody enters twice, and it entered at {entry}"), None),
+            (Reentry::Never, None) => ("nobody enters twice".to_owned(), None),
+            (Reentry::After(period_ms), Some(entry)) => {
+                let (allowed, period) = (entry.plus(period_ms), duration::print(period_ms));
+                let text = format!("re-entrance is allowed again from {allowed} ({period} after the entry at {entry})");
+                (text, Some(allowed))
+            }
+            (Reentry::After(period_ms), None) => {
+                (format!("re-entrance is allowed {} after the entry before", duration::print(period_ms)), None)
+            }
+        }
+    }
+
+    /// The rule set of a journey, and its caps in words.
+    fn rule_set_of<'p>(&self, program: &'p Program) -> (&'p str, String) {
+        let set = program.rule_set.as_deref().unwrap_or_default();
+        (set, self.catalog.rule_sets.get(set).map_or(String::new(), caps_text))
     }
 
     fn tell_waiting(&mut self, at: Millis, told: &Transition<'_>, item: WhyItem) {
@@ -221,71 +231,8 @@ impl Story<'_> {
                 Cause::Jump(_) | Cause::Other => None,
             };
         }
-        let sight = self.sight(told.step.ordinal, at);
         let mut rules = Vec::new();
-        let what = match (path, &node.kind) {
-            // What the message became is told as its own item.
-            (Path::Then, NodeKind::Message { .. }) => return,
-            (Path::Then, NodeKind::Jump { journey, .. }) => {
-                format!("passed the jump to `{journey}` at `{}`", node.name)
-            }
-            (Path::Then, NodeKind::Lookup(lookup)) => format!("looked up in `{}` at `{}`", lookup.dataset, node.name),
-            (Path::Then, _) => format!("the profile was updated at `{}`", node.name),
-            (Path::Branch(index), NodeKind::Condition { branches, .. }) => {
-                let test = branches.get(usize::from(index)).map(|(test, _)| test);
-                rules.extend(test.map(|test| test_rule(test, Some(true), sight)));
-                format!("branch {} of `{}` held", index + 1, node.name)
-            }
-            (Path::Branch(index), kind) => match (arm(kind, index), &told.cause) {
-                (None, _) => format!("drew way {} of `{}`, as it always would", index + 1, node.name),
-                (Some(Arm::Event(_)), Cause::Event(_)) => format!("{} came first at `{}`", caused(told), node.name),
-                (Some(Arm::Event(_)), _) => format!("what way {} of `{}` awaits had come before", index + 1, node.name),
-                (Some(Arm::Wait(_)), _) => format!("the wait of way {} of `{}` ended first", index + 1, node.name),
-            },
-            (Path::Otherwise, NodeKind::Condition { branches, .. }) => {
-                rules.extend(branches.iter().map(|(test, _)| test_rule(test, Some(false), sight)));
-                format!("no branch of `{}` held", node.name)
-            }
-            (Path::Way(index), NodeKind::ProfileCap { max, .. }) => match index {
-                0 => format!("there was a place of the {max} of `{}`", node.name),
-                _ => format!("all {max} places of `{}` were taken", node.name),
-            },
-            (Path::Way(index), NodeKind::Optimize { method: Method::Experiment { .. } }) => {
-                let way = path_words(Path::Way(index), &node.kind);
-                format!("drew `{way}` at `{}`, as it always would", node.name)
-            }
-            (Path::Way(index), NodeKind::Optimize { method: Method::Targeting { rules: all, .. } }) => {
-                let held = all.get(usize::from(index));
-                let asked = all.iter().take(usize::from(index) + 1);
-                rules.extend(
-                    asked.enumerate().map(|(place, (_, when, _))| rule(when, Some(place == usize::from(index)), sight)),
-                );
-                match held {
-                    Some((name, ..)) => format!("rule `{name}` of `{}` was the first that held", node.name),
-                    None => format!("no rule of `{}` held", node.name),
-                }
-            }
-            (Path::Way(index), _) => format!("way {} of `{}`", index + 1, node.name),
-            (Path::Otherwise, _) => format!("no branch of `{}` held", node.name),
-            (Path::WaitEnded, _) => format!("the wait at `{}` ended", node.name),
-            (Path::EventReceived, kind) => {
-                if let NodeKind::Event { awaited, .. } = kind {
-                    rules.extend(awaited.filter.when.iter().map(|when| rule(when, Some(true), sight)));
-                }
-                match &told.cause {
-                    Cause::Event(_) => format!("{} came, awaited at `{}`", caused(told), node.name),
-                    Cause::Jump(_) | Cause::Other => format!("what `{}` awaits had come before", node.name),
-                }
-            }
-            (Path::TimedOut, kind) => {
-                let awaited = match kind {
-                    NodeKind::Event { awaited, .. } => filter_text(&awaited.filter, program),
-                    _ => "it awaited".to_owned(),
-                };
-                format!("no event {awaited} came to `{}` in time", node.name)
-            }
-            (Path::Failed, _) => format!("`{}` failed: {}", node.name, told.note.unwrap_or("no error was noted")),
-        };
+        let Some(what) = left_text(told, path, self.sight(told.step.ordinal, at), &mut rules) else { return };
         let on = target.map_or(String::new(), |target| format!(": on to `{}`", program.node(target).name));
         let item = WhyItem {
             what: "went_on".into(),
@@ -397,6 +344,77 @@ impl Story<'_> {
             self.runs.remove(&told.step.ordinal);
         }
         self.push(at, WhyItem { what: "released".into(), reason: "paused".into(), text, ..item }, Vec::new());
+    }
+}
+
+/// What made somebody leave a node, in words, and the rules that were asked; `None` if another item tells it.
+fn left_text(told: &Transition<'_>, path: Path, sight: Sight<'_>, rules: &mut Vec<RuleDraft>) -> Option<String> {
+    let (program, node) = (told.program, told.program.node(told.step.node));
+    Some(match (path, &node.kind) {
+        // What the message became is told as its own item.
+        (Path::Then, NodeKind::Message { .. }) => return None,
+        (Path::Then, NodeKind::Jump { journey, .. }) => {
+            format!("passed the jump to `{journey}` at `{}`", node.name)
+        }
+        (Path::Then, NodeKind::Lookup(lookup)) => format!("looked up in `{}` at `{}`", lookup.dataset, node.name),
+        (Path::Then, _) => format!("the profile was updated at `{}`", node.name),
+        (Path::Branch(index), NodeKind::Condition { branches, .. }) => {
+            let test = branches.get(usize::from(index)).map(|(test, _)| test);
+            rules.extend(test.map(|test| test_rule(test, Some(true), sight)));
+            format!("branch {} of `{}` held", index + 1, node.name)
+        }
+        (Path::Branch(index), kind) => way_text(arm(kind, index), index, told, &node.name),
+        (Path::Otherwise, NodeKind::Condition { branches, .. }) => {
+            rules.extend(branches.iter().map(|(test, _)| test_rule(test, Some(false), sight)));
+            format!("no branch of `{}` held", node.name)
+        }
+        (Path::Way(index), NodeKind::ProfileCap { max, .. }) => match index {
+            0 => format!("there was a place of the {max} of `{}`", node.name),
+            _ => format!("all {max} places of `{}` were taken", node.name),
+        },
+        (Path::Way(index), NodeKind::Optimize { method: Method::Experiment { .. } }) => {
+            let way = path_words(Path::Way(index), &node.kind);
+            format!("drew `{way}` at `{}`, as it always would", node.name)
+        }
+        (Path::Way(index), NodeKind::Optimize { method: Method::Targeting { rules: all, .. } }) => {
+            let index = usize::from(index);
+            let asked = all.iter().take(index + 1).enumerate();
+            rules.extend(asked.map(|(place, (_, when, _))| rule(when, Some(place == index), sight)));
+            match all.get(index) {
+                Some((name, ..)) => format!("rule `{name}` of `{}` was the first that held", node.name),
+                None => format!("no rule of `{}` held", node.name),
+            }
+        }
+        (Path::Way(index), _) => format!("way {} of `{}`", index + 1, node.name),
+        (Path::Otherwise, _) => format!("no branch of `{}` held", node.name),
+        (Path::WaitEnded, _) => format!("the wait at `{}` ended", node.name),
+        (Path::EventReceived, kind) => {
+            if let NodeKind::Event { awaited, .. } = kind {
+                rules.extend(awaited.filter.when.iter().map(|when| rule(when, Some(true), sight)));
+            }
+            match &told.cause {
+                Cause::Event(_) => format!("{} came, awaited at `{}`", caused(told), node.name),
+                Cause::Jump(_) | Cause::Other => format!("what `{}` awaits had come before", node.name),
+            }
+        }
+        (Path::TimedOut, kind) => {
+            let awaited = match kind {
+                NodeKind::Event { awaited, .. } => filter_text(&awaited.filter, program),
+                _ => "it awaited".to_owned(),
+            };
+            format!("no event {awaited} came to `{}` in time", node.name)
+        }
+        (Path::Failed, _) => format!("`{}` failed: {}", node.name, told.note.unwrap_or("no error was noted")),
+    })
+}
+
+/// Why the way with this index was taken: what came first, or what was drawn.
+fn way_text(arm: Option<&Arm>, index: u16, told: &Transition<'_>, node: &str) -> String {
+    match (arm, &told.cause) {
+        (None, _) => format!("drew way {} of `{node}`, as it always would", index + 1),
+        (Some(Arm::Event(_)), Cause::Event(_)) => format!("{} came first at `{node}`", caused(told)),
+        (Some(Arm::Event(_)), _) => format!("what way {} of `{node}` awaits had come before", index + 1),
+        (Some(Arm::Wait(_)), _) => format!("the wait of way {} of `{node}` ended first", index + 1),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::domain::apply::Firing;
 use crate::domain::catalog::{Catalog, VersionStatus};
-use crate::domain::ids::{PartitionId, ProfileKey, VersionId};
+use crate::domain::ids::{Millis, PartitionId, ProfileKey, VersionId};
 use crate::planted::{Bug, is_planted};
 use crate::runtime::partition::Partition;
 use crate::runtime::partition::counts::VersionCounts;
@@ -68,9 +68,7 @@ impl Shard {
     pub(super) fn sweep_some(&mut self) {
         self.sweep_ended();
         let Some((versions, index, from)) = self.sweep.take() else { return };
-        // On the events' clock nothing happens at an instant before all has that comes before it.
-        let is_early = self.config.decide.firing == Firing::Due && (self.mail.hold() <= self.now || self.is_behind());
-        if is_early || !self.has_room() {
+        if self.is_early(self.now) || !self.has_room() {
             self.sweep = Some((versions, index, from));
             return;
         }
@@ -95,12 +93,25 @@ impl Shard {
             found.extend(keys.into_iter().map(|key| (PartitionId(index), key)));
             place = next.map_or((index + 1, 0), |slot| (index, slot));
         }
+        // A partition that a start brought may have come further than this shard.
+        let reached = found.first().and_then(|(id, _)| Some(self.partition(*id)?.engine_time));
+        if reached.is_some_and(|reached| self.is_early(reached)) {
+            self.sweep = Some((versions, index, from));
+            return;
+        }
         for (id, key) in found {
             self.decide_due(id, key);
         }
         if self.seats.get(usize::from(place.0)).is_some() {
             self.sweep = Some((versions, place.0, place.1));
         }
+    }
+
+    /// Events' clock: whether something comes before what would happen now at `instant`: timers that have not fired, or
+    /// somebody who waits to be told.
+    fn is_early(&self, instant: Millis) -> bool {
+        let is_late = || self.wheel.next_due().is_some_and(|due| due <= instant);
+        self.config.decide.firing == Firing::Due && (self.mail.hold() <= instant || !self.due.is_empty() || is_late())
     }
 
     /// Fires what is due of a profile.

@@ -196,12 +196,7 @@ impl Judge<'_> {
                 self.expect_of(index, "arrived", Some(timeout_at_ms))?;
                 return self.end(index, reason).map(|()| false);
             }
-            Ok(Doing::Stay(until_ms)) => {
-                self.person.runs[index].kept.clear();
-                self.set_timer(index, until_ms, Timer::Node);
-                let due_ms = self.person.runs[index].due_ms;
-                return self.expect_of(index, "arrived", Some(due_ms)).map(|()| false);
-            }
+            Ok(Doing::Stay(until_ms)) => return self.stay(index, until_ms),
             Ok(Doing::Go(to, path)) => {
                 self.expect_of(index, "arrived", Some(timeout_at_ms))?;
                 self.leave(index, &to, &path)?;
@@ -222,11 +217,8 @@ impl Judge<'_> {
                 self.leave(index, &to, &path)?;
             }
             Ok(Doing::Race(first)) => {
-                self.person.runs[index].kept.clear();
-                self.set_timer(index, first.map(|(until_ms, _)| until_ms), Timer::Node);
                 self.person.runs[index].way = first.map_or(0, |(_, way)| way);
-                let due_ms = self.person.runs[index].due_ms;
-                return self.expect_of(index, "arrived", Some(due_ms)).map(|()| false);
+                return self.stay(index, first.map(|(until_ms, _)| until_ms));
             }
             Ok(Doing::Send(message, then)) => {
                 self.expect_of(index, "arrived", Some(timeout_at_ms))?;
@@ -256,19 +248,30 @@ impl Judge<'_> {
                 self.expect_of(index, "arrived", Some(timeout_at_ms))?;
                 if self.jump(index, &journey, properties)? {
                     self.leave(index, &then, "then")?;
-                } else {
-                    let run = &self.person.runs[index];
-                    match run.program.on_error.get(&run.node).cloned() {
-                        Some(target) => {
-                            self.note_error(index, "jump");
-                            self.leave(index, &target, "error")?;
-                        }
-                        None => return self.end(index, "failed jump").map(|()| false),
-                    }
+                } else if !self.leave_jump(index)? {
+                    return Ok(false);
                 }
             }
         }
         Ok(true)
+    }
+
+    /// It stays where it has come to.
+    fn stay(&mut self, index: usize, until_ms: Option<i64>) -> Result<bool, String> {
+        self.person.runs[index].kept.clear();
+        self.set_timer(index, until_ms, Timer::Node);
+        let due_ms = self.person.runs[index].due_ms;
+        self.expect_of(index, "arrived", Some(due_ms)).map(|()| false)
+    }
+
+    /// The other journey did not take it; whether it goes on.
+    fn leave_jump(&mut self, index: usize) -> Result<bool, String> {
+        let run = &self.person.runs[index];
+        let Some(target) = run.program.on_error.get(&run.node).cloned() else {
+            return self.end(index, "failed jump").map(|()| false);
+        };
+        self.note_error(index, "jump");
+        self.leave(index, &target, "error").map(|()| true)
     }
 
     /// A node's own timer at the very instant of the journey's timeout goes first.

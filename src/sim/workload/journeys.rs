@@ -359,6 +359,12 @@ fn draw_node(dice: &mut Dice, before: &[Node], count: usize, wait_ms_max: i64, o
     let next = before.len() + 1;
     let anywhere =
         |dice: &mut Dice| if dice.chance(25) { dice.index(count) } else { next + dice.index(count + 1 - next) };
+    if matches!(before.last(), Some(Node::Message(..) | Node::Action(..))) && dice.chance(15) {
+        // What comes while a pause holds somebody just before is to be there afterwards.
+        let filter = Filter::draw(dice, Roots::Inside, 20);
+        let within_ms = Some(drawn_duration(dice, wait_ms_max).0);
+        return Node::Event { filter, since: "", within_ms, then: next, on_timeout: None };
+    }
     match dice.below(24) {
         23 => Node::Lookup(dice.pick::<&str>(&["last.tag", "event.cart.id", "last.items.map(i, i.id)"]), next),
         16 => Node::Fragment(dice.pick::<&str>(&FRAGMENTS), next),

@@ -39,9 +39,11 @@ impl Workload {
     /// One of the journeys, how it would be paused from `at` on, and how it would be resumed.
     pub fn next_pausing(&self, dice: &mut Dice, at: Millis) -> Pausing {
         let name = dice.pick(&self.journeys).name.clone();
-        let for_ms = match dice.below(3) {
+        let for_ms = match dice.below(4) {
             0 => *dice.pick(&[1, 60_000, 3_600_000, 86_400_000, 14 * 86_400_000]),
-            _ => self.next_gap_ms(dice).clamp(1, 14 * 86_400_000),
+            1 => self.next_gap_ms(dice).clamp(1, 14 * 86_400_000),
+            // An hour is a few steps: whoever is to be held has to have the time to come to a node that acts.
+            _ => dice.between(1, 14) * 86_400_000,
         };
         let Resume { overdue, window_ms } = resume(dice);
         let order = PauseOrder {

@@ -91,6 +91,26 @@ impl Lane {
         Ok(position)
     }
 
+    /// Whether the lane has no segment, for want of space: nothing but [`Lane::look_for_space`] or a group gets it one.
+    pub fn wants_space(&self) -> bool {
+        self.segment.is_none() && matches!(self.state, State::Running)
+    }
+
+    /// Opens the segment that a start on a full disk could not, if there is space by now. To be called now and then
+    /// while [`Lane::wants_space`]: ingest is refused as long, so no group would come that finds it out.
+    ///
+    /// # Errors
+    /// As [`Lane::write_group`], but a disk that is still full is none.
+    pub fn look_for_space(&mut self) -> Result<(), JournalError> {
+        if !self.wants_space() || is_planted(Bug::SpaceNotLookedFor) {
+            return Ok(());
+        }
+        match self.open_segment(ALIGNMENT, self.last.sequence, self.last, Room::Whole) {
+            Err(JournalError::DiskFull) => Ok(()),
+            opened => opened,
+        }
+    }
+
     /// Stops the lane with an end mark, so that the next start has nothing to rewrite.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded};
 
 use super::JournalConfig;
 use super::block::{Block, Position};
@@ -140,7 +140,8 @@ fn run(mut lane: Lane, messages: &Receiver<Message>, listener: &mut impl Listene
     let mut blocks = Vec::new();
     let mut not_before = Instant::now();
     loop {
-        let next = collect(messages, &mut blocks, &lane.config, not_before);
+        let patience = lane.wants_space().then_some(SPACE_RETRY);
+        let next = collect(messages, &mut blocks, &lane.config, not_before, patience);
         not_before = Instant::now() + GROUP_SPACING;
         if !blocks.is_empty() {
             let written = write(&mut lane, &blocks);
@@ -152,17 +153,34 @@ fn run(mut lane: Lane, messages: &Receiver<Message>, listener: &mut impl Listene
                 }
             }
         }
-        if let Next::Stop = next {
-            return lane.finish().inspect_err(|error| listener.failed(error));
+        let ended = match next {
+            Next::Stop => Some(lane.finish()),
+            Next::Continue => lane.look_for_space().err().map(Err),
+        };
+        if let Some(ended) = ended {
+            return ended.inspect_err(|error| listener.failed(error));
         }
     }
 }
 
-/// Waits for a block and for `not_before`, then takes what else has queued, up to the limits of a group.
+/// Waits for a block, `patience` at most, and for `not_before`; then takes what else has queued, up to the limits of a
+/// group.
 #[expect(clippy::disallowed_methods, reason = "pacing is real time, not engine time")]
-fn collect(messages: &Receiver<Message>, blocks: &mut Vec<Block>, config: &JournalConfig, not_before: Instant) -> Next {
+fn collect(
+    messages: &Receiver<Message>,
+    blocks: &mut Vec<Block>,
+    config: &JournalConfig,
+    not_before: Instant,
+    patience: Option<Duration>,
+) -> Next {
     let mut bytes = 0;
-    let mut message = messages.recv().map_err(|_| TryRecvError::Disconnected);
+    let mut message = match patience {
+        None => messages.recv().map_err(|_| TryRecvError::Disconnected),
+        Some(patience) => messages.recv_timeout(patience).map_err(|error| match error {
+            RecvTimeoutError::Timeout => TryRecvError::Empty,
+            RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
+        }),
+    };
     if matches!(&message, Ok(Message::Append(block)) if block.bytes.len() < SPACED_BYTES_MAX) {
         std::thread::sleep(not_before.saturating_duration_since(Instant::now()));
     }

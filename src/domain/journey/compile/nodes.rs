@@ -115,31 +115,17 @@ impl<'c> Compiler<'c, '_> {
                     .iter()
                     .map(|branch| Some((self.test(&branch.test, &whence)?, self.target(&branch.then)?)))
                     .collect();
-                let otherwise = match otherwise {
-                    Some(target) => Some(self.target(target)?),
-                    None => None,
-                };
+                let otherwise = self.target_if_any(otherwise.as_ref())?;
                 Some(NodeKind::Condition { branches: compiled.into_iter().collect::<Option<_>>()?, otherwise })
             }
             NodeForm::FirstOf { arms } => {
-                let compiled: Vec<_> = arms
-                    .iter()
-                    .map(|arm| {
-                        let what = match &arm.what {
-                            RacerDefinition::Event(awaited) => Arm::Event(self.awaited(awaited, &whence)?),
-                            RacerDefinition::Wait(wait) => Arm::Wait(self.pause(wait, &whence)?),
-                        };
-                        Some((what, self.target(&arm.then)?))
-                    })
-                    .collect();
+                let compiled: Vec<_> =
+                    arms.iter().map(|arm| Some((self.arm(&arm.what, &whence)?, self.target(&arm.then)?))).collect();
                 Some(NodeKind::FirstOf { arms: compiled.into_iter().collect::<Option<_>>()? })
             }
             NodeForm::Event { awaited, within_ms, then, on_timeout } => {
                 let awaited = self.awaited(awaited, &whence);
-                let on_timeout = match on_timeout {
-                    Some(target) => Some(self.target(target)?),
-                    None => None,
-                };
+                let on_timeout = self.target_if_any(on_timeout.as_ref())?;
                 let within_ms = within_ms.as_ref().map(|at| at.value);
                 Some(NodeKind::Event { awaited: awaited?, within_ms, then: self.target(then)?, on_timeout })
             }
@@ -155,17 +141,7 @@ impl<'c> Compiler<'c, '_> {
                     then: self.target(then)?,
                 })
             }
-            NodeForm::Jump { journey, with, then } => {
-                let entrance = self.vocabulary.entrances.get(&journey.value)?;
-                let with: Vec<_> =
-                    with.iter().map(|(name, value)| self.handed(entrance, name, value, &whence)).collect();
-                Some(NodeKind::Jump {
-                    journey: journey.value.clone(),
-                    event: entrance.event.clone(),
-                    with: with.into_iter().collect::<Option<_>>()?,
-                    then: self.target(then)?,
-                })
-            }
+            NodeForm::Jump { journey, with, then } => self.jump(journey, with, then, &whence),
             NodeForm::Action { action, with, then } => {
                 let shape = self.vocabulary.actions.get(&action.value)?;
                 let with = self.parameters(action, shape, with, &whence);
@@ -178,23 +154,64 @@ impl<'c> Compiler<'c, '_> {
                 Some(NodeKind::ProfileCap { max: *max, then: then?, otherwise: otherwise? })
             }
             NodeForm::Lookup { dataset, keys, fields, then } => {
-                let schema = self.vocabulary.datasets.get(&dataset.value);
-                for field in fields {
-                    if let Some(schema) = schema.filter(|schema| !schema.iter().any(|(name, _)| *name == field.value)) {
-                        let known = schema.iter().map(|(name, _)| name.as_str());
-                        let message = format!("{whence}: dataset `{}` has no field `{}`", dataset.value, field.value);
-                        let suggestion =
-                            did_you_mean(&field.value, known).unwrap_or_else(|| "declare it, or remove it".to_owned());
-                        self.findings.error_with(field.place, "unknown_field", message, suggestion);
-                    }
-                }
-                let keys = self.text_or_texts(keys, &whence);
-                let (dataset, fields) = (dataset.value.clone(), taken(schema?, fields));
-                Some(NodeKind::Lookup(Box::new(Lookup { dataset, keys: keys?, fields, then: self.target(then)? })))
+                let (keys, fields) = self.looked_up(dataset, keys, fields, &whence)?;
+                let (dataset, then) = (dataset.value.clone(), self.target(then)?);
+                Some(NodeKind::Lookup(Box::new(Lookup { dataset, keys, fields, then })))
             }
             NodeForm::End => Some(NodeKind::End),
             NodeForm::Fragment { .. } | NodeForm::Broken => None,
         }
+    }
+
+    fn target_if_any(&mut self, target: Option<&At<SmolStr>>) -> Option<Option<NodeNo>> {
+        target.map_or(Some(None), |target| self.target(target).map(Some))
+    }
+
+    fn arm(&mut self, racer: &RacerDefinition, whence: &str) -> Option<Arm> {
+        Some(match racer {
+            RacerDefinition::Event(awaited) => Arm::Event(self.awaited(awaited, whence)?),
+            RacerDefinition::Wait(wait) => Arm::Wait(self.pause(wait, whence)?),
+        })
+    }
+
+    fn jump(
+        &mut self,
+        journey: &At<SmolStr>,
+        with: &[Assignment],
+        then: &At<SmolStr>,
+        whence: &str,
+    ) -> Option<NodeKind> {
+        let entrance = self.vocabulary.entrances.get(&journey.value)?;
+        let with: Vec<_> = with.iter().map(|(name, value)| self.handed(entrance, name, value, whence)).collect();
+        Some(NodeKind::Jump {
+            journey: journey.value.clone(),
+            event: entrance.event.clone(),
+            with: with.into_iter().collect::<Option<_>>()?,
+            then: self.target(then)?,
+        })
+    }
+
+    /// The keys of a look-up, and the fields it takes.
+    fn looked_up(
+        &mut self,
+        dataset: &At<SmolStr>,
+        keys: &At<SmolStr>,
+        fields: &[At<SmolStr>],
+        whence: &str,
+    ) -> Option<(Expr, Vec<(SmolStr, Type)>)> {
+        let schema = self.vocabulary.datasets.get(&dataset.value);
+        for field in fields {
+            if let Some(schema) = schema.filter(|schema| !schema.iter().any(|(name, _)| *name == field.value)) {
+                let known = schema.iter().map(|(name, _)| name.as_str());
+                let message = format!("{whence}: dataset `{}` has no field `{}`", dataset.value, field.value);
+                let suggestion =
+                    did_you_mean(&field.value, known).unwrap_or_else(|| "declare it, or remove it".to_owned());
+                self.findings.error_with(field.place, "unknown_field", message, suggestion);
+            }
+        }
+        let keys = self.text_or_texts(keys, whence);
+        let fields = taken(schema?, fields);
+        Some((keys?, fields))
     }
 
     /// An expression for a text or a list of texts.
@@ -312,10 +329,7 @@ impl<'c> Compiler<'c, '_> {
                         Some((rule.name.value.clone(), when, self.target(&rule.then)?))
                     })
                     .collect();
-                let fallback = match fallback {
-                    Some(target) => Some(self.target(target)?),
-                    None => None,
-                };
+                let fallback = self.target_if_any(fallback.as_ref())?;
                 Some(Method::Targeting { rules: compiled.into_iter().collect::<Option<_>>()?, fallback })
             }
         }

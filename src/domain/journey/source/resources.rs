@@ -180,6 +180,18 @@ fn read_document(
     if let Some(description) = map.optional("description") {
         text(description, "`description`", findings);
     }
+    read_resource(kind, name, map, resources, findings);
+    Some(())
+}
+
+/// What follows kind, name and description.
+fn read_resource(
+    kind: Kind,
+    name: At<SmolStr>,
+    map: MapReader<'_>,
+    resources: &mut Resources,
+    findings: &mut Findings<'_>,
+) {
     let key = name.value.clone();
     match kind {
         Kind::Event => {
@@ -230,7 +242,6 @@ fn read_document(
             resources.journeys.insert(key, journey::read(name, map, findings));
         }
     }
-    Some(())
 }
 
 /// A test declares nothing that others name, so one that can't be read hides nothing.

@@ -198,3 +198,21 @@ fn a_sweep_never_decides_before_what_is_journaled() {
     assert_eq!(timers.len(), 1);
     assert_eq!(timers[0].due, before.now.plus((3 + 10) * 60 * MINUTE), "ten hours of rest from the sweep on");
 }
+
+/// On the events' clock a start may bring a partition that has come to an instant at which not all has happened yet.
+#[test]
+fn a_sweep_waits_for_what_comes_before_it() {
+    let mut before = EventsBench::new(1);
+    before.send("linger", "crm:1", 0, 0);
+    let mut partition = before.bench.recovered();
+    partition.engine_time = Millis(START + 30 * MINUTE);
+    let stopped = published(&Catalog::default(), JOURNEY).stop("lingering", None).expect("is live");
+    let bench = Bench::under(stopped, vec![partition], Origin::Opened, Recorder::default(), Firing::Due);
+    let mut after = EventsBench { bench };
+    let waiting = |bench: &EventsBench| bench.bench.shard.partition(ONLY).expect("is here").table.timers().count();
+    after.bench.turn();
+    assert_eq!(waiting(&after), 1, "the wait that ends just then has not ended: nobody has said that it is time");
+    after.advance(30);
+    after.bench.turn();
+    assert_eq!(waiting(&after), 0);
+}

@@ -111,6 +111,25 @@ fn a_start_on_a_full_disk_recovers_and_waits_for_space() {
 }
 
 #[test]
+fn a_lane_without_a_segment_finds_space_without_a_group() {
+    let disk = MemoryDisk::tracked();
+    let (_, mut lane, _) = open(&disk);
+    write(&mut lane, 0, 3);
+    lane.finish().expect("marks the end");
+    let full = disk.crash_keep_all();
+    full.set_capacity(Some(full.used_bytes()));
+    let (journal, mut lane, _) = open(&full);
+    assert!(journal.is_full() && lane.wants_space());
+    lane.look_for_space().expect("a full disk is no failure");
+    assert!(journal.is_full() && lane.wants_space());
+    full.set_capacity(None);
+    lane.look_for_space().expect("opens a segment");
+    assert!(!journal.is_full() && !lane.wants_space());
+    write(&mut lane, 3, 6);
+    assert_eq!(open(&full.crash(1)).2, range(0, 6));
+}
+
+#[test]
 fn ingest_waits_at_the_bound_but_never_for_the_segment_being_written() {
     let disk = MemoryDisk::new();
     let config = JournalConfig { segment_bytes: SEGMENT, tail_bytes_max: 10_000, ..JournalConfig::default() };

@@ -67,6 +67,24 @@ fn a_thread_reports_a_failed_sync_once_and_takes_nothing_more() {
     assert!(told.recv().is_err(), "told once");
 }
 
+#[test]
+fn a_thread_that_started_on_a_full_disk_finds_space_without_a_group() {
+    let disk = MemoryDisk::tracked();
+    open(&disk).1.finish().expect("marks the end");
+    let full = disk.crash_keep_all();
+    full.set_capacity(Some(full.used_bytes()));
+    let (journal, lane, _) = open(&full);
+    let (tell, _told) = unbounded();
+    let thread = LaneThread::start(lane, 8, Tell(tell)).expect("starts");
+    assert!(journal.is_full());
+    full.set_capacity(None);
+    // Ends when the thread has looked; nothing else would clear it.
+    while journal.is_full() {
+        std::thread::yield_now();
+    }
+    thread.stop().expect("stops");
+}
+
 /// Panics at what is durable.
 struct Panics(Sender<Told>);
 
