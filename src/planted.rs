@@ -35,7 +35,6 @@ bugs! {
     SnapshotsNotChecked: "the checksums of a snapshot's sections are not compared",
     IncarnationReused: "a segment is used again under the same incarnation",
     TailNotRewritten: "a start shows the unproven tail without writing it anew",
-    SpaceNotLookedFor: "a start on a full disk waits for a group before it looks for space again",
     TailCutShort: "a start takes the last proven group for the last one",
     BlocksNotChecked: "the checksums of blocks are not compared",
     RecycledTooEarly: "the journal is recycled up to the newer snapshot",

@@ -247,10 +247,6 @@ impl Simulation {
             return Ok(false);
         }
         let blocks = machine.next_group(most);
-        if blocks.is_empty() && !machine.lane.wants_space() {
-            self.disk.calm();
-            return Ok(false);
-        }
         if blocks.is_empty() {
             return Ok(self.look_for_space());
         }
@@ -291,9 +287,12 @@ impl Simulation {
         Ok(true)
     }
 
-    /// The journal, which started on a full disk, looks whether there is space. Whether anything has changed.
+    /// A journal that started on a full disk looks whether there is space. Whether anything has changed.
     fn look_for_space(&mut self) -> bool {
-        let Some(machine) = &mut self.machine else { return false };
+        let Some(machine) = self.machine.as_mut().filter(|machine| machine.lane.wants_space()) else {
+            self.disk.calm();
+            return false;
+        };
         let looked = machine.lane.look_for_space();
         let found = !machine.lane.wants_space();
         let is_stopped = self.disk.is_stopped();

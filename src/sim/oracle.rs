@@ -158,6 +158,9 @@ impl Oracle {
                 if latest.is_stopped(&run.journey, run.version, now_ms) {
                     return Err(format!("{profile}: still inside a stopped version: {run}"));
                 }
+                if migrations::lets_go(latest, run) {
+                    return Err(format!("{profile}: a newer version lets it go, and it is still there: {run}"));
+                }
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 use crate::sim::oracle::cel::Cel;
 use crate::sim::oracle::judge::Judge;
 use crate::sim::oracle::person::{Run, Timer};
-use crate::sim::oracle::resources::{Arm, Journey, Message, Node, Status, Test, Version, Wait};
+use crate::sim::oracle::resources::{Arm, Journey, Message, Node, Published, Status, Test, Version, Wait};
 use crate::sim::oracle::yaml::Tree;
 
 /// `migration` of a journey.
@@ -90,10 +90,10 @@ impl Judge<'_> {
         loop {
             let is_asked = |run: &Run| {
                 let is_entrant = run.held.as_ref().is_some_and(|held| held.is_entrant);
-                !is_entrant && self.newer(&run.journey, run.version, run.settled).next().is_some()
+                !is_entrant && newer(self.published, &run.journey, run.version, run.settled).next().is_some()
             };
             let Some(index) = self.person.runs.iter().position(is_asked) else { break };
-            let (fate, judged) = self.fate(index);
+            let (fate, judged) = fate(self.published, &self.person.runs[index]);
             self.asked = true;
             self.person.runs[index].settled = judged;
             match fate {
@@ -109,40 +109,6 @@ impl Judge<'_> {
             let stopped = runs.filter_map(|(index, run)| Some((stopped_at_ms(run)?, index))).min();
             let Some((_, index)) = stopped else { return Ok(()) };
             self.end(index, "stopped")?;
-        }
-    }
-
-    /// Versions that have something to say about `version`, beyond number `settled`.
-    fn newer(&self, journey: &str, version: u32, settled: u32) -> impl Iterator<Item = &Version> {
-        let known = self.published.journeys.iter().find(|known| known.name == journey);
-        let versions = known.into_iter().flat_map(|known| &known.versions);
-        versions.filter(move |newer| newer.number > settled && newer.covers.contains(&version))
-    }
-
-    fn fate(&self, index: usize) -> (Fate, u32) {
-        let run = &self.person.runs[index];
-        let (mut version, mut node, mut fate) = (run.version, run.node.clone(), Fate::Stays);
-        let mut judged = run.settled;
-        loop {
-            let Some(newer) = self.newer(&run.journey, version, judged.max(version)).next() else {
-                return (fate, judged);
-            };
-            judged = newer.number;
-            let old = self.published.version(&run.journey, version).map(|old| &old.journey);
-            let Some((old, migration)) = old.zip(newer.migration.as_ref()) else { continue };
-            match migration.choice(old, &node, &newer.journey) {
-                Choice::Keep => {}
-                Choice::Exit => return (Fate::Leaves, judged),
-                Choice::Move(to) => {
-                    (version, node) = (newer.number, to);
-                    fate = Fate::Goes(version, node.clone(), Coming::Now);
-                }
-                Choice::Recompute => {
-                    let coming = if matches!(fate, Fate::Goes(_, _, Coming::Now)) { Coming::Now } else { Coming::Then };
-                    version = newer.number;
-                    fate = Fate::Goes(version, node.clone(), coming);
-                }
-            }
         }
     }
 
@@ -179,6 +145,50 @@ impl Judge<'_> {
             self.arrive(index)?;
         }
         Ok(())
+    }
+}
+
+/// Whether a newer version lets go of somebody who is still where it was.
+pub(super) fn lets_go(published: &Published, run: &Run) -> bool {
+    let has_begun = run.held.as_ref().is_none_or(|held| !held.is_entrant);
+    has_begun && !matches!(fate(published, run).0, Fate::Stays)
+}
+
+/// Versions that have something to say about `version`, beyond number `settled`.
+fn newer<'p>(
+    published: &'p Published,
+    journey: &str,
+    version: u32,
+    settled: u32,
+) -> impl Iterator<Item = &'p Version> + use<'p> {
+    let known = published.journeys.iter().find(|known| known.name == journey);
+    let versions = known.into_iter().flat_map(|known| &known.versions);
+    versions.filter(move |newer| newer.number > settled && newer.covers.contains(&version))
+}
+
+fn fate(published: &Published, run: &Run) -> (Fate, u32) {
+    let (mut version, mut node, mut fate) = (run.version, run.node.clone(), Fate::Stays);
+    let mut judged = run.settled;
+    loop {
+        let Some(newer) = newer(published, &run.journey, version, judged.max(version)).next() else {
+            return (fate, judged);
+        };
+        judged = newer.number;
+        let old = published.version(&run.journey, version).map(|old| &old.journey);
+        let Some((old, migration)) = old.zip(newer.migration.as_ref()) else { continue };
+        match migration.choice(old, &node, &newer.journey) {
+            Choice::Keep => {}
+            Choice::Exit => return (Fate::Leaves, judged),
+            Choice::Move(to) => {
+                (version, node) = (newer.number, to);
+                fate = Fate::Goes(version, node.clone(), Coming::Now);
+            }
+            Choice::Recompute => {
+                let coming = if matches!(fate, Fate::Goes(_, _, Coming::Now)) { Coming::Now } else { Coming::Then };
+                version = newer.number;
+                fate = Fate::Goes(version, node.clone(), coming);
+            }
+        }
     }
 }
 
