@@ -262,10 +262,8 @@ pub(crate) fn too_deep() -> EventError {
 }
 
 pub(crate) fn too_many_properties(count: usize) -> EventError {
-    EventError::new(
-        "too_many_properties",
-        format!("a map of {count} properties passes the limit of {}", limits::MAP_KEYS_MAX),
-    )
+    let what = format!("a map of {count} properties passes the limit of {}", limits::MAP_KEYS_MAX);
+    EventError::new("too_many_properties", what)
 }
 
 pub(crate) fn duplicate_property(name: &str) -> EventError {
@@ -273,10 +271,8 @@ pub(crate) fn duplicate_property(name: &str) -> EventError {
 }
 
 pub(crate) fn number_too_large(number: u64) -> EventError {
-    EventError::new(
-        "bad_number",
-        format!("integer {number} passes the greatest of 64 bits with sign; send it as text or as a float"),
-    )
+    let what = format!("integer {number} passes the greatest of 64 bits with sign; send it as text or as a float");
+    EventError::new("bad_number", what)
 }
 
 pub(crate) fn check_property_name(name: &str) -> Result<(), EventError> {

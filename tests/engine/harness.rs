@@ -58,6 +58,16 @@ impl DeliverySink for Sink {
     }
 }
 
+/// A wall clock that the test moves.
+#[derive(Debug)]
+pub struct Hand(pub Mutex<Millis>);
+
+impl Clock for Hand {
+    fn now(&self) -> Millis {
+        *self.0.lock()
+    }
+}
+
 pub fn config(shards: u16) -> EngineConfig {
     EngineConfig {
         shards,

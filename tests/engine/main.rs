@@ -8,5 +8,6 @@ mod log;
 mod outbox;
 mod pauses;
 mod space;
+mod testing;
 mod timers;
 mod traffic;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sojourn::domain::ids::{Millis, PartitionId};
-use sojourn::runtime::clock::Clock;
+
 use sojourn::runtime::engine::start::EngineConfig;
 use sojourn::runtime::engine::{ClockMode, Engine};
 use sojourn::store::memory::MemoryDisk;
@@ -14,7 +14,7 @@ use sojourn::store::timers::{
 };
 
 use crate::crashes::busy;
-use crate::harness::{Sink, event, start_on, submit};
+use crate::harness::{Hand, Sink, event, start_on, submit};
 
 const LONG: Duration = Duration::from_secs(10);
 const HOUR_MS: i64 = 3_600_000;
@@ -39,16 +39,6 @@ nodes:
   say: { message: hello, then: done }
   done: { end: true }
 "#;
-
-/// A wall clock that the test moves.
-#[derive(Debug)]
-struct Hand(Mutex<Millis>);
-
-impl Clock for Hand {
-    fn now(&self) -> Millis {
-        *self.0.lock()
-    }
-}
 
 /// An index that can do nothing but start over.
 struct Failing;

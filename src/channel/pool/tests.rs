@@ -1,3 +1,5 @@
+//! Deliveries of one surface against senders that fail, wait and hang.
+
 use super::*;
 use crate::channel::attempt::pause_before;
 use crate::channel::testing::{Reports, context, delivery_id, failed_because, job, pool, webhook_surface, with_row};

@@ -279,13 +279,14 @@ fn found(definition: &JourneyDefinition, vocabulary: &Vocabulary) -> Option<Fiel
     (!lookups.is_empty()).then_some(lookups)
 }
 
-/// The fields of a dataset that a node takes.
+/// What an instance has to note, of what expressions read.
 fn notes(kept: &BTreeSet<FieldPath>) -> Notes {
     let reads =
         |name: &str| kept.iter().any(|read| read.root == Root::Journey && read.path.first().is_none_or(|n| n == name));
     Notes { previous_node: reads("previous_node"), errors: reads("error") || reads("error_node") }
 }
 
+/// The fields of a dataset that a node takes.
 fn taken(schema: &Fields, fields: &[At<SmolStr>]) -> Fields {
     schema.iter().filter(|(name, _)| fields.iter().any(|field| field.value == *name)).cloned().collect()
 }
@@ -461,13 +462,10 @@ impl<'c, 'f> Compiler<'c, 'f> {
 
 /// What nodes and messages may read.
 pub fn inner_schemas(definition: &JourneyDefinition, vocabulary: &Vocabulary) -> Schemas {
-    let event = vocabulary.events.get(&definition.entry.event.value).cloned();
-    let (last, _) = last_fields(definition, vocabulary);
-    let profile = Some(vocabulary.profile.clone());
     Schemas {
-        event,
-        last: Some(last),
-        profile,
+        event: vocabulary.events.get(&definition.entry.event.value).cloned(),
+        last: Some(last_fields(definition, vocabulary).0),
+        profile: Some(vocabulary.profile.clone()),
         journey: Schemas::of_instance(),
         action: answers(vocabulary, Root::Action),
         source: answers(vocabulary, Root::Source),

@@ -188,9 +188,7 @@ impl Judge<'_> {
         match self.doing(index) {
             Err(_) => {
                 self.expect_of(index, "arrived", Some(timeout_at_ms))?;
-                if !self.leave_wrong(index)? {
-                    return Ok(false);
-                }
+                return self.leave_wrong(index);
             }
             Ok(Doing::End(reason)) => {
                 self.expect_of(index, "arrived", Some(timeout_at_ms))?;
@@ -232,11 +230,7 @@ impl Judge<'_> {
                 match self.call(index)? {
                     Asked::Answered => self.leave(index, &then, "then")?,
                     Asked::Stays => return Ok(false),
-                    Asked::Fails => {
-                        if !self.leave_wrong(index)? {
-                            return Ok(false);
-                        }
-                    }
+                    Asked::Fails => return self.leave_wrong(index),
                 }
             }
             Ok(Doing::Update(patch, then)) => {
@@ -248,8 +242,8 @@ impl Judge<'_> {
                 self.expect_of(index, "arrived", Some(timeout_at_ms))?;
                 if self.jump(index, &journey, properties)? {
                     self.leave(index, &then, "then")?;
-                } else if !self.leave_jump(index)? {
-                    return Ok(false);
+                } else {
+                    return self.leave_jump(index);
                 }
             }
         }

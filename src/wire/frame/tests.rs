@@ -1,3 +1,5 @@
+//! Frames as the documentation shows them, and what is refused.
+
 use proptest::prelude::*;
 
 use super::*;

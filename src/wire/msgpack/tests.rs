@@ -1,3 +1,5 @@
+//! Event properties as MessagePack: what is taken, and what is refused where.
+
 use proptest::prelude::*;
 
 use super::*;

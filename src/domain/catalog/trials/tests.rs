@@ -1,3 +1,5 @@
+//! What `check` says of tests of journeys.
+
 use super::*;
 
 const RESOURCES: &str = "
