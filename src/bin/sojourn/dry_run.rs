@@ -91,10 +91,16 @@ pub fn run(args: &DryRunArgs, output: &Output) -> Result<(), Failure> {
     if known.past.is_empty() {
         return Err(Failure::Failed("there are no events to run the draft over".to_owned()));
     }
+    let until = until.or(known.now);
+    if let (Some(from), Some(until)) = (from, until)
+        && from > until
+    {
+        return Err(Failure::Usage(format!("--from {from} is after the end of the run, {until}")));
+    }
     let options = Options {
         journey: args.journey.clone(),
         from,
-        until: until.or(known.now),
+        until,
         samples: args.samples,
         shards: args.shards.unwrap_or_else(cores),
     };

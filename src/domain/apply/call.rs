@@ -3,7 +3,7 @@
 
 use smol_str::SmolStr;
 
-use crate::domain::apply::inputs::apply_timers;
+use crate::domain::apply::inputs::catch_up;
 use crate::domain::apply::memory::{copy_path, fits};
 use crate::domain::apply::walk::{Flow, Walk};
 use crate::domain::apply::world::{Calls, Outcome, Room, World};
@@ -29,7 +29,7 @@ pub fn apply_answer(
     world: World<'_>,
     out: &mut Outcome,
 ) {
-    apply_timers(profile, now, world, out);
+    catch_up(profile, now, world, out);
     let awaits = |i: &crate::domain::profile::Instance| {
         let same_call = i.node == row.node && i.sends == row.id.ordinal.wrapping_add(1);
         i.ordinal == row.entry_ordinal && i.version == row.version && same_call

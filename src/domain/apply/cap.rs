@@ -1,8 +1,7 @@
 //! A node that so many profiles pass: which of them, all partitions decide together. So an instance waits there until it
 //! is told, an input like any other; where it is known that no place is left, it goes on at once.
 
-use crate::domain::apply::inputs::apply_timers;
-use crate::domain::apply::migrate::settle;
+use crate::domain::apply::inputs::catch_up;
 use crate::domain::apply::walk::{Flow, Walk};
 use crate::domain::apply::world::{Firing, Outcome, World};
 use crate::domain::effect::{Claim, Counter, Effect, Place};
@@ -27,11 +26,7 @@ pub fn apply_place(
     world: World<'_>,
     out: &mut Outcome,
 ) -> bool {
-    match world.firing {
-        Firing::Engine => apply_timers(profile, now, world, out),
-        // Time has passed through every instant before this one, and what is due at it comes behind messages.
-        Firing::Due => settle(profile, now, world, out),
-    }
+    catch_up(profile, now, world, out);
     let Counter { version, node } = claim.counter;
     let waits = |i: &crate::domain::profile::Instance| {
         (i.ordinal, i.generation, i.version, i.node) == (claim.ordinal, claim.generation, version, node)

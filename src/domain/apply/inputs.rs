@@ -28,10 +28,7 @@ pub fn apply_event(profile: &mut Profile, event: EventInput<'_>, now: Millis, wo
 
 /// Fires every timer due at or before `now`, in order of (due, entry).
 pub fn apply_timers(profile: &mut Profile, now: Millis, world: World<'_>, out: &mut Outcome) {
-    if !world.catalog.pauses.is_empty() {
-        settle_pauses(profile, now, world);
-    }
-    settle(profile, now, world, out);
+    settle_changes(profile, now, world, out);
     while let Some(position) = next_due(profile, now) {
         let at = match world.firing {
             Firing::Engine => now,
@@ -41,6 +38,22 @@ pub fn apply_timers(profile: &mut Profile, now: Millis, world: World<'_>, out: &
         walk.fire(position);
         walk.seal();
     }
+}
+
+/// What comes before an input that is no event: due timers. On the events' clock time has passed through every instant
+/// before this one, and what is due at it comes behind messages: only what the catalog has changed is settled.
+pub(super) fn catch_up(profile: &mut Profile, now: Millis, world: World<'_>, out: &mut Outcome) {
+    match world.firing {
+        Firing::Engine => apply_timers(profile, now, world, out),
+        Firing::Due => settle_changes(profile, now, world, out),
+    }
+}
+
+fn settle_changes(profile: &mut Profile, now: Millis, world: World<'_>, out: &mut Outcome) {
+    if !world.catalog.pauses.is_empty() {
+        settle_pauses(profile, now, world);
+    }
+    settle(profile, now, world, out);
 }
 
 /// Merges `patch` into the profile's document (RFC 7396). A document that would pass its limit stays as it is.

@@ -389,11 +389,13 @@ impl<'w> Walk<'_, 'w> {
         true
     }
 
-    /// Where an instance waits, what came while it was held is over; at an action it is still on its way.
+    /// Where an instance waits, what came while it was held is over; at an action or a cap it is still on its way.
     #[cold]
     pub(super) fn forget_what_is_over(&mut self, position: usize, program: &Program) {
         let kind = &program.node(self.profile.instances[position].node).kind;
-        if !matches!(kind, NodeKind::Message { .. } | NodeKind::Action { .. }) {
+        let is_on_its_way =
+            matches!(kind, NodeKind::Message { .. } | NodeKind::Action { .. } | NodeKind::ProfileCap { .. });
+        if !is_on_its_way {
             self.forget_kept(position);
         }
     }

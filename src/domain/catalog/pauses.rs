@@ -142,10 +142,12 @@ impl Catalog {
     /// Resumes a paused journey at `now`; everybody is let go within `window_ms`.
     pub fn resume(&self, name: &str, now: Millis, overdue: Overdue, window_ms: i64) -> Result<Self, CatalogError> {
         let ids = self.select(name, None)?;
-        let journey = self.program(ids[0]).journey;
-        if self.pause_before(journey, now).is_none_or(|pause| !pause.is_on(now)) {
+        // A journey that was only ever in test has no version to pause.
+        let journey = ids.first().map(|id| self.program(*id).journey);
+        let is_on = |journey: &JourneyId| self.pause_before(*journey, now).is_some_and(|pause| pause.is_on(now));
+        let Some(journey) = journey.filter(is_on) else {
             return Err(CatalogError::NotPaused { name: name.to_owned() });
-        }
+        };
         let mut next = self.clone();
         let last = next.pauses.get_mut(&journey).and_then(|pauses| pauses.last_mut());
         let last = last.expect("it is paused");
@@ -230,6 +232,20 @@ mod tests {
             "journey `j` has no live version, and only those can be paused"
         );
         assert_eq!(told(catalog.pause("jj", order(0, HOUR))), "there is no journey `jj`");
+    }
+
+    #[test]
+    fn a_journey_that_was_only_in_test_is_neither_paused_nor_resumed() {
+        let text = "kind: journey\nname: k\nentry: { event: go }\nstart: a\nnodes:\n  a: { end: true }\n";
+        let file = SourceFile { name: "f.yaml".to_owned(), text: text.to_owned() };
+        let kept = catalog().apply_draft_within(&[file], Millis(0), &crate::domain::guardrails::Guardrails::DEFAULT);
+        let in_test = kept.expect("is kept").0.start_test("k", 10_000, Millis(0)).expect("starts");
+        for catalog in [in_test.clone(), in_test.stop_test("k").expect("ends")] {
+            let resumed = catalog.resume("k", Millis(5), Overdue::Send, 0).expect_err("is not paused");
+            assert_eq!(resumed.to_string(), "journey `k` is not paused");
+            let paused = catalog.pause("k", order(0, HOUR)).expect_err("is not live");
+            assert_eq!(paused.to_string(), "journey `k` has no live version, and only those can be paused");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::domain::limits;
 use crate::domain::pause::{Overdue, PauseEnding, PauseMode, window_ms};
 use crate::runtime::api::Refusal;
 use crate::runtime::engine::requests::{answering, to_the_end};
-use crate::runtime::engine::{ClockMode, Engine, RequestError};
+use crate::runtime::engine::{Engine, RequestError};
 use crate::runtime::forecast::{Forecast, Survey};
 use crate::runtime::partition::counts::VersionCounts;
 use crate::runtime::report::{Tally, summary};
@@ -116,11 +116,8 @@ impl Engine {
         if !pauses.any(|pause| pause.ending == PauseEnding::Stop) {
             return Ok((*catalog).clone());
         }
-        let now = match self.core.mode {
-            ClockMode::Wall => self.core.engine_now(),
-            ClockMode::Events => self.tally().await?.now,
-        };
-        Ok(catalog.settled(now))
+        // By the time of the partitions, which may be ahead of a clock that was set back.
+        Ok(catalog.settled(self.tally().await?.now))
     }
 
     /// What a resume of a paused journey would do now, at so many profiles a second.

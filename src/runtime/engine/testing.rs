@@ -214,8 +214,15 @@ impl Engine {
                 is_used |= entries.iter().any(|entry| entry.journey == journey && !old(entry.at));
             }
             if !is_used {
-                // Somebody may have ended it meanwhile: that is what was wanted.
-                let _ = self.stop_test(name).await;
+                let stop_judged = move |catalog: &Catalog, name: &str| {
+                    let test = catalog.drafts.get(name).and_then(|draft| draft.test);
+                    match test.filter(|test| test.version == version) {
+                        Some(_) => catalog.stop_test(name),
+                        None => Err(CatalogError::NotInTest { name: name.to_owned() }),
+                    }
+                };
+                // Somebody may have ended it meanwhile, and begun another.
+                let _ = self.change_draft(name, stop_judged).await;
             }
         }
         Ok(())

@@ -4,6 +4,7 @@
 use crate::domain::apply::Firing;
 use crate::domain::catalog::{Catalog, VersionStatus};
 use crate::domain::ids::{Millis, PartitionId, ProfileKey, VersionId};
+use crate::domain::pause::PauseEnding;
 use crate::planted::{Bug, is_planted};
 use crate::runtime::partition::Partition;
 use crate::runtime::partition::counts::VersionCounts;
@@ -20,6 +21,10 @@ impl Shard {
     /// The catalog changes: versions that it stops or that let somebody go, and those of journeys that it resumes, are swept.
     /// One in progress starts over with all it has to find.
     pub(super) fn sweep_changes(&mut self, catalog: &Catalog) {
+        // Where time is told, a pause may be ordered for an instant before the last end that was looked for.
+        let stops = catalog.pauses.values().flatten().filter(|pause| pause.ending == PauseEnding::Stop);
+        let first = stops.map(|pause| pause.at).min();
+        self.stops_swept_until = self.stops_swept_until.min(first.unwrap_or(Millis::NEVER));
         let is_skipped = |id: &VersionId| match catalog.get(*id).status {
             VersionStatus::Stopped => is_planted(Bug::StoppedNotSwept),
             _ => is_planted(Bug::MigrationNotSwept),

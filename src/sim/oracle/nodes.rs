@@ -252,7 +252,10 @@ impl Judge<'_> {
 
     /// It stays where it has come to.
     fn stay(&mut self, index: usize, until_ms: Option<i64>) -> Result<bool, String> {
-        self.person.runs[index].kept.clear();
+        let run = &mut self.person.runs[index];
+        if !matches!(run.program.nodes[&run.node], Node::ProfileCap { .. }) {
+            run.kept.clear();
+        }
         self.set_timer(index, until_ms, Timer::Node);
         let due_ms = self.person.runs[index].due_ms;
         self.expect_of(index, "arrived", Some(due_ms)).map(|()| false)

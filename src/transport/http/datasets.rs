@@ -132,6 +132,10 @@ fn lines(body: &[u8]) -> Result<Vec<Map>, ApiError> {
 fn table(body: &[u8], dataset: &Dataset) -> Result<Vec<Map>, ApiError> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(body);
     let heading = reader.headers().map_err(|error| bad_line(1, &error.to_string()))?.clone();
+    // Without this a file cut short would be taken for a table without records, and replace what is there.
+    if !heading.iter().any(|name| *name == *dataset.key) {
+        return Err(bad_line(1, &format!("the heading names no column `{}`, the key of the dataset", dataset.key)));
+    }
     let mut records = Vec::new();
     for row in reader.records() {
         let row = row.map_err(|error| bad_line(error.position().map_or(0, csv::Position::line), &error.to_string()))?;
@@ -189,7 +193,9 @@ mod tests {
         check("sku,price\na,many\n", Err("line 2: `price` is not of its declared type"));
         check("sku,price\na,NaN\n", Err("line 2: `price` is not of its declared type"));
         check("sku,n\na,1.5\n", Err("line 2: `n` is not of its declared type"));
-        check("", Ok(serde_json::json!([])));
+        check("sku,n\n", Ok(serde_json::json!([])));
+        check("", Err("line 1: the heading names no column `sku`, the key of the dataset"));
+        check("n,left\n", Err("line 1: the heading names no column `sku`, the key of the dataset"));
     }
 
     #[test]
