@@ -182,3 +182,18 @@ fn where_answers_are_assumed_every_call_is_answered_at_once() {
     let rig = rig.run("0 go").expect("0 j#1: enter ask <http_200> /then w~1h");
     assert!(rig.rows.is_empty());
 }
+
+/// Time has come to the tick of a cap, and whoever waits there is not told yet: an answer that comes meanwhile is heard,
+/// and the tick waits.
+#[test]
+fn on_the_events_clock_an_answer_does_not_fire_what_waits_to_be_told() {
+    let capped = named("k", "", &["p: { profile_cap: 5, then: w, otherwise: done }", WAIT]);
+    let journeys = format!("{}---\n{capped}", calling("", &[BARE, WAIT]));
+    let rig = Rig::new(&journeys).firing(Firing::Due).run("0 go\n1ms answer 200\n1ms place");
+    rig.expect(
+        "0 j#1: enter ask
+         0 k#2: enter p~1ms
+         1ms j#1: <http_200> /then w~1h1ms
+         1ms k#2: /way(0) w~1h1ms",
+    );
+}

@@ -34,7 +34,7 @@ use smol_str::SmolStr;
 
 use crate::domain::apply::{self, Calls, EventInput, Firing, Outcome, Room, World};
 use crate::domain::catalog::{Catalog, SourceFile};
-use crate::domain::effect::{CallAnswer, CallStatus, Effect, OutboxRow};
+use crate::domain::effect::{CallAnswer, CallStatus, Claim, Effect, OutboxRow, Place};
 use crate::domain::guardrails::Guardrails;
 use crate::domain::ids::{HashKey, Millis, PartitionId, SandboxId};
 use crate::domain::journey::duration;
@@ -141,6 +141,7 @@ struct Rig {
     keeps: Cell<bool>,
     counts: Counts,
     rows: Vec<OutboxRow>,
+    claims: Vec<Claim>,
     notes: Vec<String>,
     log: Vec<String>,
     refused: usize,
@@ -162,6 +163,7 @@ impl Rig {
             keeps: Cell::new(true),
             counts: Counts::default(),
             rows: Vec::new(),
+            claims: Vec::new(),
             notes: Vec::new(),
             log: Vec::new(),
             refused: 0,
@@ -221,6 +223,7 @@ impl Rig {
                 self.catalog = self.catalog.stop(name, version).expect("stops");
             }
             "answer" => self.answer(now, rest),
+            "place" => self.place(now),
             "tick" => self.input(now, |profile, world, out| apply::apply_timers(profile, now, world, out)),
             "profile.update" => self.update(now, &properties(rest)),
             kind => self.event(now, kind, &properties(if rest.is_empty() { "{}" } else { rest })),
@@ -238,6 +241,14 @@ impl Rig {
         let answer = CallAnswer { fields: properties(fields), ..CallAnswer::empty(status) };
         let row = self.rows.iter().rfind(|row| row.channel == Channel::Call).expect("a call was decided").clone();
         self.input(now, |profile, world, out| apply::apply_answer(profile, &row, &answer, now, world, out));
+    }
+
+    /// There is a place for what was claimed last.
+    fn place(&mut self, now: Millis) {
+        let claim = *self.claims.last().expect("a place was claimed");
+        self.input(now, |profile, world, out| {
+            assert!(apply::apply_place(profile, &claim, Place::Free, now, world, out), "it waits for it");
+        });
     }
 
     fn update(&mut self, now: Millis, patch: &Map) {
@@ -288,8 +299,10 @@ impl Rig {
         self.profile.changes = crate::domain::profile::Changes::default();
         self.tell(&before, now, &out);
         for effect in out.effects {
-            if let Effect::Send(row) = effect {
-                self.rows.push(*row);
+            match effect {
+                Effect::Send(row) => self.rows.push(*row),
+                Effect::Claim(claim) => self.claims.push(claim),
+                _ => {}
             }
         }
         self.notes.extend(out.notes.into_iter().map(|(_, text)| text));

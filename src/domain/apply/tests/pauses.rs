@@ -92,6 +92,21 @@ fn what_the_next_node_awaits_is_kept() {
          1h j#1: /wait_ended b held
          2h10m j#1: released *hello /then c~1d2h10m",
     );
+    // Whoever waits to be told whether there is a place under a cap does not wait for anything that could come.
+    let nodes = [
+        "a: { wait: 1h, then: b }",
+        "b: { message: hello, then: p }",
+        "p: { profile_cap: 5, then: c, otherwise: done }",
+        "c: { event: buy, within: 1d, then: done }",
+    ];
+    check(
+        &journey("", &nodes),
+        "0 go\n10m pause j hold 2h\n1h tick\n70m buy\n2h10m tick\n2h10m place",
+        "0 j#1: enter a~1h
+         1h j#1: /wait_ended b held
+         2h10m j#1: released *hello /then p
+         2h10m j#1: /way(0) c /event_received done =completed",
+    );
     // A wait comes between: live, it would not have been heard either.
     let nodes =
         ["a: { message: hello, then: b }", "b: { wait: 1h, then: c }", "c: { event: buy, within: 1h, then: done }"];
