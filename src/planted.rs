@@ -87,6 +87,7 @@ bugs! {
     SourceNotKept: "what a data source said is not kept",
     LookupNotKept: "what was looked up is not kept",
     AnswerNotKept: "what an action answered is not kept",
+    AnsweredTooLate: "a timer that an answer set in a slot that time has come to is not looked for",
     ParkedForgotten: "a message that found no room is not tried again",
     TimeGoesBack: "engine time follows the clock backwards",
     CatalogToldEarly: "a catalog counts as published before it is durable",

@@ -56,6 +56,10 @@ fn usage_errors_exit_with_2() {
     check(&["serve", "--shards", "none"], 2, "", "it takes a whole number above 0, or `cores`");
     check(&["serve", "--config", "/nowhere.toml"], 2, "", "configuration file /nowhere.toml");
     check(&["serve", "--log-filter", "sojourn=loud"], 2, "", "log.filter can't be");
+    let (code, body) = json(&["frobnicate"]);
+    assert_eq!((code, &body["error"]["code"]), (2, &"usage".into()));
+    assert_eq!(body["error"]["message"], "unrecognized subcommand 'frobnicate'");
+    check(&["--help", "--json"], 0, "Usage:", "");
 }
 
 #[test]

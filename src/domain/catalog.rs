@@ -336,10 +336,13 @@ impl Catalog {
     }
 
     /// Stops version `number` of a journey, or all its versions: no entries, and those inside leave at once. What is
-    /// stopped already stays so. Nothing is reopened by it (spec §4.6).
-    pub fn stop(&self, name: &str, number: Option<u32>) -> Result<Self, CatalogError> {
+    /// stopped already stays so. Nothing is reopened by it (spec §4.6). Once no version is left, a pause has nobody to keep: it
+    /// ends at `now`, and what is published next does not fall into it.
+    pub fn stop(&self, name: &str, number: Option<u32>, now: Millis) -> Result<Self, CatalogError> {
         let ids = self.select(name, number)?;
-        Ok(self.with_status(&ids, VersionStatus::Stopped))
+        let mut next = self.with_status(&ids, VersionStatus::Stopped);
+        next.end_pause_of_nobody(name, now);
+        Ok(next)
     }
 
     /// Closes version `number` of a journey, or its live one: no entries, and those inside run to their end.

@@ -173,6 +173,9 @@ pub struct InstanceView {
     pub journey: String,
     /// Its version's number.
     pub version: u32,
+    /// Whether it entered in test mode.
+    #[serde(default)]
+    pub in_test: bool,
     /// Where it waits.
     pub node: String,
     /// The supplemental id it runs under.
@@ -182,6 +185,9 @@ pub struct InstanceView {
     pub entered_at: String,
     /// When its next timer fires, ISO-8601.
     pub due: String,
+    /// Whether a pause keeps it at the entrance: it has not entered yet.
+    #[serde(default)]
+    pub waits_to_enter: bool,
     /// Since when a pause holds it, ISO-8601.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_since: Option<String>,
@@ -200,6 +206,9 @@ pub struct TimelineItem {
     /// Version number, for steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
+    /// Whether the step was one of a test; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_test: bool,
     /// Node, for steps at one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,

@@ -88,7 +88,7 @@ impl Simulation {
         };
         let catalog = machine.catalog.settled(now);
         let (changed, cause) = match &closing {
-            Closing::Stop(name) => (catalog.stop(name, None), Cause::Stop(name.clone())),
+            Closing::Stop(name) => (catalog.stop(name, None, now), Cause::Stop(name.clone())),
             Closing::Close(name) => (catalog.close(name, None), Cause::Close(name.clone())),
         };
         let changed = changed.ok().filter(|catalog| catalog.version != machine.catalog.version);

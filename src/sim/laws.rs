@@ -230,7 +230,8 @@ fn check_profile(
     after: &Profile,
 ) -> Result<(), Violation> {
     let (who, now) = (&after.identity, record.head.engine_time);
-    let is_told = steps.iter().any(|step| matches!(step.kind, StepKind::Left(Path::Way(_))));
+    let tells = |step: &Step| matches!(step.kind, StepKind::Left(Path::Way(_)) | StepKind::Called(_));
+    let is_told = steps.iter().any(tells);
     for (index, instance) in after.instances.iter().enumerate() {
         if after.instances[..index]
             .iter()
@@ -238,7 +239,7 @@ fn check_profile(
         {
             return Err(Violation::new(format!("{who} is twice in journey {:?}", instance.journey)));
         }
-        // On the events' clock those who wait for a place are told first, and then time passes.
+        // On the events' clock messages and answers come first, and then time passes.
         let comes_first = history.firing == Firing::Due && is_told && instance.due == now;
         if instance.due <= now && !comes_first {
             return Err(Violation::new(format!(

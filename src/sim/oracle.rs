@@ -64,6 +64,7 @@ pub enum Parking {
 pub struct Oracle {
     clock: Clock,
     parking: Parking,
+    calls_are_assumed: bool,
     ids_known_for_ms: Option<i64>,
     /// By number of the catalog.
     published: BTreeMap<u32, Published>,
@@ -86,6 +87,7 @@ impl Oracle {
         Ok(Self {
             clock: Clock::Wall,
             parking: Parking::Never,
+            calls_are_assumed: false,
             ids_known_for_ms: None,
             published: BTreeMap::from([(FIRST_CATALOG, published)]),
             people: BTreeMap::new(),
@@ -108,6 +110,12 @@ impl Oracle {
         Self { parking, ..self }
     }
 
+    /// The same where every call counts as answered at once, by 200 and nothing.
+    #[must_use]
+    pub fn with_calls_assumed(self, calls_are_assumed: bool) -> Self {
+        Self { calls_are_assumed, ..self }
+    }
+
     /// The same where a profile's event ids are known for so long, in milliseconds of engine time: deciding one again is
     /// an error.
     #[must_use]
@@ -119,7 +127,14 @@ impl Oracle {
     pub fn observe(&mut self, observed: &Observed) -> Result<(), String> {
         match &observed.cause {
             Cause::Publish(text) => self.change(observed, |before| before.publish(text)),
-            Cause::Stop(journey) => self.change(observed, |before| before.close(journey, Status::Stopped)),
+            Cause::Stop(journey) => self.change(observed, |before| {
+                let stopped = before.close(journey, Status::Stopped)?;
+                stopped.paused(journey, |pauses| {
+                    if let Some(last) = pauses.last_mut().filter(|last| last.is_on(observed.engine_time_ms)) {
+                        (last.ends_ms, last.stops) = (observed.engine_time_ms, false);
+                    }
+                })
+            }),
             Cause::Close(journey) => self.change(observed, |before| before.close(journey, Status::Closed)),
             Cause::Draft(act) => self.change(observed, |before| before.act(act)),
             Cause::Pause(journey, terms) => {
@@ -227,6 +242,7 @@ impl Oracle {
             self.clock,
             Room { parking: self.parking, waiting: &waiting },
         );
+        judge.calls_are_assumed = self.calls_are_assumed;
         judge.decide()?;
         let after = judge.into_person();
         caps::count(&mut self.passed, published, observed)?;

@@ -89,7 +89,7 @@ impl Plan {
         let partitions = if is_wide { 2 } else { partitions };
         let decide = DecideConfig { partitions, ..machine.decide };
         let machine = MachineConfig { partitions, decide, ..machine };
-        Self {
+        let mut plan = Self {
             shards: *dice.pick(&[1, 1, 2, 3]),
             streams: if firing == Firing::Due { 1 } else { dice.index(3) },
             profiles: if is_wide { PROFILES_WIDE } else { *dice.pick(&[0, 0, 40, 300]) },
@@ -103,6 +103,10 @@ impl Plan {
             hot_percent: if is_wide { 0 } else { *dice.pick(&[0, 0, 50, 85]) },
             is_wide,
             machine,
+        };
+        if firing == Firing::Due && dice.chance(40) {
+            plan.machine.decide.calls = Calls::Made;
         }
+        plan
     }
 }

@@ -115,7 +115,7 @@ impl Simulation {
         dice.throw();
         let decide = &plan.machine.decide;
         let mut history = History::new(plan.machine.partitions, decide.firing);
-        let witness = Witness::new(&workload.resources, &workload.profiles, decide.firing, decide.outbox_rows_max);
+        let witness = Witness::new(&workload.resources, &workload.profiles, decide);
         history.witness = Some(witness.expect("the oracle reads what the workload draws"));
         let mut simulation = Self {
             history,

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::apply::Firing;
+use crate::domain::apply::{Calls, Firing};
 use crate::domain::catalog::Catalog;
 use crate::domain::ids::{CatalogVersion, Millis, ProfileKey};
+use crate::runtime::partition::decide::DecideConfig;
 use crate::sim::Violation;
 use crate::sim::machine::HASH_KEY;
 use crate::sim::observe::{Cause, Names, Observed, decode_record};
@@ -23,16 +24,11 @@ pub struct Witness {
 
 impl Witness {
     /// Who knows these resources, and these profiles by name.
-    pub fn new(
-        resources: &str,
-        profiles: &[String],
-        firing: Firing,
-        outbox_rows_max: usize,
-    ) -> Result<Self, Violation> {
+    pub fn new(resources: &str, profiles: &[String], decide: &DecideConfig) -> Result<Self, Violation> {
         let oracle = Oracle::new(resources).map_err(Violation::new)?;
-        let clock = if firing == Firing::Due { Clock::Events } else { Clock::Wall };
-        let parking = if outbox_rows_max < 1_000 { Parking::Possible } else { Parking::Never };
-        let oracle = oracle.on_clock(clock).with_parking(parking);
+        let clock = if decide.firing == Firing::Due { Clock::Events } else { Clock::Wall };
+        let parking = if decide.outbox_rows_max < 1_000 { Parking::Possible } else { Parking::Never };
+        let oracle = oracle.on_clock(clock).with_parking(parking).with_calls_assumed(decide.calls == Calls::Assumed);
         Ok(Self { oracle, names: Names::new(HASH_KEY, profiles), proposed: BTreeMap::new() })
     }
 

@@ -48,7 +48,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // One TLS provider for the whole process; it is installed once, so a second one can't be there.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misread(&error),
+    };
     let output = Output::new(cli.json);
     match run(cli, &output) {
         Ok(()) => ExitCode::SUCCESS,
@@ -57,6 +60,20 @@ fn main() -> ExitCode {
             ExitCode::from(failure.code())
         }
     }
+}
+
+/// The command line can't be read, or asks for help. What `--json` promises holds for the former too.
+fn misread(error: &clap::Error) -> ExitCode {
+    // Where nobody reads it any more there is nothing to be done.
+    let _ = error.print();
+    let is_json = std::env::args_os().any(|argument| argument == "--json");
+    if error.use_stderr() && is_json {
+        let text = error.render().to_string();
+        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let error = serde_json::json!({"error": {"code": Failure::Usage(String::new()).name(), "message": message}});
+        output::print_line(&error.to_string());
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
 }
 
 fn run(cli: Cli, output: &Output) -> Result<(), Failure> {

@@ -50,8 +50,11 @@ impl Output {
         }
         // A failure without a message has printed its result already: one object, no more.
         if self.format == Format::Json && !message.is_empty() {
-            let error = serde_json::json!({"error": {"code": failure.name(), "message": message}});
-            print_line(&error.to_string());
+            let mut error = serde_json::json!({"code": failure.name(), "message": message});
+            if let Some(suggestion) = failure.suggestion() {
+                error["suggestion"] = suggestion.into();
+            }
+            print_line(&serde_json::json!({ "error": error }).to_string());
         }
     }
 }

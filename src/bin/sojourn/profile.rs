@@ -46,16 +46,20 @@ fn people(profile: &ProfileView) -> String {
     if profile.instances.is_empty() {
         text.push_str("in no journey\n");
     } else {
-        let mut rows = table(&["journey", "#version", "node", "entered at", "next timer"]);
+        let mut rows = table(&["journey", "node", "entered at", "held since", "next timer"]);
         for i in &profile.instances {
-            rows.add_row([&i.journey, &i.version.to_string(), &i.node, &i.entered_at, &i.due]);
+            let journey = named(&i.journey, i.version, i.in_test);
+            let held_since = i.held_since.as_deref().unwrap_or_default();
+            let (node, entered_at) =
+                if i.waits_to_enter { ("(waits to enter)", "") } else { (i.node.as_str(), i.entered_at.as_str()) };
+            rows.add_row([&journey, node, entered_at, held_since, &i.due]);
         }
         text.push_str(&format!("{rows}\n"));
     }
     let mut rows = table(&["at", "what", "journey", "node", "why"]);
     for item in &profile.timeline {
         let journey = match (&item.journey, item.version) {
-            (Some(journey), Some(version)) => format!("{journey} v{version}"),
+            (Some(journey), Some(version)) => named(journey, version, item.in_test),
             (Some(journey), None) => journey.clone(),
             (None, _) => String::new(),
         };
@@ -70,4 +74,10 @@ fn people(profile: &ProfileView) -> String {
     }
     text.push_str(&rows.to_string());
     text
+}
+
+/// A version of a journey.
+fn named(journey: &str, version: u32, in_test: bool) -> String {
+    let in_test = if in_test { " (test)" } else { "" };
+    format!("{journey} v{version}{in_test}")
 }

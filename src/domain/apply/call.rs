@@ -9,7 +9,7 @@ use crate::domain::apply::walk::{Flow, Walk};
 use crate::domain::apply::world::{Calls, Outcome, Room, World};
 use crate::domain::content::RenderInput;
 use crate::domain::effect::{CallAnswer, CallStatus, Effect, OutboxRow, OutboxState};
-use crate::domain::expression::{EvalError, Expr, SOURCE_PREFIX};
+use crate::domain::expression::{EvalError, Expr};
 use crate::domain::ids::{DeliveryId, InstanceId, MessageId, Millis, stable_hash};
 use crate::domain::journey::action::{Action, ERROR_RESPONSE, STATUS};
 use crate::domain::journey::program::{Channel, Node, NodeKind, Program};
@@ -178,8 +178,7 @@ impl Walk<'_, '_> {
         for path in program.keeps_action.iter().filter(read) {
             copy_path(&mut kept, &whole, path);
         }
-        let is_source = action.name.starts_with(SOURCE_PREFIX);
-        if is_planted(Bug::AnswerNotKept) || (is_source && is_planted(Bug::SourceNotKept)) {
+        if is_planted(Bug::AnswerNotKept) || (action.is_source() && is_planted(Bug::SourceNotKept)) {
             return;
         }
         self.change_extra(position, |extra| {

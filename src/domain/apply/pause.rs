@@ -61,11 +61,12 @@ fn shift(profile: &mut Profile, position: usize, program: &Program, now: Millis,
     }
     instance.context.extra_mut().shifted = last;
     let kind = &program.node(instance.node).kind;
-    if instance.due_kind == DueKind::Node && is_span(kind) {
+    if is_span(kind) {
         let came_at = came_at(instance, kind).map(|at| at.plus(by_ms));
         let (due, over_at) = (instance.due.plus(by_ms), program.over_at(instance.entered_at));
+        let ends_itself = instance.due_kind == DueKind::Node && due <= over_at;
         (instance.due, instance.due_kind) =
-            if due <= over_at { (due, DueKind::Node) } else { (over_at, DueKind::Timeout) };
+            if ends_itself { (due, DueKind::Node) } else { (over_at, DueKind::Timeout) };
         // As if it had come so much later, also where its timer does not tell.
         if length_ms(kind).is_none() || instance.due_kind == DueKind::Timeout {
             instance.context.extra_mut().came_at = came_at;

@@ -14,12 +14,12 @@ use crate::domain::catalog::publish::{Change, ResourceChange};
 use crate::domain::catalog::record::compile_again;
 use crate::domain::catalog::{ApplyReport, Catalog, CatalogError, SourceFile, Version, VersionSource, VersionStatus};
 use crate::domain::event::Event;
-use crate::domain::finding::{Finding, Severity};
+use crate::domain::finding::Finding;
 use crate::domain::guardrails::Guardrails;
 use crate::domain::ids::{JourneyId, MessageId, Millis, VersionId};
 use crate::domain::journey::compile::Numbers;
 use crate::domain::journey::definition::MessageDefinition;
-use crate::domain::journey::findings::Findings;
+use crate::domain::journey::findings::{Findings, Place};
 use crate::domain::journey::source::{Kind, read};
 use crate::domain::limits;
 
@@ -62,13 +62,19 @@ impl Catalog {
         let (published, mut report) = self.apply_within(files, now, rails)?;
         let is_own = |kind: Kind| matches!(kind, Kind::Journey | Kind::Message | Kind::Fragment);
         let others = report.resources.iter().filter(|resource| !is_own(resource.kind));
-        let changed: Vec<Finding> =
-            others.filter(|other| changes_live(other)).map(|other| in_the_way(files, other)).collect();
-        if !changed.is_empty() {
-            return Err(changed);
+        // What is wrong with the files was found above.
+        let given = read(files, &self.fragments, &mut Findings::new(files));
+        let place = |kind: Kind, name: &SmolStr| given.places.get(&(kind, name.clone())).copied().unwrap_or_default();
+        let mut findings = Findings::new(files);
+        for other in others.filter(|other| changes_live(other)) {
+            refuse_change(other, place(other.kind, &other.name), &mut findings);
         }
-        let given = read(files, &self.fragments, &mut Findings::new(files)).journeys;
-        report.resources.retain(|resource| resource.kind != Kind::Journey || given.contains_key(&resource.name));
+        if findings.any_error() {
+            return Err(findings.into_sorted());
+        }
+        report
+            .resources
+            .retain(|resource| resource.kind != Kind::Journey || given.journeys.contains_key(&resource.name));
         let mut next = self.with_rest_of(&published);
         let mut is_changed =
             report.resources.iter().any(|resource| resource.change == Change::Created && !is_own(resource.kind));
@@ -82,9 +88,16 @@ impl Catalog {
                 match next.keep_draft(&resource.name, &published, now) {
                     Kept::New => is_changed = true,
                     Kept::Same => resource.change = Change::Unchanged,
-                    Kept::InTest => return Err(vec![in_test(files, &resource.name)]),
+                    Kept::InTest => {
+                        let message = format!("journey `{}` is in test, and can't be edited", resource.name);
+                        let suggestion = format!("end the test with `sojourn test-mode stop {}`", resource.name);
+                        findings.error_with(place(Kind::Journey, &resource.name), "in_test", message, suggestion);
+                    }
                 }
             }
+        }
+        if findings.any_error() {
+            return Err(findings.into_sorted());
         }
         if !is_changed {
             next = self.clone();
@@ -95,7 +108,10 @@ impl Catalog {
         report.catalog_version = next.version.0;
         let next = Self::from_record(&next.to_record()).map_err(|error| {
             let why = format!("what was to be kept can't be read again: {error}");
-            vec![finding(files, "not_loadable", why, "this is an error of Sojourn itself; please report it")]
+            let suggestion = "this is an error of Sojourn itself; please report it with the files".to_owned();
+            let mut findings = Findings::new(files);
+            findings.error_with(Place::default(), "not_loadable", why, suggestion);
+            findings.into_sorted()
         })?;
         Ok((next, report))
     }
@@ -190,6 +206,21 @@ impl Catalog {
         next.push_version(name, source, None, now)?;
         next.drafts.remove(name);
         Ok(next.changed())
+    }
+
+    /// Drafts that say what is live are none any more, and their tests end; whether there were any.
+    pub(super) fn drop_published_drafts(&mut self) -> bool {
+        let is_published = |(name, draft): &(&SmolStr, &Draft)| {
+            let latest = self.journey_id(name).and_then(|id| self.versions_of(id).next_back());
+            latest.is_some_and(|latest| latest.is_live() && self.says(draft, &latest.source))
+        };
+        let gone: Vec<SmolStr> = self.drafts.iter().filter(is_published).map(|(name, _)| name.clone()).collect();
+        for name in &gone {
+            if let Some(test) = self.drafts.remove(name).and_then(|draft| draft.test) {
+                self.versions[test.version.0 as usize].status = VersionStatus::Stopped;
+            }
+        }
+        !gone.is_empty()
     }
 
     /// Flags profiles as test profiles, and takes the flag from others.
@@ -311,7 +342,7 @@ fn changes_live(other: &ResourceChange) -> bool {
     other.change == Change::Updated || (limits && other.change == Change::Created)
 }
 
-fn in_the_way(files: &[SourceFile], other: &ResourceChange) -> Finding {
+fn refuse_change(other: &ResourceChange, place: Place, findings: &mut Findings<'_>) {
     let (kind, name) = (other.kind.word(), &other.name);
     let message = match other.change {
         Change::Created => format!("{kind} `{name}` is not published, and would limit live calls too"),
@@ -319,24 +350,7 @@ fn in_the_way(files: &[SourceFile], other: &ResourceChange) -> Finding {
     };
     let suggestion =
         "a draft changes nothing that is live: publish this with `sojourn apply` first, or give it a name of its own";
-    finding(files, "draft_changes_published", message, suggestion)
-}
-
-fn in_test(files: &[SourceFile], name: &str) -> Finding {
-    let message = format!("journey `{name}` is in test, and can't be edited");
-    finding(files, "in_test", message, &format!("end the test with `sojourn test-mode stop {name}`"))
-}
-
-fn finding(files: &[SourceFile], code: &'static str, message: String, suggestion: &str) -> Finding {
-    Finding {
-        file: files.first().map(|file| file.name.clone()).unwrap_or_default(),
-        line: 0,
-        column: 0,
-        code,
-        severity: Severity::Error,
-        message,
-        suggestion: Some(suggestion.to_owned()),
-    }
+    findings.error_with(place, "draft_changes_published", message, suggestion.to_owned());
 }
 
 #[cfg(test)]

@@ -156,6 +156,18 @@ impl Catalog {
         Ok(next)
     }
 
+    /// Ends the pause of a journey whose versions are all stopped.
+    pub(super) fn end_pause_of_nobody(&mut self, name: &str, now: Millis) {
+        let Some(journey) = self.journey_id(name) else { return };
+        if self.versions_of(journey).any(|version| version.status != VersionStatus::Stopped) {
+            return;
+        }
+        let last = self.pauses.get_mut(&journey).and_then(|pauses| pauses.last_mut());
+        if let Some(last) = last.filter(|last| last.is_on(now)) {
+            *last = Pause { ends_at: now, ending: PauseEnding::Resume, ..*last };
+        }
+    }
+
     /// The same with versions stopped that pauses have stopped by `now`: what changes the catalog goes by their status.
     #[must_use]
     pub fn settled(&self, now: Millis) -> Self {
@@ -260,6 +272,27 @@ mod tests {
         let settled = paused.settled(Millis(HOUR));
         assert_eq!((settled.get(v).status, settled.version.0), (VersionStatus::Stopped, paused.version.0 + 1));
         assert!(settled.live.is_empty());
+    }
+
+    #[test]
+    fn a_stop_of_the_whole_journey_ends_its_pause() {
+        let text = "kind: journey\nname: j\nentry: { event: go }\nstart: a\nnodes:\n  a: { wait: 2h, then: b }\n  \
+                    b: { end: true }\n";
+        let file = [SourceFile { name: "f.yaml".to_owned(), text: text.to_owned() }];
+        let paused = catalog().pause("j", order(0, HOUR)).expect("is live");
+        let two = paused.apply(&file, Millis(5)).expect("applies").0;
+        let is_paused = |catalog: &Catalog, now: i64| {
+            let newest = catalog.versions_of(JourneyId(0)).next_back().expect("has versions");
+            catalog.pause_at(&newest.program, Millis(now)).is_some()
+        };
+        let first = two.stop("j", Some(1), Millis(10)).expect("stops");
+        assert!(is_paused(&first, 20), "the second version goes on");
+        let both = first.stop("j", None, Millis(30)).expect("stops");
+        let again = both.apply(&file, Millis(40)).expect("applies").0;
+        assert_eq!(([20, 30, 40].map(|now| is_paused(&again, now))), [true, false, false]);
+        assert_eq!(Catalog::from_record(&again.to_record()).expect("reads").pauses, again.pauses);
+        let unpaused = catalog().stop("j", None, Millis(30)).expect("stops");
+        assert_eq!(unpaused.stop("j", None, Millis(31)).expect("stops").version, unpaused.version);
     }
 
     #[test]

@@ -16,9 +16,7 @@ use smol_str::SmolStr;
 
 use crate::domain::catalog::attributes::{check_attributes, profile_fields};
 use crate::domain::catalog::guardrails;
-use crate::domain::catalog::{
-    Catalog, Difference, Draft, Rehearsal, SourceFile, Version, VersionSource, VersionStatus,
-};
+use crate::domain::catalog::{Catalog, Difference, Rehearsal, SourceFile, Version, VersionSource, VersionStatus};
 use crate::domain::expression::{Fields, Schemas};
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::guardrails::Guardrails;
@@ -288,7 +286,9 @@ impl<'a> Merged<'a> {
             candidates.push(candidate);
         }
         for definition in &self.others {
+            let before = findings.count();
             candidates.push(self.candidate(definition, findings));
+            findings.name_published(before, &format!("journey `{}`", definition.name.value));
         }
         candidates
     }
@@ -390,15 +390,7 @@ impl<'a> Merged<'a> {
             }
             resources.push(resource);
         }
-        let drafts = next.drafts.len();
-        let is_published = |name: &SmolStr, draft: &Draft| {
-            let latest = next.journey_id(name).and_then(|id| next.versions_of(id).next_back());
-            latest.is_some_and(|latest| latest.is_live() && next.says(draft, &latest.source))
-        };
-        let kept = next.drafts.iter().filter(|(name, draft)| draft.test.is_some() || !is_published(name, draft));
-        let kept = kept.map(|(name, draft)| (name.clone(), draft.clone())).collect();
-        next.drafts = kept;
-        changed |= next.drafts.len() < drafts;
+        changed |= next.drop_published_drafts();
         let next = if changed {
             next.version.0 += 1;
             next.index();

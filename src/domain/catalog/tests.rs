@@ -136,6 +136,9 @@ fn only_a_schema_change_that_is_read_makes_a_version() {
     assert_eq!(third.versions.len(), 2);
     // The event alone, changed so that a live journey no longer compiles.
     let broken = first.apply(&files(&["kind: event\nname: purchase\nschema: {}\n"]), Millis(0));
+    let told = broken.as_ref().map_err(|findings| findings[0].message.clone()).map(|_| ());
+    let named = "journey `nurture`, which is published and in none of these files: ";
+    assert!(told.as_ref().is_err_and(|message| message.starts_with(named)), "{told:?}");
     assert_eq!(codes(broken), [("<published>:0:0".to_owned(), "unknown_field")]);
 }
 
@@ -206,12 +209,12 @@ fn stop_and_close() {
     assert_eq!(closed.close("nurture", None).expect("again").version, closed.version);
 
     // Stopping the second does not reopen the first.
-    let stopped = second.stop("nurture", Some(2)).expect("stops");
+    let stopped = second.stop("nurture", Some(2), Millis(9)).expect("stops");
     assert_eq!(statuses(&stopped), [(1, VersionStatus::Closed), (2, VersionStatus::Stopped)]);
     assert_eq!(stopped.version, CatalogVersion(3));
     let refused = stopped.close("nurture", Some(2));
     assert_eq!(refused.err(), Some(CatalogError::Stopped { name: "nurture".to_owned(), number: 2 }));
-    let all = stopped.stop("nurture", None).expect("stops");
+    let all = stopped.stop("nurture", None, Millis(9)).expect("stops");
     assert!(statuses(&all).iter().all(|(_, status)| *status == VersionStatus::Stopped) && !all.listens("purchase"));
 
     // The same files open nothing again, nor does a change of what they name; a change of the journey does.
@@ -222,9 +225,9 @@ fn stop_and_close() {
     let (third, _) = apply(&all, SIMPLE);
     assert_eq!(statuses(&third)[2], (3, VersionStatus::Live));
 
-    let message = second.stop("nurtur", None).expect_err("unknown").to_string();
+    let message = second.stop("nurtur", None, Millis(9)).expect_err("unknown").to_string();
     assert_eq!(message, "there is no journey `nurtur`; did you mean `nurture`?");
-    assert!(matches!(second.stop("nurture", Some(9)), Err(CatalogError::UnknownVersion { latest: 2, .. })));
+    assert!(matches!(second.stop("nurture", Some(9), Millis(9)), Err(CatalogError::UnknownVersion { latest: 2, .. })));
 }
 
 #[test]
@@ -382,7 +385,7 @@ nodes:
 fn the_record_reads_back() {
     let (first, _) = apply(&Catalog::default(), EVERYTHING);
     let (second, _) = apply(&first, &EVERYTHING.replace("pause: { wait: 1h", "pause: { wait: 2h"));
-    let closed = second.stop("everything", Some(1)).expect("stops");
+    let closed = second.stop("everything", Some(1), Millis(9)).expect("stops");
     let bytes = closed.to_record();
     let read = Catalog::from_record(&bytes).expect("reads");
     assert_eq!(read.to_record(), bytes);

@@ -138,6 +138,11 @@ pub struct Request {
 }
 
 impl Action {
+    /// Whether it is a data source, which is asked for what it knows.
+    pub fn is_source(&self) -> bool {
+        self.name.starts_with(SOURCE_PREFIX)
+    }
+
     /// Compiles what was written. Everything wrong with it is noted.
     pub fn compile(name: &SmolStr, shape: &ActionShape, findings: &mut Findings<'_>) -> Option<Self> {
         let before = findings.count();

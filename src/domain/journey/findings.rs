@@ -183,6 +183,14 @@ impl<'a> Findings<'a> {
         self.list.iter().skip(count).any(|f| f.severity == Severity::Error)
     }
 
+    /// Says of what came after the first `count` findings and stands in no file that it is about `what`.
+    pub fn name_published(&mut self, count: usize, what: &str) {
+        let of_no_file = |finding: &&mut Finding| finding.file == PUBLISHED;
+        for finding in self.list.iter_mut().skip(count).filter(of_no_file) {
+            finding.message = format!("{what}, which is published and in none of these files: {}", finding.message);
+        }
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.list.len()

@@ -15,13 +15,15 @@ use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use smol_str::SmolStr;
 use tokio::sync::watch;
 
 use crate::domain::catalog::Catalog;
 use crate::domain::effect::DeliveryReport;
 use crate::domain::finding::Finding;
 use crate::domain::guardrails::Guardrails;
-use crate::domain::ids::Millis;
+use crate::domain::ids::{JourneyId, Millis};
+use crate::domain::suggest::did_you_mean;
 use crate::runtime::admission::Admission;
 use crate::runtime::api::{EventStatus, Patience, Refusal, Submission};
 use crate::runtime::clock::Clock;
@@ -93,6 +95,8 @@ pub enum RequestError {
         what: &'static str,
         /// As asked.
         name: String,
+        /// What may have been meant.
+        suggestion: Option<String>,
     },
     /// The state of things forbids it.
     #[error("{0}")]
@@ -103,6 +107,24 @@ pub enum RequestError {
     /// The engine is not (or no longer) able to.
     #[error(transparent)]
     Refused(#[from] Refusal),
+}
+
+impl RequestError {
+    /// No such `what`; `known` are those there are.
+    fn unknown<'n>(what: &'static str, name: &str, known: impl IntoIterator<Item = &'n str>) -> Self {
+        Self::NotFound { what, name: name.to_owned(), suggestion: did_you_mean(name, known) }
+    }
+
+    /// No such thing, and nothing that would be like it.
+    fn not_found(what: &'static str, name: impl Into<String>) -> Self {
+        Self::NotFound { what, name: name.into(), suggestion: None }
+    }
+}
+
+/// The number of a journey.
+fn known_journey(catalog: &Catalog, name: &str) -> Result<JourneyId, RequestError> {
+    let known = || catalog.journeys.iter().map(SmolStr::as_str);
+    catalog.journey_id(name).ok_or_else(|| RequestError::unknown("journey", name, known()))
 }
 
 /// Which outbox rows to list.

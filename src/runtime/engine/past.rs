@@ -13,10 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::domain::catalog::Catalog;
 use crate::domain::ids::{InstanceId, JourneyId, Millis, PartitionId, ProfileKey, Pseq, SandboxId};
 use crate::domain::profile::{Instance, Profile};
-use crate::domain::suggest::did_you_mean;
 use crate::runtime::api::Refusal;
 use crate::runtime::engine::requests::answering;
-use crate::runtime::engine::{Engine, RequestError};
+use crate::runtime::engine::{Engine, RequestError, known_journey};
 use crate::runtime::partition::Partition;
 use crate::runtime::past::event::{StepEvent, step_events};
 use crate::runtime::past::why::{Story, Why};
@@ -68,7 +67,7 @@ impl Engine {
         let reading = move || latest_items(&*history, &wanted, (partition, key), journey, &range, limit);
         let (timeline, has_history) = tokio::task::spawn_blocking(reading).await.unwrap_or_default();
         if profile.is_none() && !has_history {
-            return Err(RequestError::NotFound { what: "profile", name: identity.to_owned() });
+            return Err(RequestError::not_found("profile", identity));
         }
         let profile = profile.unwrap_or_else(|| Profile::new(key, identity.into()));
         let last_entries = profile.last_entries.iter();
@@ -105,7 +104,7 @@ impl Engine {
             Some(identity) => {
                 let (partition, key) = self.locate(identity)?;
                 if self.awake(partition, key).await?.0.is_none() {
-                    return Err(RequestError::NotFound { what: "profile", name: identity.to_owned() });
+                    return Err(RequestError::not_found("profile", identity));
                 }
                 Some((partition, key))
             }
@@ -151,7 +150,7 @@ impl Engine {
             if is_known || has_history { Ok(story.finish(now)) } else { Err(profile.identity.clone()) }
         };
         let told = tokio::task::spawn_blocking(telling).await.map_err(|_| Refusal::Stopping)?;
-        told.map_err(|identity| RequestError::NotFound { what: "profile", name: identity.to_string() })
+        told.map_err(|identity| RequestError::not_found("profile", identity.to_string()))
     }
 
     /// Partition and key of `namespace:value`.
@@ -164,13 +163,7 @@ impl Engine {
     }
 
     fn journey(&self, name: Option<&str>) -> Result<Option<JourneyId>, RequestError> {
-        let Some(name) = name else { return Ok(None) };
-        let catalog = self.catalog();
-        catalog.journey_id(name).map(Some).ok_or_else(|| {
-            let near = did_you_mean(name, catalog.journeys.iter().map(SmolStr::as_str));
-            let name = near.map_or_else(|| name.to_owned(), |near| format!("{name} ({near})"));
-            RequestError::NotFound { what: "journey", name }
-        })
+        name.map(|name| known_journey(&self.catalog(), name)).transpose()
     }
 
     /// A profile as it is now, durably, and the engine time of its partition.
@@ -332,10 +325,12 @@ pub(super) fn instance_view(profile: &Profile, instance: &Instance, catalog: &Ca
         id: id.to_string(),
         journey: program.name.to_string(),
         version: program.number,
+        in_test: program.is_in_test,
         node: program.node(instance.node).name.to_string(),
         supplemental_id: instance.supplemental_id().map(str::to_owned),
         entered_at: instance.entered_at.to_iso(),
         due: instance.due.to_iso(),
+        waits_to_enter: instance.is_entrant(),
         held_since: instance.held().map(|held| held.since.to_iso()),
     }
 }

@@ -7,7 +7,7 @@ use crate::domain::limits;
 use crate::domain::pause::{Overdue, PauseEnding, PauseMode, window_ms};
 use crate::runtime::api::Refusal;
 use crate::runtime::engine::requests::{answering, to_the_end};
-use crate::runtime::engine::{Engine, RequestError};
+use crate::runtime::engine::{Engine, RequestError, known_journey};
 use crate::runtime::forecast::{Forecast, Survey};
 use crate::runtime::partition::counts::VersionCounts;
 use crate::runtime::report::{Tally, summary};
@@ -97,7 +97,7 @@ impl Engine {
             let _changing = engine.core.changing.lock().await;
             let tally = engine.tally().await?;
             let catalog = engine.catalog().settled(tally.now);
-            let journey = known(&catalog, &name)?;
+            let journey = known_journey(&catalog, &name)?;
             let inside = Inside::of(&tally, &catalog, journey);
             let changed = change(&catalog, &name, inside).map_err(|e| RequestError::Conflict(e.to_string()))?;
             engine.install_catalog(changed).await?;
@@ -126,7 +126,7 @@ impl Engine {
     /// It is not known, or the engine is stopping.
     pub async fn forecast(&self, name: &str, rate: u32) -> Result<Forecast, RequestError> {
         let (tally, catalog) = (self.tally().await?, self.catalog());
-        let journey = known(&catalog, name)?;
+        let journey = known_journey(&catalog, name)?;
         let _settled = self.core.moving.read().await;
         let mut whole = Survey::new(tally.now);
         // One partition after the other: none holds up its shard for longer than its own rows take.
@@ -163,8 +163,4 @@ impl Inside {
             now: tally.now,
         }
     }
-}
-
-fn known(catalog: &Catalog, name: &str) -> Result<JourneyId, RequestError> {
-    catalog.journey_id(name).ok_or_else(|| RequestError::NotFound { what: "journey", name: name.to_owned() })
 }

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use smol_str::SmolStr;
 use tokio::sync::oneshot;
 
 use crate::domain::catalog::{ApplyReport, Catalog, CatalogError, ResourceChange, SourceFile};
-use crate::domain::dataset::{Dataset, RecordsError};
+use crate::domain::dataset::Dataset;
 use crate::domain::effect::OutboxState;
 use crate::domain::finding::Finding;
 use crate::domain::ids::{DeliveryId, Millis, PartitionId};
@@ -14,7 +15,7 @@ use crate::domain::journey::program::Channel;
 use crate::domain::value::Map;
 use crate::runtime::api::Refusal;
 use crate::runtime::engine::start::SHARDS_MAX;
-use crate::runtime::engine::{ClockMode, DeliveryFilter, Engine, RequestError};
+use crate::runtime::engine::{ClockMode, DeliveryFilter, Engine, RequestError, known_journey};
 use crate::runtime::handle::Mailbox as _;
 use crate::runtime::partition::Partition;
 use crate::runtime::past::event::channel_word;
@@ -140,15 +141,23 @@ impl Engine {
         let (engine, name) = (self.clone(), name.to_owned());
         to_the_end(async move {
             let _changing = engine.core.changing.lock().await;
-            let changed = engine.core.catalog.load().with_records(&name, records).map_err(|error| match error {
-                RecordsError::Unknown(name) => RequestError::NotFound { what: "dataset", name },
-                other => RequestError::Invalid(other.to_string()),
-            })?;
+            engine.dataset(&name)?;
+            let changed = engine.catalog().with_records(&name, records);
+            let changed = changed.map_err(|error| RequestError::Invalid(error.to_string()))?;
             engine.install_catalog(changed).await?;
-            let not_found = || RequestError::NotFound { what: "dataset", name: name.clone() };
-            engine.catalog().datasets.get(name.as_str()).cloned().ok_or_else(not_found)
+            engine.dataset(&name)
         })
         .await
+    }
+
+    /// A dataset that is published.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn dataset(&self, name: &str) -> Result<Arc<Dataset>, RequestError> {
+        let catalog = self.catalog();
+        let known = || catalog.datasets.keys().map(SmolStr::as_str);
+        catalog.datasets.get(name).cloned().ok_or_else(|| RequestError::unknown("dataset", name, known()))
     }
 
     /// Stops a journey (everyone out), or one version of it.
@@ -156,7 +165,7 @@ impl Engine {
     /// # Errors
     /// It is not known, or its state forbids it.
     pub async fn stop_journey(&self, name: &str, version: Option<u32>) -> Result<JourneySummary, RequestError> {
-        self.change_journey(name, move |catalog, name| catalog.stop(name, version)).await
+        self.change_journey(name, move |catalog, name, now| catalog.stop(name, version, now)).await
     }
 
     /// Closes a journey to new entries, or one version of it.
@@ -164,21 +173,21 @@ impl Engine {
     /// # Errors
     /// It is not known, or its state forbids it.
     pub async fn close_journey(&self, name: &str, version: Option<u32>) -> Result<JourneySummary, RequestError> {
-        self.change_journey(name, move |catalog, name| catalog.close(name, version)).await
+        self.change_journey(name, move |catalog, name, _| catalog.close(name, version)).await
     }
 
     pub(super) async fn change_journey(
         &self,
         name: &str,
-        change: impl FnOnce(&Catalog, &str) -> Result<Catalog, CatalogError> + Send + 'static,
+        change: impl FnOnce(&Catalog, &str, Millis) -> Result<Catalog, CatalogError> + Send + 'static,
     ) -> Result<JourneySummary, RequestError> {
         let (engine, name) = (self.clone(), name.to_owned());
         to_the_end(async move {
             let _changing = engine.core.changing.lock().await;
-            let not_found = || RequestError::NotFound { what: "journey", name: name.clone() };
-            let journey = engine.catalog().journey_id(&name).ok_or_else(not_found)?;
-            let changed =
-                change(&engine.settled_catalog().await?, &name).map_err(|e| RequestError::Conflict(e.to_string()))?;
+            let journey = known_journey(&engine.catalog(), &name)?;
+            let now = engine.tally().await?.now;
+            let changed = change(&engine.catalog().settled(now), &name, now);
+            let changed = changed.map_err(|e| RequestError::Conflict(e.to_string()))?;
             engine.install_catalog(changed).await?;
             Ok(summary(&engine.tally().await?, &engine.catalog(), journey))
         })
@@ -200,14 +209,7 @@ impl Engine {
     pub async fn report(&self, journey: Option<&str>) -> Result<Report, RequestError> {
         let tally = self.tally().await?;
         let catalog = self.catalog();
-        let only = match journey {
-            None => None,
-            Some(name) => Some(
-                catalog
-                    .journey_id(name)
-                    .ok_or_else(|| RequestError::NotFound { what: "journey", name: name.to_owned() })?,
-            ),
-        };
+        let only = journey.map(|name| known_journey(&catalog, name)).transpose()?;
         Ok(report(&tally, &catalog, only))
     }
 
@@ -292,7 +294,7 @@ impl Engine {
     /// # Errors
     /// It is not in doubt (any more).
     pub async fn resolve_delivery(&self, id: DeliveryId, resolution: Resolution) -> Result<(), RequestError> {
-        let not_found = || RequestError::NotFound { what: "delivery in doubt", name: id.to_string() };
+        let not_found = || RequestError::not_found("delivery in doubt", id.to_string());
         if id.partition.0 >= self.core.router.partition_count() {
             return Err(not_found());
         }

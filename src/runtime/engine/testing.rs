@@ -240,7 +240,7 @@ fn test_instance(profile: &Profile, instance: &Instance, catalog: &Catalog) -> T
 
 fn refused(error: CatalogError) -> RequestError {
     match error {
-        CatalogError::NoDraft { name } => RequestError::NotFound { what: "draft", name },
+        CatalogError::NoDraft { name } => RequestError::not_found("draft", name),
         CatalogError::TestProfile { .. } | CatalogError::TestWait { .. } => RequestError::Invalid(error.to_string()),
         other => RequestError::Conflict(other.to_string()),
     }

@@ -9,6 +9,7 @@ mod rules;
 mod tell;
 pub mod transition;
 pub mod why;
+mod words;
 
 #[cfg(test)]
 mod tests;

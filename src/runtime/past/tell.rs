@@ -2,18 +2,18 @@
 
 use smol_str::SmolStr;
 
-use crate::domain::calendar::Period;
 use crate::domain::ids::{Millis, NodeNo};
-use crate::domain::journey::definition::RuleSetDefinition;
 use crate::domain::journey::duration;
-use crate::domain::journey::program::{Arm, EventFilter, Method, NodeKind, Program, Reentry, Test};
+use crate::domain::journey::program::{Arm, Method, NodeKind, Program, Reentry};
 use crate::domain::limits;
 use crate::domain::step::{DiscardReason, Entrance, ExitReason, MessageOutcome, Path, Step, StepKind};
-use crate::domain::value::Map;
 use crate::runtime::past::event::channel_word;
-use crate::runtime::past::rules::{RuleDraft, Sight, draft, holds, rule};
+use crate::runtime::past::rules::{Seen, Sight, draft, holds, rule};
 use crate::runtime::past::transition::{Cause, Transition, arm, may_be};
 use crate::runtime::past::why::{Run, Story, WhyItem, seen};
+use crate::runtime::past::words::{
+    caps_text, caused, draft_of, entrance_text, exit_rule, filter_text, left_text, name, test_rule,
+};
 use crate::runtime::report::{discard_word, exit_word, outcome_word, path_words};
 
 impl Story<'_> {
@@ -21,15 +21,19 @@ impl Story<'_> {
     pub(super) fn tell_step(&mut self, at: Millis, told: &Transition<'_>, rest: &[Transition<'_>]) {
         let (step, program) = (told.step, told.program);
         let node = (step.node != Step::NO_NODE).then(|| program.node(step.node).name.clone());
+        // Who is let go at the entrance enters, or not, by the very next step.
+        let let_go = self.let_go.take().filter(|_| told.cause == Cause::Other);
+        let kept = let_go.as_ref().and_then(Option::as_ref);
         let item = WhyItem {
             version: Some(program.number),
+            in_test: program.is_in_test,
             instance: self.instance(step.ordinal),
             node: node.as_ref().map(SmolStr::to_string),
-            event_id: told.cause.event_id().map(str::to_owned),
+            event_id: told.cause.event_id().or(kept.map(|event| event.id.as_str())).map(str::to_owned),
             event_type: match &told.cause {
                 Cause::Event(event) => Some(event.kind.to_string()),
                 Cause::Jump(_) => Some(program.entry.event.to_string()),
-                Cause::Other => None,
+                Cause::Other => kept.map(|event| event.kind.to_string()),
             },
             ..WhyItem::default()
         };
@@ -40,8 +44,8 @@ impl Story<'_> {
         match step.kind {
             StepKind::Entered(Entrance::Migrated) => self.tell_migrated(at, told, item),
             StepKind::Exited(ExitReason::Migrated) => {}
-            StepKind::Entered(entrance) => self.tell_entered(at, told, entrance, item),
-            StepKind::Discarded(reason) => self.tell_discarded(at, told, reason, item),
+            StepKind::Entered(entrance) => self.tell_entered(at, told, (entrance, let_go), item),
+            StepKind::Discarded(reason) => self.tell_discarded(at, told, (reason, let_go), item),
             StepKind::Arrived if told.stays => self.tell_waiting(at, told, item),
             StepKind::Arrived => {}
             StepKind::Left(path) => {
@@ -58,7 +62,13 @@ impl Story<'_> {
             }
             StepKind::Called(status) => {
                 let note = told.note.map_or(String::new(), |note| format!(": {note}"));
-                let text = format!("the action called at `{}` ended in {status}{note}", name(node.as_ref()));
+                let called = name(node.as_ref());
+                let text = match program.node(step.node).kind {
+                    NodeKind::Action { action, .. } if program.actions[usize::from(action)].is_source() => {
+                        format!("the data source asked at `{called}` answered {status}{note}")
+                    }
+                    _ => format!("the action called at `{called}` ended in {status}{note}"),
+                };
                 let item = WhyItem { what: "called".into(), reason: status.to_string(), text, ..item };
                 self.push(at, item, Vec::new());
             }
@@ -68,9 +78,17 @@ impl Story<'_> {
         }
     }
 
-    fn tell_entered(&mut self, at: Millis, told: &Transition<'_>, entrance: Entrance, item: WhyItem) {
+    fn tell_entered(
+        &mut self,
+        at: Millis,
+        told: &Transition<'_>,
+        (entrance, let_go): (Entrance, Option<Option<Seen>>),
+        item: WhyItem,
+    ) {
         let program = told.program;
+        let lead = entrance_text(told, let_go.as_ref());
         let entry = match &told.cause {
+            Cause::Other if let_go.is_some() => let_go.flatten(),
             Cause::Event(event) => Some(seen(event, at)),
             Cause::Jump(_) | Cause::Other => {
                 let running = self.profile.instances.iter().any(|i| i.ordinal == told.step.ordinal);
@@ -84,7 +102,8 @@ impl Story<'_> {
         let rules: Vec<_> =
             program.entry.when.iter().map(|when| rule(when, Some(true), self.sight(told.step.ordinal, at))).collect();
         let again = if entrance == Entrance::Again { " again" } else { "" };
-        let text = format!("{} let it in{again}, version {}", caused(told), program.number);
+        let in_test = if program.is_in_test { ", in test" } else { "" };
+        let text = format!("{lead} let it in{again}, version {}{in_test}", program.number);
         let reason = if entrance == Entrance::Again { "again" } else { "first" };
         self.push(at, WhyItem { what: "entered".into(), reason: reason.into(), text, ..item }, rules);
     }
@@ -101,8 +120,15 @@ impl Story<'_> {
         self.push(at, WhyItem { what: "migrated".into(), reason: "migrated".into(), text, ..item }, Vec::new());
     }
 
-    fn tell_discarded(&mut self, at: Millis, told: &Transition<'_>, reason: DiscardReason, item: WhyItem) {
+    fn tell_discarded(
+        &mut self,
+        at: Millis,
+        told: &Transition<'_>,
+        (reason, let_go): (DiscardReason, Option<Option<Seen>>),
+        item: WhyItem,
+    ) {
         let program = told.program;
+        let lead = entrance_text(told, let_go.as_ref());
         let mut until = None;
         let mut rules = Vec::new();
         let detail = match reason {
@@ -146,6 +172,9 @@ impl Story<'_> {
                 let (set, caps) = self.rule_set_of(program);
                 format!("a journey of higher priority took the last place of rule set `{set}`{caps}")
             }
+            DiscardReason::Paused if let_go.is_some() => {
+                "it was let go and did not enter: the pause or the journey had been ended for it, or it was not wanted any more".to_owned()
+            }
             DiscardReason::Paused => {
                 "the journey is paused and did not keep it, or did not want it any more".to_owned()
             }
@@ -162,7 +191,7 @@ impl Story<'_> {
                 (None, None) => "it was outside the journey's dates".to_owned(),
             },
         };
-        let text = format!("{} discarded: {detail}", caused(told));
+        let text = format!("{lead} discarded: {detail}");
         let reason = discard_word(reason).to_owned();
         self.push(at, WhyItem { what: "discarded".into(), reason, until, text, ..item }, rules);
     }
@@ -332,6 +361,9 @@ impl Story<'_> {
             None => format!("{} is kept to enter later: the journey is paused{bound}", caused(told)),
         };
         let until = until.map(Millis::to_iso);
+        if let (None, Cause::Event(event)) = (&item.node, &told.cause) {
+            self.entrants.insert(told.step.ordinal, seen(event, at));
+        }
         self.push(at, WhyItem { what: "held".into(), reason: "paused".into(), until, text, ..item }, Vec::new());
     }
 
@@ -342,143 +374,8 @@ impl Story<'_> {
         };
         if item.node.is_none() {
             self.runs.remove(&told.step.ordinal);
+            self.let_go = Some(self.entrants.remove(&told.step.ordinal));
         }
         self.push(at, WhyItem { what: "released".into(), reason: "paused".into(), text, ..item }, Vec::new());
     }
-}
-
-/// What made somebody leave a node, in words, and the rules that were asked; `None` if another item tells it.
-fn left_text(told: &Transition<'_>, path: Path, sight: Sight<'_>, rules: &mut Vec<RuleDraft>) -> Option<String> {
-    let (program, node) = (told.program, told.program.node(told.step.node));
-    Some(match (path, &node.kind) {
-        // What the message became is told as its own item.
-        (Path::Then, NodeKind::Message { .. }) => return None,
-        (Path::Then, NodeKind::Jump { journey, .. }) => {
-            format!("passed the jump to `{journey}` at `{}`", node.name)
-        }
-        (Path::Then, NodeKind::Lookup(lookup)) => format!("looked up in `{}` at `{}`", lookup.dataset, node.name),
-        (Path::Then, _) => format!("the profile was updated at `{}`", node.name),
-        (Path::Branch(index), NodeKind::Condition { branches, .. }) => {
-            let test = branches.get(usize::from(index)).map(|(test, _)| test);
-            rules.extend(test.map(|test| test_rule(test, Some(true), sight)));
-            format!("branch {} of `{}` held", index + 1, node.name)
-        }
-        (Path::Branch(index), kind) => way_text(arm(kind, index), index, told, &node.name),
-        (Path::Otherwise, NodeKind::Condition { branches, .. }) => {
-            rules.extend(branches.iter().map(|(test, _)| test_rule(test, Some(false), sight)));
-            format!("no branch of `{}` held", node.name)
-        }
-        (Path::Way(index), NodeKind::ProfileCap { max, .. }) => match index {
-            0 => format!("there was a place of the {max} of `{}`", node.name),
-            _ => format!("all {max} places of `{}` were taken", node.name),
-        },
-        (Path::Way(index), NodeKind::Optimize { method: Method::Experiment { .. } }) => {
-            let way = path_words(Path::Way(index), &node.kind);
-            format!("drew `{way}` at `{}`, as it always would", node.name)
-        }
-        (Path::Way(index), NodeKind::Optimize { method: Method::Targeting { rules: all, .. } }) => {
-            let index = usize::from(index);
-            let asked = all.iter().take(index + 1).enumerate();
-            rules.extend(asked.map(|(place, (_, when, _))| rule(when, Some(place == index), sight)));
-            match all.get(index) {
-                Some((name, ..)) => format!("rule `{name}` of `{}` was the first that held", node.name),
-                None => format!("no rule of `{}` held", node.name),
-            }
-        }
-        (Path::Way(index), _) => format!("way {} of `{}`", index + 1, node.name),
-        (Path::Otherwise, _) => format!("no branch of `{}` held", node.name),
-        (Path::WaitEnded, _) => format!("the wait at `{}` ended", node.name),
-        (Path::EventReceived, kind) => {
-            if let NodeKind::Event { awaited, .. } = kind {
-                rules.extend(awaited.filter.when.iter().map(|when| rule(when, Some(true), sight)));
-            }
-            match &told.cause {
-                Cause::Event(_) => format!("{} came, awaited at `{}`", caused(told), node.name),
-                Cause::Jump(_) | Cause::Other => format!("what `{}` awaits had come before", node.name),
-            }
-        }
-        (Path::TimedOut, kind) => {
-            let awaited = match kind {
-                NodeKind::Event { awaited, .. } => filter_text(&awaited.filter, program),
-                _ => "it awaited".to_owned(),
-            };
-            format!("no event {awaited} came to `{}` in time", node.name)
-        }
-        (Path::Failed, _) => format!("`{}` failed: {}", node.name, told.note.unwrap_or("no error was noted")),
-    })
-}
-
-/// Why the way with this index was taken: what came first, or what was drawn.
-fn way_text(arm: Option<&Arm>, index: u16, told: &Transition<'_>, node: &str) -> String {
-    match (arm, &told.cause) {
-        (None, _) => format!("drew way {} of `{node}`, as it always would", index + 1),
-        (Some(Arm::Event(_)), Cause::Event(_)) => format!("{} came first at `{node}`", caused(told)),
-        (Some(Arm::Event(_)), _) => format!("what way {} of `{node}` awaits had come before", index + 1),
-        (Some(Arm::Wait(_)), _) => format!("the wait of way {} of `{node}` ended first", index + 1),
-    }
-}
-
-fn name(node: Option<&SmolStr>) -> &str {
-    node.map_or("", SmolStr::as_str)
-}
-
-/// What set it off, as the beginning of a sentence.
-fn caused(told: &Transition<'_>) -> String {
-    match &told.cause {
-        Cause::Event(event) => format!("event {} `{}`", event.id, event.kind),
-        Cause::Jump(id) => format!("a jump ({id})"),
-        Cause::Other => "time".to_owned(),
-    }
-}
-
-fn filter_text(filter: &EventFilter, program: &Program) -> String {
-    let mut text = format!("`{}`", filter.event);
-    if let Some(node) = filter.of {
-        text.push_str(&format!(" on the message of `{}`", program.node(node).name));
-    }
-    if let Some(when) = &filter.when {
-        text.push_str(&format!(" with `{}`", when.source()));
-    }
-    text
-}
-
-/// What a rule set allows now; it may have allowed something else then.
-fn caps_text(rules: &RuleSetDefinition) -> String {
-    let period = |per| match per {
-        Period::Hour => "an hour",
-        Period::Day => "a day",
-        Period::Week => "a week",
-        Period::Month => "a month",
-    };
-    let entries = rules.entries.map(|cap| format!("{} entries {}", cap.max, period(cap.per)));
-    let concurrent = rules.concurrent.map(|max| format!("{max} journeys at once"));
-    let caps: Vec<String> = entries.into_iter().chain(concurrent).collect();
-    format!(" (it allows {})", caps.join(" and "))
-}
-
-/// A rule that failed: neither true nor false.
-fn draft_of(expression: &crate::domain::expression::Expr, sight: Sight<'_>) -> RuleDraft {
-    draft(expression.source().to_owned(), None, expression.reads(), sight)
-}
-
-fn test_rule(test: &Test, held: Option<bool>, sight: Sight<'_>) -> RuleDraft {
-    match test {
-        Test::When(when) => rule(when, held, sight),
-        Test::Time(_) => RuleDraft::plain("time of day and weekday".to_owned(), held),
-        Test::Date(_) => RuleDraft::plain("date".to_owned(), held),
-    }
-}
-
-/// The exit criterion that an event met: the only one that names its type, or the first that holds.
-fn exit_rule(program: &Program, is_it: impl Fn(&str) -> bool, properties: &Map, sight: Sight<'_>) -> Option<RuleDraft> {
-    let sight = Sight { last: Some(properties), ..sight };
-    let named: Vec<&EventFilter> = program.exit.iter().filter(|filter| is_it(&filter.event)).collect();
-    let holding = named.iter().find(|filter| filter.when.as_ref().is_none_or(|when| holds(when, sight) == Some(true)));
-    let filter = holding.or(named.first())?;
-    let kind = &filter.event;
-    let held = if named.len() == 1 { Some(true) } else { None };
-    Some(match &filter.when {
-        None => RuleDraft::plain(format!("event {kind}"), Some(true)),
-        Some(when) => rule(when, held, sight).of(&format!("event {kind} when")),
-    })
 }

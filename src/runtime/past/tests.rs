@@ -4,9 +4,13 @@ use bytes::Bytes;
 
 use super::event::{StepEvent, step_events};
 use super::why::{Story, Why};
-use crate::domain::apply::{Calls, EventInput, Firing, Outcome, World, apply_event, apply_timers, apply_update};
-use crate::domain::catalog::{Catalog, SourceFile};
+use crate::domain::apply::{
+    Answers, Calls, EventInput, Firing, Outcome, World, apply_event, apply_timers, apply_update,
+};
+use crate::domain::catalog::{Catalog, PauseOrder, SourceFile};
+use crate::domain::effect::{CallAnswer, CallStatus};
 use crate::domain::ids::{Millis, PartitionId, ProfileKey, Pseq, SandboxId};
+use crate::domain::pause::{Overdue, PauseEnding, PauseMode};
 use crate::domain::profile::Profile;
 use crate::domain::value::Value;
 use crate::runtime::projection::{HistoryEntry, HistoryEvent};
@@ -62,6 +66,7 @@ struct Life {
     catalog: Catalog,
     profile: Profile,
     entries: Vec<HistoryEntry>,
+    calls: Calls,
 }
 
 impl Life {
@@ -69,7 +74,7 @@ impl Life {
         let files = [SourceFile { name: "a.yaml".to_owned(), text: resources.to_owned() }];
         let (catalog, _) = Catalog::default().apply(&files, Millis(0)).expect("they are valid");
         let profile = Profile::new(ProfileKey(7), "crm:1".into());
-        Self { catalog, profile, entries: Vec::new() }
+        Self { catalog, profile, entries: Vec::new(), calls: Calls::Made }
     }
 
     fn record(&mut self, at: Millis, event: Option<HistoryEvent>, out: Outcome) {
@@ -90,7 +95,7 @@ impl Life {
             sandbox,
             partition: PartitionId(3),
             firing: Firing::Engine,
-            calls: &Calls::Made,
+            calls: &self.calls.clone(),
             room: &room,
             spent: World::NONE_SPENT,
         };
@@ -251,7 +256,7 @@ fn who_never_entered_is_told_why() {
     life.at(2, Some("add"), r#"{"total": 1}"#);
     let why = life.why("cart", 3);
     assert_eq!((why.state.as_str(), why.story[0].reason.as_str()), ("never_entered", "filter_false"));
-    life.catalog = life.catalog.stop("cart", None).expect("it is there");
+    life.catalog = life.catalog.stop("cart", None, Millis::MIN).expect("it is there");
     life.at(4, Some("add"), r#"{"total": 99}"#);
     let why = life.why("cart", 5);
     assert_eq!(why.story[1].reason, "not_live");
@@ -395,4 +400,81 @@ nodes:
         large.story[0].text,
         "event e1 `book` did not let it in: it is no `big`; `event.total >= 50.0` (event.total = 30) was false"
     );
+}
+
+/// Whoever a pause kept at the entrance enters at its end: the event that brought it there is why.
+#[test]
+fn what_a_pause_kept_is_told_with_its_event() {
+    let mut life = Life::new(RESOURCES);
+    let order = PauseOrder {
+        mode: PauseMode::Hold,
+        at: Millis(0),
+        for_ms: 60 * 60_000,
+        ending: PauseEnding::Resume,
+        overdue: Overdue::Send,
+        window_ms: 0,
+    };
+    life.catalog = life.catalog.pause("cart", order).expect("is live");
+    life.at(10, Some("add"), r#"{"total": 60}"#);
+    assert_eq!(life.why("cart", 11).state, "waits_to_enter");
+    let before = life.profile.clone();
+    life.at(60, None, "");
+    let why = life.why("cart", 61);
+    assert_eq!(
+        texts(&why)[..3],
+        [
+            "event e1 `add` is kept to enter later: the journey is paused, until 1970-01-01T01:00:00.000Z",
+            "is no longer kept at the entrance",
+            "event e1 `add`, which a pause had kept, let it in, version 1; `event.total >= 50` (event.total = 60) was true",
+        ]
+    );
+    let entered = &why.story[2];
+    assert_eq!((entered.event_id.as_deref(), entered.event_type.as_deref()), (Some("e1"), Some("add")));
+    assert!(why.story[3].text.starts_with("waits at `hold` until"), "{:?}", texts(&why));
+
+    (life.profile, life.catalog) = (before, life.catalog.close("cart", None).expect("closes"));
+    life.entries.truncate(1);
+    life.at(60, None, "");
+    let why = life.why("cart", 61);
+    assert!(
+        texts(&why)[2]
+            .starts_with("event e1 `add`, which a pause had kept, discarded: it was let go and did not enter")
+    );
+}
+
+#[test]
+fn calls_that_fail_are_told_with_their_status() {
+    let nodes = "\
+kind: action
+name: loyalty
+url: https://api.example.com
+---
+kind: data_source
+name: weather
+url: https://api.example.com
+---
+kind: journey
+name: calls
+entry: { event: add }
+start: look
+nodes:
+  look: { data: weather, then: ask }
+  ask: { action: loyalty, then: done, on_error: done }
+  done: { end: true }
+";
+    let resources = RESOURCES.split("kind: journey").next().expect("what comes before journeys").to_owned() + nodes;
+    let mut life = Life::new(&resources);
+    let mut answers = Answers::default();
+    answers.add("loyalty", CallAnswer::empty(CallStatus::Http(503)), 1);
+    life.calls = Calls::Answered(std::sync::Arc::new(answers));
+    life.at(0, Some("add"), r#"{"total": 60}"#);
+    let why = life.why("calls", 1);
+    let wanted = [
+        "the data source asked at `look` answered http_200",
+        "the action called at `ask` ended in http_503",
+        "the call of `ask` had failed: on to `done`",
+    ];
+    for wanted in wanted {
+        assert!(texts(&why).contains(&wanted), "{wanted}: {:?}", texts(&why));
+    }
 }

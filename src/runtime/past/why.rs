@@ -48,7 +48,8 @@ pub struct Why {
 pub struct WhyItem {
     /// Engine time, ISO-8601.
     pub time: String,
-    /// `entered`, `migrated`, `ignored`, `discarded`, `waiting`, `went_on`, `message`, `called`, `exited`, `failed`.
+    /// `entered`, `migrated`, `ignored`, `discarded`, `waiting`, `went_on`, `message`, `called`, `exited`, `failed`, `held`,
+    /// `released`.
     pub what: String,
     /// The reason as a word: those of step events, and for `ignored`: `not_published`, `not_recognised`,
     /// `filter_false`, `not_live`, `not_recorded`.
@@ -56,6 +57,9 @@ pub struct WhyItem {
     /// Number of the version that decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
+    /// Whether that version was in test; absent if not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_test: bool,
     /// Id of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
@@ -106,6 +110,10 @@ pub struct Story<'a> {
     is_cut: bool,
     /// Runs in progress, by ordinal: more than one only with supplemental ids.
     pub(super) runs: BTreeMap<u32, Run>,
+    /// Events of those whom a pause keeps at the entrance, by ordinal.
+    pub(super) entrants: BTreeMap<u32, Seen>,
+    /// What was told last let go somebody whom a pause had kept at the entrance: its event, if history still has it.
+    pub(super) let_go: Option<Option<Seen>>,
     pub(super) previous_entry: Option<Millis>,
     /// One more with every step and every change.
     tick: u64,
@@ -135,6 +143,8 @@ impl<'a> Story<'a> {
             items: VecDeque::new(),
             is_cut: false,
             runs: BTreeMap::new(),
+            entrants: BTreeMap::new(),
+            let_go: None,
             previous_entry: None,
             tick: 0,
             changed: BTreeMap::new(),
@@ -187,7 +197,7 @@ impl<'a> Story<'a> {
                 0 => String::new(),
                 count => format!("; {count} more of its runs go on under other supplemental ids"),
             };
-            let number = program.number;
+            let number = format!("{}{}", program.number, if program.is_in_test { " (in test)" } else { "" });
             let (state, text) = match instance.held().map(|held| (held.at, held.since)) {
                 None => (
                     "inside",

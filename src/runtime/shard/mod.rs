@@ -119,6 +119,8 @@ pub struct Shard {
     sweep: Option<(Vec<VersionId>, u16, usize)>,
     /// Pauses that ended with a stop by then are swept.
     stops_swept_until: Millis,
+    /// Events' clock: what an answer led to may be due at an instant that has passed.
+    has_answered: bool,
     /// The last block filled up before time had its turn.
     time_is_owed: bool,
     mail: Correspondence,
@@ -164,6 +166,7 @@ impl Shard {
             offer_from: 0,
             sweep: None,
             stops_swept_until: Millis::MIN,
+            has_answered: false,
             time_is_owed: false,
             mail: Correspondence::default(),
             failed: false,
@@ -255,6 +258,7 @@ impl Shard {
             self.look_again = self.now.plus(TIMERS_EVERY_MS);
             self.fire_due();
         }
+        self.fire_late();
         self.sweep_some();
     }
 

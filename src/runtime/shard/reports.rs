@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use crate::domain::apply::Firing;
 use crate::domain::effect::DeliveryReport;
 use crate::domain::ids::{DeliveryId, Millis};
+use crate::planted::{Bug, is_planted};
 use crate::runtime::partition::decide::Circumstances;
 use crate::runtime::shard::input::{ReportBatch, ShardInput};
 use crate::runtime::shard::releases::Release;
@@ -54,6 +55,12 @@ impl Shard {
             self.corrupt(id.partition, &error);
         }
         self.take_draught();
+        if self.config.decide.firing == Firing::Due {
+            if !is_planted(Bug::AnsweredTooLate) {
+                self.lower_next_slot(id.partition);
+            }
+            self.has_answered = true;
+        }
         1
     }
 

@@ -115,8 +115,7 @@ impl Shard {
     /// Events' clock: whether something comes before what would happen now at `instant`: timers that have not fired, or
     /// somebody who waits to be told.
     fn is_early(&self, instant: Millis) -> bool {
-        let is_late = || self.wheel.next_due().is_some_and(|due| due <= instant) || self.next_slot.start() <= instant;
-        self.config.decide.firing == Firing::Due && (self.mail.hold() <= instant || !self.due.is_empty() || is_late())
+        self.config.decide.firing == Firing::Due && (self.mail.hold() <= instant || self.is_late(instant))
     }
 
     /// Fires what is due of a profile.

@@ -94,7 +94,7 @@ impl Shard {
     /// Events' clock: moves time to `to` through every due instant. False if the block filled up before.
     pub(super) fn time_reaches(&mut self, to: Millis) -> bool {
         if self.config.decide.firing == Firing::Engine
-            || (to <= self.now && !self.is_behind() && self.mail.hold() == Millis::NEVER)
+            || (to <= self.now && !self.is_late(self.now) && self.mail.hold() == Millis::NEVER)
         {
             return true;
         }
@@ -163,10 +163,20 @@ impl Shard {
         late.map_or(self.now, |late| late.min(self.now))
     }
 
-    /// Events' clock: whether something due at or before its time has not fired: the block filled up, or it came with a
-    /// partition whose owner before was behind.
-    pub(super) fn is_behind(&self) -> bool {
-        !self.due.is_empty() || self.wheel.next_due().is_some_and(|due| due <= self.now)
+    /// Events' clock: whether something due at or before `instant` has not fired: the block filled up, it came with a
+    /// partition whose owner before was behind, or an answer set it.
+    pub(super) fn is_late(&self, instant: Millis) -> bool {
+        !self.due.is_empty()
+            || self.wheel.next_due().is_some_and(|due| due <= instant)
+            || self.next_slot.start() <= instant
+    }
+
+    /// Events' clock: an answer counts at its partition's own time, so what it leads to may be due at an instant that time
+    /// has passed already. No event need ever come again, so that fires by itself.
+    pub(super) fn fire_late(&mut self) {
+        if self.has_answered && self.has_room() {
+            self.has_answered = !self.time_reaches(self.now);
+        }
     }
 
     /// The first slot beyond the horizon with a live timer, over all partitions, if anything in it comes by `to` and

@@ -95,13 +95,18 @@ impl Published {
         versions.push(draft);
     }
 
-    /// Drafts that say what is live are none any more, unless they are in test.
+    /// Drafts that say what is live are none any more, and their tests end.
     pub(super) fn forget_published_drafts(&mut self) {
-        let journeys = &self.journeys;
+        let (journeys, tests) = (&self.journeys, &mut self.tests);
         self.drafts.retain(|name, (draft, test)| {
             let known = journeys.iter().find(|known| known.name == *name);
             let live = known.and_then(|known| known.versions.last()).filter(|latest| latest.status == Status::Live);
-            test.is_some() || !live.is_some_and(|latest| same(draft, latest))
+            let is_published = live.is_some_and(|latest| same(draft, latest));
+            let ends = |(_, version): &&mut (String, Version)| is_published && Some(version.number) == *test;
+            if let Some((_, version)) = tests.iter_mut().find(ends) {
+                version.status = Status::Stopped;
+            }
+            !is_published
         });
         for (name, (draft, _)) in &mut self.drafts {
             let known = journeys.iter().find(|known| known.name == *name);

@@ -48,6 +48,8 @@ pub(super) struct Judge<'a> {
     pub(super) observed: &'a Observed,
     pub(super) clock: Clock,
     pub(super) room: Room<'a>,
+    /// Calls are answered at once, by 200 and nothing.
+    pub(super) calls_are_assumed: bool,
     /// The instant at which what happens now counts as happening.
     pub(super) now_ms: i64,
     /// Observed steps accounted for.
@@ -84,6 +86,7 @@ impl<'a> Judge<'a> {
             observed,
             clock,
             room,
+            calls_are_assumed: false,
             now_ms: observed.engine_time_ms,
             taken: 0,
             moved: 0,
@@ -161,10 +164,15 @@ impl<'a> Judge<'a> {
         self.enter_all(event)
     }
 
+    /// Settles what pauses and versions say.
+    pub(super) fn settle_changes(&mut self) -> Result<(), String> {
+        self.settle_pauses();
+        self.settle()
+    }
+
     /// Settles what versions say, then fires every timer due by now: the earliest first, equal ones in the order of entry.
     pub(super) fn pass_time(&mut self) -> Result<(), String> {
-        self.settle_pauses();
-        self.settle()?;
+        self.settle_changes()?;
         let engine_time_ms = self.now_ms;
         loop {
             let runs = self.person.runs.iter().enumerate();

@@ -19,7 +19,7 @@ pub(super) struct Hold {
 }
 
 impl Terms {
-    fn is_on(&self, now_ms: i64) -> bool {
+    pub(super) fn is_on(&self, now_ms: i64) -> bool {
         self.at_ms <= now_ms && now_ms < self.ends_ms
     }
 
@@ -161,10 +161,12 @@ impl Judge<'_> {
             }
             _ => false,
         };
-        let due_ms = run.due_ms + by_ms;
-        if is_span && run.timer == Timer::Node {
+        let due_ms = (run.timer == Timer::Node).then_some(run.due_ms + by_ms);
+        if is_span {
             self.person.runs[index].came_ms += by_ms;
-            self.set_timer(index, Some(due_ms), Timer::Node);
+        }
+        if is_span && due_ms.is_some() {
+            self.set_timer(index, due_ms, Timer::Node);
         }
         self.person.runs[index].shifted = last + 1;
         self.settled = true;

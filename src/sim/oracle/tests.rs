@@ -77,7 +77,11 @@ impl Bench {
             history: Vec::new(),
             names: Names::new(HashKey::FIXED, &workload.profiles),
             now_ms: START_MS,
-            oracle: oracle.on_clock(clock).with_parking(parking).with_ids_known_for(ID_WINDOW_MS),
+            oracle: oracle
+                .on_clock(clock)
+                .with_parking(parking)
+                .with_calls_assumed(clock == Clock::Events)
+                .with_ids_known_for(ID_WINDOW_MS),
             traced: std::env::var_os(TRACE).is_some(),
             log: Vec::new(),
             reasons: BTreeMap::new(),
@@ -244,7 +248,7 @@ impl Bench {
         } else {
             match workload.next_closing(dice) {
                 None => return,
-                Some(Closing::Stop(name)) => (settled.stop(&name, None).expect("is known"), Cause::Stop(name)),
+                Some(Closing::Stop(name)) => (settled.stop(&name, None, now).expect("is known"), Cause::Stop(name)),
                 Some(Closing::Close(name)) => (settled.close(&name, None).expect("is known"), Cause::Close(name)),
             }
         };

@@ -87,9 +87,7 @@ pub async fn load(
 ) -> Result<Json<DatasetBody>, ApiError> {
     // Names of fields, quotes and blanks take as much again as what they say.
     let body = read(&headers, body, 4 * limits::DATASETS_BYTES_MAX).await?;
-    let dataset = api.engine.catalog().datasets.get(name.as_str()).cloned();
-    let unknown = || ApiError::new(StatusCode::NOT_FOUND, "not_found", format!("dataset {name:?} is not known"));
-    let dataset = dataset.ok_or_else(unknown)?;
+    let dataset = api.engine.dataset(&name)?;
     let records = match media_type(&headers).as_str() {
         "application/x-ndjson" => lines(&body)?,
         "text/csv" => table(&body, &dataset)?,

@@ -115,6 +115,9 @@ impl From<RequestError> for ApiError {
                 if let RequestError::Findings(findings) = &other {
                     body.detail.findings = findings.iter().map(FindingBody::from).collect();
                 }
+                if let RequestError::NotFound { suggestion, .. } = other {
+                    body.detail.suggestion = suggestion;
+                }
                 body
             }
         }

@@ -235,7 +235,12 @@ fn refusals_of_the_engine_become_statuses() {
     check(Refusal::Overloaded { retry_after: wait * 6 }.into(), 429, "overloaded", Some("2"));
     check(Refusal::DiskFull.into(), 503, "disk_full", Some("5"));
     check(Refusal::Stopping.into(), 503, "stopping", Some("5"));
-    check(RequestError::NotFound { what: "journey", name: "x".into() }.into(), 404, "not_found", None);
+    check(
+        RequestError::NotFound { what: "journey", name: "x".into(), suggestion: None }.into(),
+        404,
+        "not_found",
+        None,
+    );
     check(RequestError::Conflict("no".into()).into(), 409, "conflict", None);
     check(RequestError::Findings(Vec::new()).into(), 422, "findings", None);
     assert_eq!(retry_after_seconds(Duration::ZERO), 1);
@@ -304,7 +309,8 @@ async fn records_are_loaded_whole_or_not_at_all() {
     let (status, body) = send(load(ndjson, "{\"sku\":\"c\",\"price\":2}\n")).await;
     assert_eq!((status, &body["records"]), (200, &1.into()), "{body}");
     assert_eq!(send(load("text/plain", "x")).await.0, 415);
-    assert_eq!(send(post("/v1/datasets/none/records", ndjson, "{}")).await.0, 404);
+    let (status, body) = send(post("/v1/datasets/product/records", ndjson, "{}")).await;
+    assert_eq!((status, &body["error"]["suggestion"]), (404, &"did you mean `products`?".into()), "{body}");
 }
 
 /// Kept in `docs/` for readers without a server; set `SOJOURN_WRITE_REFERENCE=1` to bring it up to date.
@@ -409,6 +415,11 @@ async fn a_draft_is_tested_with_test_profiles_only() {
     let (_, _, report) = get("/v1/reports/drafted").await;
     assert_eq!(report["journeys"]["drafted"]["entered"], 0, "tests are none of its figures: {report}");
     assert_eq!(get("/v1/profiles/crm:customer/why?journey=drafted").await.0, StatusCode::NOT_FOUND);
+    for path in ["/v1/reports/draftd", "/v1/profiles/crm:tester/why?journey=draftd", "/v1/steps?journey=draftd"] {
+        let (status, _, body) = get(path).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{path}: {body}");
+        assert_eq!(body["error"]["suggestion"], "did you mean `drafted`?", "{path}: {body}");
+    }
     assert_eq!(get("/v1/profiles/crm:tester/why?journey=drafted").await.0, StatusCode::OK);
 
     let (_, _, published) = send("/v1/journeys/drafted/test/publish", String::new()).await;

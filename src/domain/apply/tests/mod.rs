@@ -220,7 +220,7 @@ impl Rig {
             "close" => self.catalog = self.catalog.close(rest, None).expect("closes"),
             "stop" => {
                 let (name, version) = rest.split_once(' ').map_or((rest, None), |(n, v)| (n, v.parse().ok()));
-                self.catalog = self.catalog.stop(name, version).expect("stops");
+                self.catalog = self.catalog.stop(name, version, now).expect("stops");
             }
             "answer" => self.answer(now, rest),
             "place" => self.place(now),

@@ -75,6 +75,7 @@ fn what_is_published_must_not_differ_in_a_draft() {
     let text = changed().replace("amount: number", "amount: number, item: string");
     let findings = published().apply_draft_within(&file(&text), Millis(2), &Guardrails::DEFAULT).expect_err("refused");
     assert_eq!((findings[0].code, findings.len()), ("draft_changes_published", 1));
+    assert_eq!((findings[0].line, findings[0].column), (3, 7), "where the event is declared");
     let limit = "---\nkind: capping\nname: few\nurl: 'https://api.example.com/*'\nmethods: [PUT]\nrating: { max_calls: 7, per: 1m }\n";
     let text = changed() + limit;
     let findings = published().apply_draft_within(&file(&text), Millis(2), &Guardrails::DEFAULT).expect_err("refused");
@@ -97,7 +98,7 @@ fn a_test_is_a_version_of_its_own_until_it_ends() {
     assert!(matches!(catalog.start_test("nurture", 5_000, Millis(3)), Err(CatalogError::InTest { .. })));
     let edited = changed().replace("wait: 2h", "wait: 3h");
     let refused = catalog.apply_draft_within(&file(&edited), Millis(4), &Guardrails::DEFAULT).expect_err("in test");
-    assert_eq!(refused[0].code, "in_test");
+    assert_eq!((refused[0].code, refused[0].line, refused.len()), ("in_test", 12, 1), "{refused:?}");
     let read = Catalog::from_record(&catalog.to_record()).expect("reads");
     assert_eq!(format!("{:?}", read.versions), format!("{:?}", catalog.versions));
     assert_eq!(read.in_test, catalog.in_test);
@@ -128,6 +129,19 @@ fn a_draft_is_published_as_it_was_kept() {
     // `other` sends the message too: its draft is what applying the files makes of it.
     let applied = catalog.apply(&file(&changed()), Millis(5)).expect("applies").0;
     assert_eq!((live(&applied), applied.drafts.len()), (vec![("nurture", 2), ("other", 2)], 0));
+}
+
+#[test]
+fn applying_what_is_in_test_ends_the_test() {
+    let (catalog, _) = kept(&published(), &changed());
+    let catalog = catalog.start_test("nurture", 5_000, Millis(3)).expect("starts");
+    let test = catalog.drafts["nurture"].test.expect("in test").version;
+    let other = catalog.apply(&file(FILES), Millis(4)).expect("applies").0;
+    assert_eq!((other.version, other.in_test.len()), (catalog.version, 1), "these files say nothing new");
+    let applied = catalog.apply(&file(&changed()), Millis(5)).expect("applies").0;
+    assert_eq!((live(&applied), applied.drafts.len()), (vec![("nurture", 2), ("other", 2)], 0));
+    assert_eq!((applied.get(test).status, applied.in_test.len()), (VersionStatus::Stopped, 0));
+    assert!(matches!(applied.publish_draft("nurture", Millis(6)), Err(CatalogError::NoDraft { .. })), "it is live");
 }
 
 #[test]

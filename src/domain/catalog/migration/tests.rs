@@ -165,13 +165,13 @@ fn a_migration_is_carried_out_once() {
 #[test]
 fn stopped_versions_are_not_covered() {
     let (first, _) = published(&Catalog::default(), FIRST);
-    let stopped = first.stop("j", None).expect("stops");
+    let stopped = first.stop("j", None, Millis(9)).expect("stops");
     let (next, report) = published(&stopped, &second("1h", "2h", "nodes: { a: exit }"));
     assert_eq!(covers(&next), [Vec::<u32>::new(), Vec::new()]);
     assert_eq!(report.resources.iter().find_map(|resource| resource.migration.as_ref()), None);
     // Stopped afterwards: they had gone before.
     let (next, _) = published(&first, &second("1h", "2h", "nodes: { a: exit }"));
-    let stopped = next.stop("j", Some(1)).expect("stops");
+    let stopped = next.stop("j", Some(1), Millis(9)).expect("stops");
     assert_eq!((covers(&stopped), stopped.get(VersionId(0)).onward().len()), (vec![vec![], vec![0]], 1));
 }
 

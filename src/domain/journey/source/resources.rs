@@ -118,6 +118,8 @@ pub struct Resources {
     pub journeys: BTreeMap<SmolStr, JourneyDefinition>,
     /// Tests, in the order of the files: no part of what is published.
     pub trials: Vec<TrialDefinition>,
+    /// Where each of them is declared; data sources under the names that files give them.
+    pub places: BTreeMap<(Kind, SmolStr), Place>,
     /// A document could not be read or placed: a name that seems unknown may stand there.
     pub partial: bool,
 }
@@ -130,12 +132,11 @@ pub fn read(
     findings: &mut Findings<'_>,
 ) -> Resources {
     let mut resources = Resources::default();
-    let mut declared = BTreeMap::new();
     for index in 0..files.len() {
         let (documents, extent) = parse(files, index, findings);
         resources.partial |= extent == Extent::Partial;
         for document in documents.iter().filter(|document| !document.is_null()) {
-            if read_document(document, &mut resources, &mut declared, findings).is_none() {
+            if read_document(document, &mut resources, findings).is_none() {
                 resources.partial = true;
             }
         }
@@ -152,12 +153,7 @@ pub fn read(
 }
 
 /// `None`: it is unknown what this document declares.
-fn read_document(
-    document: &Tree,
-    resources: &mut Resources,
-    declared: &mut BTreeMap<(Kind, SmolStr), Place>,
-    findings: &mut Findings<'_>,
-) -> Option<()> {
+fn read_document(document: &Tree, resources: &mut Resources, findings: &mut Findings<'_>) -> Option<()> {
     let mut map = MapReader::open(document, "a resource", findings)?;
     let word = text(map.required("kind", findings)?, "`kind`", findings)?;
     if word.value == trial::KIND {
@@ -171,12 +167,12 @@ fn read_document(
     map.what = format!("this {}", kind.word());
     let name = text(map.required("name", findings)?, "`name`", findings)?;
     map.what = format!("{} `{}`", kind.word(), name.value);
-    if let Some(first) = declared.get(&(kind, name.value.clone())) {
+    if let Some(first) = resources.places.get(&(kind, name.value.clone())) {
         let message = format!("{} is declared twice; first at {}", map.what, findings.name_place(*first));
         findings.error_with(name.place, "duplicate_resource", message, "rename or remove one of them".to_owned());
         return Some(());
     }
-    declared.insert((kind, name.value.clone()), name.place);
+    resources.places.insert((kind, name.value.clone()), name.place);
     if let Some(description) = map.optional("description") {
         text(description, "`description`", findings);
     }

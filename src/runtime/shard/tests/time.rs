@@ -1,6 +1,7 @@
 //! Time under load, and time that comes with events.
 
 use super::*;
+use crate::domain::effect::{CallAnswer, CallStatus};
 
 #[test]
 fn timers_fire_though_every_block_fills_with_inputs() {
@@ -206,7 +207,7 @@ fn a_sweep_waits_for_what_comes_before_it() {
     before.send("linger", "crm:1", 0, 0);
     let mut partition = before.bench.recovered();
     partition.engine_time = Millis(START + 30 * MINUTE);
-    let stopped = published(&Catalog::default(), JOURNEY).stop("lingering", None).expect("is live");
+    let stopped = published(&Catalog::default(), JOURNEY).stop("lingering", None, Millis::MIN).expect("is live");
     let bench = Bench::under(stopped, vec![partition], Origin::Opened, Recorder::default(), Firing::Due);
     let mut after = EventsBench { bench };
     let waiting = |bench: &EventsBench| bench.bench.shard.partition(ONLY).expect("is here").table.timers().count();
@@ -215,4 +216,30 @@ fn a_sweep_waits_for_what_comes_before_it() {
     after.advance(30);
     after.bench.turn();
     assert_eq!(waiting(&after), 0);
+}
+
+/// Found by the simulator: on the events' clock an answer counts at its partition's own time, and nothing fired what was due
+/// between that and the time of the shard until the next event came, if ever one did.
+#[test]
+fn what_an_answer_leads_to_fires_though_its_time_has_passed() {
+    for wait in [30, 5 * 60] {
+        let text = format!(
+            "kind: event\nname: go\nschema: {{}}\n---\n\
+             kind: action\nname: loyalty\nurl: https://api.example.com\n---\n\
+             kind: journey\nname: hello\nentry: {{ event: go }}\nstart: ask\nnodes:\n  \
+             ask: {{ action: loyalty, then: pause }}\n  pause: {{ wait: {wait}m, then: done }}\n  done: {{ end: true }}\n"
+        );
+        let (catalog, partition) = (published(&Catalog::default(), &text), Partition::new(ONLY));
+        let bench = Bench::under(catalog, vec![partition], Origin::Opened, Recorder::default(), Firing::Due);
+        let mut bench = EventsBench { bench };
+        bench.send("go", "crm:1", 0, 0);
+        bench.advance(10 * 60);
+        let id = bench.bench.shard.partition(ONLY).expect("is here").outbox.rows().next().expect("a call").id;
+        let outcome = DeliveryOutcome::Answered(Box::new(CallAnswer::empty(CallStatus::Http(200))));
+        let (batch, _recorded) = ReportBatch::of_one(DeliveryReport { id, outcome });
+        bench.bench.shard.take(ShardInput::Reports(batch));
+        assert_eq!(bench.done(0), 0);
+        bench.bench.turn();
+        assert_eq!(bench.done(0), 1, "a wait of {wait} minutes was over long ago");
+    }
 }
