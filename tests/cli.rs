@@ -56,6 +56,14 @@ fn usage_errors_exit_with_2() {
     check(&["serve", "--shards", "none"], 2, "", "it takes a whole number above 0, or `cores`");
     check(&["serve", "--config", "/nowhere.toml"], 2, "", "configuration file /nowhere.toml");
     check(&["serve", "--log-filter", "sojourn=loud"], 2, "", "log.filter can't be");
+    check(
+        &["export", "events", "--out", "/tmp/e.parquet"],
+        2,
+        "",
+        "events are written as NDJSON; name the file /tmp/e.ndjson",
+    );
+    let turned = ["profile", "crm:1", "--since", "2026-02-01", "--until", "2026-01-01"];
+    check(&turned, 2, "", "is not before --until 2026-01-01T00:00:00.000Z");
     let (code, body) = json(&["frobnicate"]);
     assert_eq!((code, &body["error"]["code"]), (2, &"usage".into()));
     assert_eq!(body["error"]["message"], "unrecognized subcommand 'frobnicate'");

@@ -105,6 +105,13 @@ impl Report {
         self.note(subject, Outcome::NotMapped, text.into(), Some(help));
     }
 
+    /// That nothing refers to what is not used.
+    pub(super) fn unused(&mut self, known: impl Iterator<Item = (Subject, bool)>) {
+        for (subject, _) in known.filter(|(_, is_used)| !is_used) {
+            self.lost(&subject, "no journey refers to it: left out", "give the journey that does");
+        }
+    }
+
     /// That these fields are nowhere here. What says nothing (nulls, empty texts, lists and maps) needs no word.
     pub(super) fn left_out<'f>(
         &mut self,

@@ -10,7 +10,7 @@ use crossbeam_queue::ArrayQueue;
 use crate::domain::ids::{Millis, PartitionId, ShardId};
 use crate::runtime::delivery::{CallJob, DeliverySink, Job};
 use crate::runtime::failure::Failure;
-use crate::runtime::handle::Mailbox as _;
+use crate::runtime::handle::{Mailbox, ShardHandle};
 use crate::runtime::keeper::KeeperMessage;
 use crate::runtime::partition::Partition;
 use crate::runtime::projection::Projection;
@@ -28,11 +28,48 @@ pub const POOLED_BUFFERS: usize = 64;
 /// A buffer that grew beyond this is let go.
 const POOLED_BUFFER_BYTES_MAX: usize = 4 << 20;
 
+/// The other shards, whatever mailboxes all of them have. They go away before the shards do.
+#[derive(Debug)]
+pub struct Peers<M = ShardHandle> {
+    /// Whose they are.
+    pub shard: ShardId,
+    /// To them.
+    pub router: Weak<Router<M>>,
+}
+
+impl<M: Mailbox> Peers<M> {
+    /// Gives a partition away, for good.
+    pub fn hand_over(&self, to: ShardId, partition: Box<Partition>) {
+        if let Some(router) = self.router.upgrade() {
+            router.send_to(to, ShardInput::Arrive(partition, Origin::Moved));
+        }
+    }
+
+    /// Sends to whoever owns a partition.
+    pub fn post(&self, to: PartitionId, input: ShardInput) {
+        if let Some(router) = self.router.upgrade() {
+            router.send(to, input);
+        }
+    }
+
+    /// Events' clock: so many more parcels are on their way.
+    pub fn under_way(&self, count: isize) {
+        if let Some(router) = self.router.upgrade() {
+            router.board().under_way(count);
+        }
+    }
+
+    /// Events' clock: how far this shard is; how far all are, if that is known.
+    pub fn reached(&self, at: Millis, at_end: bool) -> Option<Millis> {
+        self.router.upgrade()?.board().reached(self.shard, at, at_end)
+    }
+}
+
 /// The ports of one shard.
 #[expect(missing_debug_implementations, reason = "holds trait objects")]
 pub struct ThreadPorts {
-    /// Whose.
-    pub shard: ShardId,
+    /// To other shards.
+    pub peers: Peers,
     /// To the journal.
     pub appender: Appender,
     /// Buffers that came back from it.
@@ -41,8 +78,6 @@ pub struct ThreadPorts {
     pub keeper: Sender<KeeperMessage>,
     /// To the channels.
     pub sink: Arc<dyn DeliverySink>,
-    /// To other shards.
-    pub router: Weak<Router>,
     /// To the opener.
     pub wanted: Sender<PartitionId>,
     /// Weight of events in the mailbox.
@@ -57,7 +92,7 @@ impl Ports for ThreadPorts {
     fn append(&mut self, block: SealedBlock) {
         let SealedBlock { number, bytes, spans } = block;
         // The queue has room for what every shard may have in flight, so this does not wait.
-        if self.appender.append(Block::new(self.shard, number, LANE, bytes, spans)).is_err() {
+        if self.appender.append(Block::new(self.peers.shard, number, LANE, bytes, spans)).is_err() {
             self.failure.raise("the journal has stopped");
         }
     }
@@ -84,25 +119,19 @@ impl Ports for ThreadPorts {
     }
 
     fn hand_over(&mut self, to: ShardId, partition: Box<Partition>) {
-        if let Some(router) = self.router.upgrade() {
-            router.send_to(to, ShardInput::Arrive(partition, Origin::Moved));
-        }
+        self.peers.hand_over(to, partition);
     }
 
     fn post(&mut self, to: PartitionId, input: ShardInput) {
-        if let Some(router) = self.router.upgrade() {
-            router.send(to, input);
-        }
+        self.peers.post(to, input);
     }
 
     fn under_way(&mut self, count: isize) {
-        if let Some(router) = self.router.upgrade() {
-            router.board().under_way(count);
-        }
+        self.peers.under_way(count);
     }
 
     fn reached(&mut self, at: Millis, at_end: bool) -> Option<Millis> {
-        self.router.upgrade()?.board().reached(self.shard, at, at_end)
+        self.peers.reached(at, at_end)
     }
 
     fn want(&mut self, partition: PartitionId) {

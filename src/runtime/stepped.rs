@@ -4,8 +4,8 @@
 
 use std::collections::VecDeque;
 use std::future::Future as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
@@ -18,9 +18,9 @@ use crate::runtime::delivery::{CallJob, Job};
 use crate::runtime::handle::Mailbox;
 use crate::runtime::keeper::KeeperMessage;
 use crate::runtime::partition::Partition;
-use crate::runtime::ports::LANE;
+use crate::runtime::ports::{LANE, Peers};
 use crate::runtime::router::{Room, Router};
-use crate::runtime::shard::input::{CheckpointMessage, Origin, Ports, SealedBlock, ShardInput};
+use crate::runtime::shard::input::{CheckpointMessage, Ports, SealedBlock, ShardInput};
 use crate::runtime::ticket::Verdict;
 use crate::store::journal::Block;
 use crate::store::timers::SlotNo;
@@ -151,12 +151,10 @@ impl Router<Post> {
 /// The ports of one shard.
 #[derive(Debug)]
 pub struct SteppedPorts {
-    /// Whose.
-    pub shard: ShardId,
+    /// To other shards.
+    pub peers: Peers<Post>,
     /// Shared by all.
     pub queues: Arc<Mutex<Queues>>,
-    /// To other shards.
-    pub router: Weak<Router<Post>>,
     /// The shard's own mailbox.
     pub post: Post,
 }
@@ -164,7 +162,7 @@ pub struct SteppedPorts {
 impl Ports for SteppedPorts {
     fn append(&mut self, block: SealedBlock) {
         let SealedBlock { number, bytes, spans } = block;
-        self.queues.lock().blocks.push_back(Block::new(self.shard, number, LANE, bytes, spans));
+        self.queues.lock().blocks.push_back(Block::new(self.peers.shard, number, LANE, bytes, spans));
     }
 
     fn buffer(&mut self) -> Vec<u8> {
@@ -202,25 +200,19 @@ impl Ports for SteppedPorts {
     }
 
     fn hand_over(&mut self, to: ShardId, partition: Box<Partition>) {
-        if let Some(router) = self.router.upgrade() {
-            router.send_to(to, ShardInput::Arrive(partition, Origin::Moved));
-        }
+        self.peers.hand_over(to, partition);
     }
 
     fn post(&mut self, to: PartitionId, input: ShardInput) {
-        if let Some(router) = self.router.upgrade() {
-            router.send(to, input);
-        }
+        self.peers.post(to, input);
     }
 
     fn under_way(&mut self, count: isize) {
-        if let Some(router) = self.router.upgrade() {
-            router.board().under_way(count);
-        }
+        self.peers.under_way(count);
     }
 
     fn reached(&mut self, at: Millis, at_end: bool) -> Option<Millis> {
-        self.router.upgrade()?.board().reached(self.shard, at, at_end)
+        self.peers.reached(at, at_end)
     }
 
     fn want(&mut self, partition: PartitionId) {

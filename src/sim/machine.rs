@@ -18,7 +18,7 @@ use crate::runtime::keeper::{KeeperConfig, KeeperParts};
 use crate::runtime::opener::{OpenError, TailIndex, TimerEpochs, open_partition, suspect_lost_timers, timer_epochs};
 use crate::runtime::partition::Partition;
 use crate::runtime::partition::decide::DecideConfig;
-use crate::runtime::ports::LANE;
+use crate::runtime::ports::{LANE, Peers};
 use crate::runtime::projection::NoProjection;
 use crate::runtime::router::{Owners, Router};
 use crate::runtime::shard::input::{Origin, ShardInput};
@@ -175,9 +175,8 @@ impl Machine {
         let id = ShardId(self.shards.len() as u16);
         let post = Post::new(self.config.mailbox_weight_max);
         let ports = SteppedPorts {
-            shard: id,
+            peers: Peers { shard: id, router: Arc::downgrade(&self.router) },
             queues: Arc::clone(&self.queues),
-            router: Arc::downgrade(&self.router),
             post: post.clone(),
         };
         let MachineConfig { partitions, decide, block_bytes_max, pages_per_turn, .. } = self.config.clone();

@@ -22,7 +22,7 @@ use crate::runtime::api::{Deferral, EventStatus, Origin as Source, Patience, Ref
 use crate::runtime::delivery::{CallJob, Job};
 use crate::runtime::partition::Partition;
 use crate::runtime::partition::decide::DecideConfig;
-use crate::runtime::ports::LANE;
+use crate::runtime::ports::{LANE, Peers};
 use crate::runtime::router::{Room, Router};
 use crate::runtime::shard::input::{Origin, ReportBatch, ShardInput};
 use crate::runtime::shard::{PAGES_PER_TURN, Shard, ShardConfig};
@@ -108,9 +108,8 @@ impl Machine {
         let post = Post::new(usize::MAX);
         let queues = Arc::new(Mutex::new(Queues { held_max: usize::MAX, ..Queues::default() }));
         let ports = SteppedPorts {
-            shard: SHARD,
+            peers: Peers { shard: SHARD, router: Arc::downgrade(&router) },
             queues: Arc::clone(&queues),
-            router: Arc::downgrade(&router),
             post: post.clone(),
         };
         let decide = DecideConfig {

@@ -128,6 +128,8 @@ async fn what_makes_no_sense_is_refused() {
     let told = engine.resume_journey("j", ResumeRequest::default()).await.expect_err("is live").to_string();
     assert_eq!(told, "journey `j` is not paused");
     assert!(matches!(engine.forecast("k", 1).await, Err(RequestError::NotFound { .. })));
+    let unpaused = engine.forecast("j", 1).await.expect_err("is refused");
+    assert_eq!(unpaused.to_string(), "journey `j` is not paused; a forecast says what a resume would do");
     let discard = PauseRequest { mode: PauseMode::Discard, ..PauseRequest::default() };
     engine.pause_journey("j", discard).await.expect("pauses");
     submit(&engine, goes("2026-01-01T00:30:00Z", 0)).await;

@@ -159,6 +159,10 @@ fn is_stdout(out: &Path, output: &Output) -> Result<bool, Failure> {
 /// Writes down lines as the server tells them.
 fn records(args: &RecordsArgs, route: &[&str], what: &'static str, output: &Output) -> Result<(), Failure> {
     let is_stdout = is_stdout(&args.out, output)?;
+    if args.out.extension().is_some_and(|extension| extension == "parquet") {
+        let out = args.out.with_extension("ndjson");
+        return Err(Failure::Usage(format!("{what} are written as NDJSON; name the file {}", out.display())));
+    }
     let client = Client::new(&args.server)?;
     let mut count: u64 = 0;
     let bytes = write_whole(&args.out, |mut out| {

@@ -32,11 +32,20 @@ pub fn has_namespace(profile: &str) -> Result<(), Failure> {
 /// A span of time as parameters.
 pub fn span(span: &SpanArgs) -> Result<Vec<(&'static str, String)>, Failure> {
     let mut query = Vec::new();
+    let mut instants = Vec::new();
     for (name, text) in [("since", &span.since), ("until", &span.until)] {
         let Some(text) = text else { continue };
         let at = Millis::parse_iso(text)
             .ok_or_else(|| Failure::Usage(format!("--{name} {text:?} is no instant; e.g. 2026-11-01T12:00:00Z")))?;
         query.push((name, at.to_iso()));
+        instants.push(at);
+    }
+    if let [since, until] = instants[..]
+        && since >= until
+    {
+        return Err(Failure::Usage(format!(
+            "--since {since} is not before --until {until}: there is nothing between them"
+        )));
     }
     Ok(query)
 }

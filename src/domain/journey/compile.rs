@@ -21,7 +21,7 @@ use crate::domain::journey::action::{Action, ActionShape};
 use crate::domain::journey::definition::{Format, JourneyDefinition, MessageDefinition, Since};
 use crate::domain::journey::findings::{At, Findings};
 use crate::domain::journey::graph::Graph;
-use crate::domain::journey::program::{EventFilter, Message, Node, Notes, Program};
+use crate::domain::journey::program::{EventFilter, Message, Notes, Program};
 
 /// What is declared of the events and attributes that a journey names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,18 +98,7 @@ pub fn compile(
     let programs: Vec<_> = messages.iter().map(|(id, message)| compiler.message(*id, message)).collect();
     let actions = compiler.actions();
     let graph = Graph::new(definition);
-    let on_cycle = graph.as_ref().map(Graph::on_cycle);
-    let nodes: Vec<_> = definition
-        .nodes
-        .iter()
-        .enumerate()
-        .map(|(index, node)| {
-            let kind = compiler.node(node, &programs, &actions);
-            let on_cycle = on_cycle.as_ref().is_some_and(|on_cycle| on_cycle[index]);
-            let on_error = node.on_error.as_ref().and_then(|target| compiler.target(target));
-            Some(Node { name: node.name.value.clone(), kind: kind?, on_error, on_cycle })
-        })
-        .collect();
+    let nodes = compiler.nodes(graph.as_ref(), &programs, &actions);
     let reads = std::mem::take(&mut compiler.reads);
     let kept = std::mem::take(&mut compiler.kept);
     let heard = std::mem::take(&mut compiler.heard);

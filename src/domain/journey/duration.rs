@@ -10,13 +10,13 @@ const UNITS: [(&str, i64); 6] =
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     /// Nothing there.
-    #[error("duration is empty")]
+    #[error("duration is empty; write 90s, 15m or 1d12h")]
     Empty,
     /// A number without a unit.
-    #[error("duration {0:?} has no unit")]
+    #[error("duration {0:?} has no unit; write {0}s or {0}m")]
     NoUnit(String),
     /// A unit that does not exist.
-    #[error("{unit:?} is no unit of time in {text:?}")]
+    #[error("{unit:?} is no unit of time in {text:?}; w, d, h, m, s and ms are")]
     UnknownUnit {
         /// The whole text.
         text: String,
@@ -30,7 +30,7 @@ pub enum DurationError {
     #[error("duration {0:?} is too long")]
     TooLong(String),
     /// Anything else.
-    #[error("{0:?} is no duration")]
+    #[error("{0:?} is no duration; write 90s, 15m or 1d12h")]
     Syntax(String),
 }
 

@@ -116,10 +116,7 @@ fn write(subject: &Subject, template: Template, library: &Library, bundle: &mut 
         }
         return writer.mail(&name, title, body, from, sender.as_deref());
     }
-    let text = format!("there is no channel for {kind} yet: a line of the log instead");
-    bundle.report.lost(subject, text, "send it by a webhook to your provider: `channel: webhook`");
-    let parts: Vec<String> = [title, body].into_iter().filter(|part| !part.is_empty()).collect();
-    bundle.message(&name, Leaves::Log, parts.join("\n"))
+    writer.line(&name, &kind, title, body)
 }
 
 /// What a template holds: what was published, or its draft where nothing was.
@@ -147,6 +144,14 @@ struct Writer<'w> {
 }
 
 impl Writer<'_> {
+    /// A line of the log in the place of a channel that is not here.
+    fn line(&mut self, name: &str, kind: &str, title: String, body: String) -> String {
+        let text = format!("there is no channel for {kind} yet: a line of the log instead");
+        self.bundle.report.lost(self.subject, text, "send it by a webhook to your provider: `channel: webhook`");
+        let parts: Vec<String> = [title, body].into_iter().filter(|part| !part.is_empty()).collect();
+        self.bundle.message(name, Leaves::Log, parts.join("\n"))
+    }
+
     fn template(&mut self, source: &str) -> String {
         let (library, declared, mut problems) = (self.library, &mut self.bundle.declared, Vec::new());
         let mut resolve = |path: &str| {

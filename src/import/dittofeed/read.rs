@@ -76,9 +76,7 @@ pub(in crate::import) fn import(values: &[(Subject, Value)], bundle: &mut Bundle
     }
     let segments = library.segments.into_values().map(|known| (known.subject, known.is_used));
     let templates = library.templates.into_values().map(|known| (known.subject, known.is_used));
-    for (subject, _) in segments.chain(templates).filter(|(_, is_used)| !is_used) {
-        bundle.report.lost(&subject, "no journey refers to it: left out", "give the journey that does");
-    }
+    bundle.report.unused(segments.chain(templates));
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use crate::import::text::{json, shown, slug};
 use crate::import::unread::is_nothing;
 
 /// What to do for messages at good hours.
+const ZONES_AND_CALLS: &str = "keep zones in `profile.timezone`; let an `action` ask your contact center to call";
 const HOURS: &str = "wait for a good hour before a message: `wait: { time: \"09:00\" }`, with `local_time: profile`";
 
 /// Adds the journey to the bundle.
@@ -48,24 +49,20 @@ pub(super) fn import(subject: &Subject, journey: Journey, library: &mut Library,
     } = journey;
     let title = name.unwrap_or_default();
     let name = bundle.journey_names.take(&title, "journey");
+    let report = &mut bundle.report;
     let hours = [
         ("QuietTime", quiet_time),
         ("WaitForQuietTime", wait_for_quiet_time.map(Value::from)),
         ("SendingSchedule", sending_schedule.map(Value::from)),
         ("OpenHours", open_hours),
     ];
-    let report = &mut bundle.report;
     report.left_out(subject, hours, HOURS);
     report.left_out(subject, [("ClosedDays", closed_days)], "ask for the `date` in a condition before a message");
     let others = [
         ("TimezoneEstimationMethods", timezone_estimation_methods),
         ("JourneyChannelSettings", journey_channel_settings),
     ];
-    report.left_out(
-        subject,
-        others,
-        "keep zones in `profile.timezone`; let an `action` ask your contact center to call",
-    );
+    report.left_out(subject, others, ZONES_AND_CALLS);
     let refresh = [
         ("RefreshFrequency", refresh_frequency.map(Value::from)),
         ("RefreshOnSegmentUpdate", refresh_on_segment_update.map(Value::from)),

@@ -59,9 +59,7 @@ pub(in crate::import) fn import(values: &[(Subject, Value)], bundle: &mut Bundle
     tell_lists(bundle);
     let templates = library.templates.into_values().map(|known| (known.subject, known.is_used));
     let segments = library.segments.into_values().map(|known| (known.subject, known.is_used));
-    for (subject, _) in templates.chain(segments).filter(|(_, is_used)| !is_used) {
-        bundle.report.lost(&subject, "no journey refers to it: left out", "give the journey that does");
-    }
+    bundle.report.unused(templates.chain(segments));
     Ok(())
 }
 

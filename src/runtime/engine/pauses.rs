@@ -123,10 +123,17 @@ impl Engine {
     /// What a resume of a paused journey would do now, at so many profiles a second.
     ///
     /// # Errors
-    /// It is not known, or the engine is stopping.
+    /// It is not known or not paused, or the engine is stopping.
     pub async fn forecast(&self, name: &str, rate: u32) -> Result<Forecast, RequestError> {
         let (tally, catalog) = (self.tally().await?, self.catalog());
         let journey = known_journey(&catalog, name)?;
+        if catalog.pause_before(journey, tally.now).is_none_or(|pause| !pause.is_on(tally.now)) {
+            let text = format!(
+                "{}; a forecast says what a resume would do",
+                CatalogError::NotPaused { name: name.to_owned() }
+            );
+            return Err(RequestError::Conflict(text));
+        }
         let _settled = self.core.moving.read().await;
         let mut whole = Survey::new(tally.now);
         // One partition after the other: none holds up its shard for longer than its own rows take.

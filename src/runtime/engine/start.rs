@@ -27,7 +27,7 @@ use crate::runtime::keeper::{Keeper, KeeperConfig, KeeperMessage, KeeperParts};
 use crate::runtime::opener::{OpenError, Opener, OpenerSource, TailIndex, open_partition, timer_epochs};
 use crate::runtime::partition::Partition;
 use crate::runtime::partition::decide::DecideConfig;
-use crate::runtime::ports::{BufferPool, DurableListener, POOLED_BUFFERS, ThreadPorts};
+use crate::runtime::ports::{BufferPool, DurableListener, POOLED_BUFFERS, Peers, ThreadPorts};
 use crate::runtime::projection::{History, Projection};
 use crate::runtime::router::{Owners, Router};
 use crate::runtime::shard::acks::Acks;
@@ -421,12 +421,11 @@ fn hatch(egg: &Egg, id: ShardId, catalog: Arc<Catalog>) -> (Arbiter, ShardHandle
         pages_per_turn: PAGES_PER_TURN,
     };
     let ports = ThreadPorts {
-        shard: id,
+        peers: Peers { shard: id, router: Arc::downgrade(&egg.router) },
         appender: egg.appender.clone(),
         buffers: Arc::clone(&egg.buffers),
         keeper: egg.keeper.clone(),
         sink: Arc::clone(&egg.sink),
-        router: Arc::downgrade(&egg.router),
         wanted: egg.wanted.clone(),
         queued: Arc::clone(&queued),
         outbox_rows: Arc::clone(&egg.outbox_rows),

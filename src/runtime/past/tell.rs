@@ -12,7 +12,7 @@ use crate::runtime::past::rules::{Seen, Sight, draft, holds, rule};
 use crate::runtime::past::transition::{Cause, Transition, arm, may_be};
 use crate::runtime::past::why::{Run, Story, WhyItem, seen};
 use crate::runtime::past::words::{
-    caps_text, caused, draft_of, entrance_text, exit_rule, filter_text, left_text, name, test_rule,
+    caps_text, caused, dates_text, draft_of, entrance_text, exit_rule, filter_text, left_text, name, test_rule,
 };
 use crate::runtime::report::{discard_word, exit_word, outcome_word, path_words};
 
@@ -182,14 +182,10 @@ impl Story<'_> {
                 let ids = program.supplemental_id.as_ref().map_or("", |ids| ids.source());
                 format!("the journey is entered under a supplemental id, and `{ids}` named none")
             }
-            DiscardReason::OutsideDates => match (program.starts_at.filter(|starts| *starts > at), program.ends_at) {
-                (Some(starts_at), _) => {
-                    until = Some(starts_at.to_iso());
-                    format!("the journey takes entries from {starts_at} on")
-                }
-                (None, Some(ends_at)) => format!("the journey takes no entries since {ends_at}"),
-                (None, None) => "it was outside the journey's dates".to_owned(),
-            },
+            DiscardReason::OutsideDates => {
+                until = program.starts_at.filter(|starts_at| *starts_at > at).map(Millis::to_iso);
+                dates_text(program, at)
+            }
         };
         let text = format!("{lead} discarded: {detail}");
         let reason = discard_word(reason).to_owned();

@@ -3,6 +3,7 @@
 use smol_str::SmolStr;
 
 use crate::domain::calendar::Period;
+use crate::domain::ids::Millis;
 use crate::domain::journey::definition::RuleSetDefinition;
 use crate::domain::journey::program::{Arm, EventFilter, Method, NodeKind, Program, Test};
 use crate::domain::step::Path;
@@ -109,6 +110,15 @@ pub(super) fn entrance_text(told: &Transition<'_>, let_go: Option<&Option<Seen>>
         None => caused(told),
         Some(None) => "what a pause had kept".to_owned(),
         Some(Some(event)) => format!("event {} `{}`, which a pause had kept,", event.id, event.kind),
+    }
+}
+
+/// Why somebody comes too early, or too late, at `at`.
+pub(super) fn dates_text(program: &Program, at: Millis) -> String {
+    match (program.starts_at.filter(|starts_at| *starts_at > at), program.ends_at) {
+        (Some(starts_at), _) => format!("the journey takes entries from {starts_at} on"),
+        (None, Some(ends_at)) => format!("the journey takes no entries since {ends_at}"),
+        (None, None) => "it was outside the journey's dates".to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@
 use tokio::sync::oneshot;
 
 use crate::domain::apply::Firing;
-use crate::domain::ids::{Millis, PartitionId};
+use crate::domain::ids::{Millis, PartitionId, ProfileKey};
 use crate::domain::limits;
 use crate::domain::wheel::WheelEntry;
 use crate::runtime::horizon::{Verdict, open_until};
@@ -16,6 +16,12 @@ use crate::runtime::shard::input::ShardInput;
 use crate::runtime::shard::releases::Release;
 use crate::runtime::shard::{Seat, Shard, TIMERS_PER_TURN};
 use crate::store::timers::{SlotNo, TimerEntry};
+
+/// Events' clock: when a timer fires among others. Of those due together it says nothing that a start or a move would change,
+/// as the order in which they were set does: where they compete for places under a cap, it decides who gets one.
+fn place_in_order(entry: &WheelEntry) -> (Millis, PartitionId, ProfileKey, u32) {
+    (entry.due, entry.partition, entry.key(), entry.ordinal)
+}
 
 impl Shard {
     /// Wall clock: opens slots and fires what is due, at most [`TIMERS_PER_TURN`].
@@ -127,6 +133,7 @@ impl Shard {
                 Some(due) if due <= to && due < self.mail.hold() => {
                     let mut popped = Vec::new();
                     self.wheel.advance(due, &mut popped);
+                    popped.sort_unstable_by_key(place_in_order);
                     self.now = self.now.max(due);
                     self.due.extend(popped);
                 }
@@ -152,7 +159,7 @@ impl Shard {
             let mut popped = Vec::new();
             self.wheel.advance(next.due, &mut popped);
             self.due.extend(popped);
-            self.due.make_contiguous().sort_by_key(|entry| entry.due);
+            self.due.make_contiguous().sort_unstable_by_key(place_in_order);
         }
         self.due.pop_front()
     }

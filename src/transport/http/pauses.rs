@@ -108,6 +108,7 @@ pub async fn resume(
         (status = 200, description = "A forecast", body = Forecast),
         (status = 401, description = "No valid API key", body = ErrorBody),
         (status = 404, description = "No such journey", body = ErrorBody),
+        (status = 409, description = "It is not paused", body = ErrorBody),
         (status = 503, description = "Stopping", body = ErrorBody),
     )
 )]

@@ -10,10 +10,13 @@ use crate::domain::ids::NodeNo;
 use crate::domain::journey::action::{Action, ActionShape, titled};
 use crate::domain::journey::definition::{
     Assignment, AwaitedDefinition, FilterDefinition, NodeDefinition, NodeForm, OptimizeMethod, RacerDefinition, SHARES,
-    Since, TestDefinition, WaitDefinition,
+    ShareDefinition, Since, TestDefinition, WaitDefinition,
 };
 use crate::domain::journey::findings::At;
-use crate::domain::journey::program::{Arm, Awaited, EventFilter, Lookup, Message, Method, NodeKind, Pause, Test};
+use crate::domain::journey::graph::Graph;
+use crate::domain::journey::program::{
+    Arm, Awaited, EventFilter, Lookup, Message, Method, Node, NodeKind, Pause, Test,
+};
 use crate::domain::journey::source::HOLDOUT;
 use crate::domain::suggest::did_you_mean;
 
@@ -90,7 +93,25 @@ impl<'c> Compiler<'c, '_> {
         })
     }
 
-    pub(super) fn node(
+    /// All nodes in the order of the definition; those that have errors are `None`.
+    pub(super) fn nodes(
+        &mut self,
+        graph: Option<&Graph>,
+        messages: &[Option<Arc<Message>>],
+        actions: &[Arc<Action>],
+    ) -> Vec<Option<Node>> {
+        let on_cycle = graph.map(Graph::on_cycle);
+        let definition = self.definition;
+        let compiled = definition.nodes.iter().enumerate().map(|(index, node)| {
+            let kind = self.node(node, messages, actions);
+            let on_cycle = on_cycle.as_ref().is_some_and(|on_cycle| on_cycle[index]);
+            let on_error = node.on_error.as_ref().and_then(|target| self.target(target));
+            Some(Node { name: node.name.value.clone(), kind: kind?, on_error, on_cycle })
+        });
+        compiled.collect()
+    }
+
+    fn node(
         &mut self,
         node: &NodeDefinition,
         messages: &[Option<Arc<Message>>],
@@ -102,14 +123,7 @@ impl<'c> Compiler<'c, '_> {
                 let pause = self.pause(wait, &whence);
                 Some(NodeKind::Wait { pause: pause?, then: self.target(then)? })
             }
-            NodeForm::Split { shares } => {
-                let mut sum = 0;
-                let ways = shares.iter().map(|way| {
-                    sum += way.share;
-                    Some((sum, self.target(&way.then)?))
-                });
-                Some(NodeKind::Split { ways: ways.collect::<Option<_>>()? })
-            }
+            NodeForm::Split { shares } => Some(NodeKind::Split { ways: self.shares(shares)? }),
             NodeForm::Condition { branches, otherwise } => {
                 let compiled: Vec<_> = branches
                     .iter()
@@ -161,6 +175,16 @@ impl<'c> Compiler<'c, '_> {
             NodeForm::End => Some(NodeKind::End),
             NodeForm::Fragment { .. } | NodeForm::Broken => None,
         }
+    }
+
+    /// Where each way of a split ends, as a sum of the shares up to it, and where it leads.
+    fn shares(&mut self, shares: &[ShareDefinition]) -> Option<Vec<(u32, NodeNo)>> {
+        let mut sum = 0;
+        let ways = shares.iter().map(|way| {
+            sum += way.share;
+            Some((sum, self.target(&way.then)?))
+        });
+        ways.collect()
     }
 
     fn target_if_any(&mut self, target: Option<&At<SmolStr>>) -> Option<Option<NodeNo>> {
