@@ -177,7 +177,8 @@ impl Simulation {
     }
 
     pub(super) fn install(&mut self, catalog: Catalog, cause: Cause, now: Millis) {
-        let Some(machine) = &self.machine else { return };
+        // What has failed writes nothing more; the catalog that it was about to write may be durable all the same.
+        let Some(machine) = self.machine.as_ref().filter(|machine| !machine.failure.is_raised()) else { return };
         let version = catalog.version;
         if let Some(witness) = &mut self.history.witness {
             witness.propose(version, cause, now);
