@@ -45,6 +45,17 @@ pub struct Finding {
     pub suggestion: Option<String>,
 }
 
+/// How many of each severity: `2 errors, 1 warning`.
+pub fn counted(findings: &[Finding]) -> String {
+    let counts = [Severity::Error, Severity::Warning, Severity::Hint].map(|severity| {
+        let count = findings.iter().filter(|finding| finding.severity == severity).count();
+        let plural = if count == 1 { "" } else { "s" };
+        (count, format!("{count} {}{plural}", severity.word()))
+    });
+    let told: Vec<String> = counts.into_iter().filter(|(count, _)| *count > 0).map(|(_, text)| text).collect();
+    if told.is_empty() { "no findings".to_owned() } else { told.join(", ") }
+}
+
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let severity = self.severity.word();
@@ -53,5 +64,27 @@ impl std::fmt::Display for Finding {
             write!(f, "\n    help: {suggestion}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_are_counted_by_severity() {
+        let finding = |severity| Finding {
+            file: "f.yaml".to_owned(),
+            line: 1,
+            column: 1,
+            code: "syntax",
+            severity,
+            message: String::new(),
+            suggestion: None,
+        };
+        let one = [finding(Severity::Error)];
+        let more = [Severity::Error, Severity::Hint, Severity::Error, Severity::Warning].map(finding);
+        assert_eq!([counted(&one), counted(&more)], ["1 error", "2 errors, 1 warning, 1 hint"]);
+        assert_eq!(counted(&[]), "no findings");
     }
 }

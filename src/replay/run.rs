@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::domain::apply::Calls;
 use crate::domain::event::Event;
-use crate::domain::finding::Finding;
+use crate::domain::finding::{Finding, counted};
 use crate::domain::guardrails::Guardrails;
 use crate::domain::ids::{HashKey, Millis};
 use crate::replay::mapping::Mapping;
@@ -102,7 +102,7 @@ pub struct Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// The resources have errors: mend them.
-    #[error("{} findings", .0.len())]
+    #[error("{}", counted(.0))]
     Findings(Vec<Finding>),
     /// The journey asked for is in none of the files.
     #[error("{0}")]

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use reqwest::Method;
+use serde::Deserialize as _;
 use serde_json::Value;
 use sojourn::transport::http::schema::{FindingBody, ResourceFile, ResourceFiles};
 
@@ -63,7 +64,7 @@ fn line(f: &FindingBody) -> String {
 fn people(report: &Value) -> String {
     let mut text = String::new();
     let Some(fields) = report.as_object() else { return report.to_string() };
-    for (key, value) in fields {
+    for (key, value) in fields.iter().filter(|(key, _)| *key != "warnings") {
         match value.as_array().and_then(|rows| rows.iter().map(Value::as_object).collect::<Option<Vec<_>>>()) {
             Some(rows) if !rows.is_empty() => {
                 let mut headings: Vec<&str> = Vec::new();
@@ -87,6 +88,10 @@ fn people(report: &Value) -> String {
             }
             _ => text.push_str(&format!("{key}: {}\n", plain(value))),
         }
+    }
+    let warnings = fields.get("warnings").and_then(Value::as_array).into_iter().flatten();
+    for warning in warnings.filter_map(|warning| FindingBody::deserialize(warning).ok()) {
+        text.push_str(&format!("{}\n", line(&warning)));
     }
     text.trim_end().to_owned()
 }

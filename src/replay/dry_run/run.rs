@@ -9,6 +9,7 @@ use smol_str::SmolStr;
 use crate::domain::apply::Calls;
 use crate::domain::catalog::Responses;
 use crate::domain::ids::{HashKey, JourneyId, Millis, SandboxId};
+use crate::domain::step::MessageOutcome;
 use crate::domain::suggest::did_you_mean;
 use crate::replay::dry_run::account::Account;
 use crate::replay::dry_run::doubts::{Known, answers, doubts};
@@ -19,8 +20,8 @@ use crate::replay::run::{BATCH_EVENTS, BadRows, Feed as Way, Pace, Repeats, Repl
 use crate::replay::run::{refused, run_on, start};
 use crate::runtime::engine::Engine;
 use crate::runtime::projection::Projection;
-use crate::runtime::report::timeline_items;
-use crate::runtime::view::Report;
+use crate::runtime::report::{outcome_word, timeline_items};
+use crate::runtime::view::{Report, TimelineItem};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -156,7 +157,11 @@ fn samples(
         };
         let mut timeline = Vec::new();
         for entry in entries {
-            timeline.extend(timeline_items(entry, catalog, Some(journey)).into_iter().rev());
+            // That the sink took a message says nothing: nothing is sent, and it has no instant of its own.
+            let is_of_sink =
+                |item: &TimelineItem| item.what == "message" && item.reason == outcome_word(MessageOutcome::Sent);
+            let items = timeline_items(entry, catalog, Some(journey)).into_iter().rev();
+            timeline.extend(items.filter(|item| !is_of_sink(item)));
         }
         samples.push(Sample { profile: identity.to_string(), timeline });
     }

@@ -143,6 +143,9 @@ fn real_waits_on_the_recorded_clock_and_what_is_not_known() {
     assert!(run.live.is_none() && run.samples.len() == 2);
     let kinds: Vec<&str> = run.samples[0].timeline.iter().map(|item| item.what.as_str()).collect();
     assert_eq!(kinds[..3], ["event", "entered", "arrived"]);
+    let messages = run.samples.iter().flat_map(|sample| &sample.timeline).filter(|item| item.what == "message");
+    let outcomes: std::collections::BTreeSet<&str> = messages.map(|item| item.reason.as_str()).collect();
+    assert!(outcomes.contains("requested") && !outcomes.contains("sent"), "{outcomes:?}");
     let expected = [
         "before_the_start",
         "unnamed_profiles",

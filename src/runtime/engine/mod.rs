@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use crate::domain::catalog::Catalog;
 use crate::domain::effect::DeliveryReport;
-use crate::domain::finding::Finding;
+use crate::domain::finding::{Finding, counted};
 use crate::domain::guardrails::Guardrails;
 use crate::domain::ids::{JourneyId, Millis};
 use crate::domain::suggest::did_you_mean;
@@ -86,7 +86,7 @@ struct Core {
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
     /// Resources have errors; nothing was published.
-    #[error("{} findings; nothing was published", .0.len())]
+    #[error("{}; nothing was published", counted(.0))]
     Findings(Vec<Finding>),
     /// No such journey, profile, delivery, ….
     #[error("{what} {name:?} is not known")]

@@ -240,7 +240,10 @@ fn test_instance(profile: &Profile, instance: &Instance, catalog: &Catalog) -> T
 
 fn refused(error: CatalogError) -> RequestError {
     match error {
-        CatalogError::NoDraft { name } => RequestError::not_found("draft", name),
+        CatalogError::NoDraft { name } => {
+            let suggestion = Some("`sojourn journeys` lists drafts; keep one with `sojourn apply --draft`".to_owned());
+            RequestError::NotFound { what: "draft", name, suggestion }
+        }
         CatalogError::TestProfile { .. } | CatalogError::TestWait { .. } => RequestError::Invalid(error.to_string()),
         other => RequestError::Conflict(other.to_string()),
     }

@@ -173,7 +173,8 @@ impl Story<'_> {
                 format!("a journey of higher priority took the last place of rule set `{set}`{caps}")
             }
             DiscardReason::Paused if let_go.is_some() => {
-                "it was let go and did not enter: the pause or the journey had been ended for it, or it was not wanted any more".to_owned()
+                "it did not enter: the journey was paused again or takes no entries, or it is not wanted any more"
+                    .to_owned()
             }
             DiscardReason::Paused => {
                 "the journey is paused and did not keep it, or did not want it any more".to_owned()
@@ -297,6 +298,7 @@ impl Story<'_> {
             (ExitReason::Timeout, _) => {
                 format!("the journey's timeout of {} passed", duration::print(program.timeout_ms))
             }
+            (ExitReason::Stopped, _) if program.is_in_test => "the test ended".to_owned(),
             (ExitReason::Stopped, _) => format!("version {} was stopped", program.number),
             (ExitReason::Ended, _) => "the journey's end date came".to_owned(),
             (ExitReason::Forced, _) => "the journey was paused, and had no room for it or keeps nobody".to_owned(),

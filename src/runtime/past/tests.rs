@@ -436,10 +436,7 @@ fn what_a_pause_kept_is_told_with_its_event() {
     life.entries.truncate(1);
     life.at(60, None, "");
     let why = life.why("cart", 61);
-    assert!(
-        texts(&why)[2]
-            .starts_with("event e1 `add`, which a pause had kept, discarded: it was let go and did not enter")
-    );
+    assert!(texts(&why)[2].starts_with("event e1 `add`, which a pause had kept, discarded: it did not enter"));
 }
 
 #[test]

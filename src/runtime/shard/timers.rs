@@ -17,8 +17,8 @@ use crate::runtime::shard::releases::Release;
 use crate::runtime::shard::{Seat, Shard, TIMERS_PER_TURN};
 use crate::store::timers::{SlotNo, TimerEntry};
 
-/// Events' clock: when a timer fires among others. Of those due together it says nothing that a start or a move would change,
-/// as the order in which they were set does: where they compete for places under a cap, it decides who gets one.
+/// Events' clock: when a timer fires among others. Those due together may compete for places under a cap, so their order must
+/// be one that no start or move changes; that in which they were set is none.
 fn place_in_order(entry: &WheelEntry) -> (Millis, PartitionId, ProfileKey, u32) {
     (entry.due, entry.partition, entry.key(), entry.ordinal)
 }
