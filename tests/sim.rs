@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use sojourn::sim::run::{Trace, run_seed};
+use sojourn::sim::run::{Trace, run_given, run_seed};
 
 /// What a few dozen seeds meet, each of it: a fault that never occurs proves nothing.
 const MET: [&str; 42] = [
@@ -76,4 +76,27 @@ fn a_seed_replays() {
         assert_eq!(differs, None, "seed {seed}");
         assert_eq!(first.trace.len(), second.trace.len(), "seed {seed}");
     }
+}
+
+/// The journeys of the page that explains the language, and the twelve examples, in worlds where everything fails.
+#[test]
+fn the_journeys_that_people_read_are_simulated() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/journeys.md")).expect("docs/journeys.md");
+    let blocks = page.split("```yaml\n").skip(1).map(|rest| rest.split("\n```").next().unwrap_or_default());
+    let page = blocks.collect::<Vec<_>>().join("\n---\n");
+    let examples = std::fs::read_dir(root.join("examples/journeys")).expect("a directory");
+    let mut files: Vec<_> = examples.map(|entry| entry.expect("an entry").path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
+    files.sort();
+    let examples = files.iter().map(|file| std::fs::read_to_string(file).expect("a file")).collect::<Vec<_>>();
+    let (mut entered, mut timers) = (0, 0);
+    for seed in 0..6 {
+        for resources in [&page, &examples.join("\n---\n")] {
+            let outcome = run_given(seed, resources).unwrap_or_else(|findings| panic!("{findings:#?}"));
+            assert_eq!(outcome.violation, None, "seed {seed}");
+            (entered, timers) = (entered + outcome.records, timers + outcome.timers);
+        }
+    }
+    assert!(entered > 1_000 && timers > 100, "{entered} records, {timers} timers");
 }

@@ -16,8 +16,8 @@ const CHANNEL_HELD_MAX: usize = 1_000;
 impl Simulation {
     /// The same events through one shard that nothing happens to end with the same decision hash. If they do not, the
     /// trace ends with what the quiet world's records say about the profile that differs.
-    pub fn check_replay(&mut self, seed: u64) -> Result<(), Violation> {
-        let mut quiet = Self::new(seed);
+    pub fn check_replay(&mut self, quiet: Self) -> Result<(), Violation> {
+        let mut quiet = quiet;
         (quiet.shards, quiet.calm, quiet.client.is_calm) = (1, true, true);
         // Nothing happens to its journal either: it is long enough, and no checkpoint writes what channels still hold again
         // and again.

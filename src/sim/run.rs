@@ -7,6 +7,9 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::domain::apply::{Calls, Firing};
+use crate::domain::catalog::{Catalog, SourceFile};
+use crate::domain::finding::Finding;
+use crate::domain::ids::Millis;
 use crate::sim::Violation;
 use crate::sim::simulation::Simulation;
 
@@ -59,7 +62,23 @@ pub fn keep_panics() {
 
 /// Runs one seed.
 pub fn run_seed(seed: u64, trace: Trace) -> Outcome {
-    let mut simulation = Simulation::new(seed);
+    run(seed, trace, || Simulation::new(seed))
+}
+
+/// Runs one seed with the resources of files instead of drawn ones: what holds for every record, and at rest.
+///
+/// # Errors
+/// What is wrong with the resources.
+pub fn run_given(seed: u64, resources: &str) -> Result<Outcome, Vec<Finding>> {
+    let file = SourceFile { name: "given.yaml".to_owned(), text: resources.to_owned() };
+    let (catalog, _) = Catalog::default().apply(&[file], Millis(0))?;
+    let events = catalog.events.iter().filter(|(_, event)| event.rule.is_none());
+    let events: Vec<_> = events.map(|(name, event)| (name.to_string(), event.schema.clone())).collect();
+    Ok(run(seed, Trace::Off, || Simulation::given(seed, resources, events.clone())))
+}
+
+fn run(seed: u64, trace: Trace, world: impl Fn() -> Simulation) -> Outcome {
+    let mut simulation = world();
     if trace == Trace::Kept {
         let plan = format!("{:?}", simulation.plan);
         simulation.trace = Some(vec![plan]);
@@ -70,7 +89,7 @@ pub fn run_seed(seed: u64, trace: Trace) -> Outcome {
         let decide = &simulation.plan.machine.decide;
         // Where calls are made, what is decided hangs on when their answers come.
         let is_repeatable = decide.firing == Firing::Due && decide.calls == Calls::Assumed;
-        if is_repeatable { simulation.check_replay(seed) } else { Ok(()) }
+        if is_repeatable { simulation.check_replay(world()) } else { Ok(()) }
     }));
     let violation = match ran {
         Ok(Ok(())) => None,

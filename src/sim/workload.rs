@@ -14,6 +14,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use crate::domain::expression::Fields;
 use crate::sim::dice::Dice;
 use durations::drawn_duration;
 use expressions::{Roots, condition};
@@ -69,6 +70,8 @@ pub struct Workload {
     throttled: usize,
     /// Records of the dataset.
     gems: String,
+    /// Events of resources that were given instead of drawn: type and declared properties.
+    given: Vec<(String, Fields)>,
 }
 
 /// An order about a journey that needs no resources.
@@ -205,6 +208,7 @@ impl Workload {
             fragments: fragments(dice),
             throttled: dice.index(THROTTLINGS.len() + 1),
             gems: gems(dice),
+            given: Vec::new(),
         };
         let names: Vec<String> = (0..dice.between(1, 5)).map(|_| workload.next_name(dice)).collect();
         workload.first_names.clone_from(&names);
@@ -217,9 +221,15 @@ impl Workload {
         workload
     }
 
+    /// Takes resources as they are given, instead of what was drawn: sends the events that they declare.
+    pub fn give(&mut self, resources: String, events: Vec<(String, Fields)>) {
+        (self.resources, self.given) = (resources, events);
+    }
+
     /// Changed resources to publish while journeys run. None where nothing is to change now.
     pub fn next_publish(&mut self, dice: &mut Dice) -> Option<String> {
         match dice.below(10) {
+            _ if !self.given.is_empty() => return None,
             0 => return None,
             1 => {
                 self.rules = RULED.map(|_| condition(dice, Roots::Entry, 1));
