@@ -1,7 +1,7 @@
 //! A few dozen seeds through the simulator, and the same seed twice: `cargo test --features sim --test sim`.
 #![cfg(feature = "sim")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sojourn::sim::run::{Trace, run_given, run_seed};
 
@@ -90,13 +90,16 @@ fn the_journeys_that_people_read_are_simulated() {
     files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
     files.sort();
     let examples = files.iter().map(|file| std::fs::read_to_string(file).expect("a file")).collect::<Vec<_>>();
-    let (mut entered, mut timers) = (0, 0);
+    let mut entered: BTreeMap<String, u64> = BTreeMap::new();
     for seed in 0..6 {
         for resources in [&page, &examples.join("\n---\n")] {
             let outcome = run_given(seed, resources).unwrap_or_else(|findings| panic!("{findings:#?}"));
             assert_eq!(outcome.violation, None, "seed {seed}");
-            (entered, timers) = (entered + outcome.records, timers + outcome.timers);
+            for (journey, count) in outcome.entered {
+                *entered.entry(journey).or_default() += count;
+            }
         }
     }
-    assert!(entered > 1_000 && timers > 100, "{entered} records, {timers} timers");
+    let empty: Vec<_> = entered.iter().filter(|(_, count)| **count == 0).map(|(journey, _)| journey).collect();
+    assert!(entered.len() > 12 && empty.is_empty(), "nobody entered {empty:?}");
 }

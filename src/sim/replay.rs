@@ -14,10 +14,9 @@ const TAIL_BYTES: u64 = 1 << 40;
 const CHANNEL_HELD_MAX: usize = 1_000;
 
 impl Simulation {
-    /// The same events through one shard that nothing happens to end with the same decision hash. If they do not, the
-    /// trace ends with what the quiet world's records say about the profile that differs.
-    pub fn check_replay(&mut self, quiet: Self) -> Result<(), Violation> {
-        let mut quiet = quiet;
+    /// The same events through one shard that nothing happens to, in the world `quiet` (this one before it began), end with the
+    /// same decision hash. If they do not, the trace ends with what the quiet world's records say about the profile that differs.
+    pub fn check_replay(&mut self, mut quiet: Self) -> Result<(), Violation> {
         (quiet.shards, quiet.calm, quiet.client.is_calm) = (1, true, true);
         // Nothing happens to its journal either: it is long enough, and no checkpoint writes what channels still hold again
         // and again.

@@ -7,11 +7,10 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::domain::apply::{Calls, Firing};
-use crate::domain::catalog::{Catalog, SourceFile};
 use crate::domain::finding::Finding;
-use crate::domain::ids::Millis;
 use crate::sim::Violation;
 use crate::sim::simulation::Simulation;
+use crate::sim::workload::Given;
 
 /// What one seed came to.
 #[derive(Clone, Debug, Serialize)]
@@ -38,6 +37,9 @@ pub struct Outcome {
     pub attempts: u64,
     /// Faults, and what else puts the engine under pressure, by kind.
     pub faults: BTreeMap<&'static str, u64>,
+    /// How many entered each journey, over its versions.
+    #[serde(skip)]
+    pub entered: BTreeMap<String, u64>,
     /// What happened, step by step, if it was asked for.
     #[serde(skip)]
     pub trace: Vec<String>,
@@ -70,11 +72,8 @@ pub fn run_seed(seed: u64, trace: Trace) -> Outcome {
 /// # Errors
 /// What is wrong with the resources.
 pub fn run_given(seed: u64, resources: &str) -> Result<Outcome, Vec<Finding>> {
-    let file = SourceFile { name: "given.yaml".to_owned(), text: resources.to_owned() };
-    let (catalog, _) = Catalog::default().apply(&[file], Millis(0))?;
-    let events = catalog.events.iter().filter(|(_, event)| event.rule.is_none());
-    let events: Vec<_> = events.map(|(name, event)| (name.to_string(), event.schema.clone())).collect();
-    Ok(run(seed, Trace::Off, || Simulation::given(seed, resources, events.clone())))
+    let given = Given::read(resources)?;
+    Ok(run(seed, Trace::Off, || Simulation::given(seed, given.clone())))
 }
 
 fn run(seed: u64, trace: Trace, world: impl Fn() -> Simulation) -> Outcome {
@@ -110,10 +109,21 @@ fn run(seed: u64, trace: Trace, world: impl Fn() -> Simulation) -> Outcome {
         timers: left.history.fired_count,
         attempts: left.channels.attempt_count,
         faults: faults_of(&left),
+        entered: entered_of(&left),
         trace: left.trace.iter().chain(&left.history.lines).flatten().cloned().collect(),
     };
     let _ = catch_unwind(move || drop(left));
     outcome
+}
+
+/// What durable counters say of every journey.
+fn entered_of(world: &Simulation) -> BTreeMap<String, u64> {
+    let catalog = world.history.catalog();
+    let mut entered: BTreeMap<String, u64> = catalog.journeys.iter().map(|name| (name.to_string(), 0)).collect();
+    for (version, counts) in world.history.books.values().flat_map(|book| book.shadow.counts.iter()) {
+        *entered.entry(catalog.program(version).name.to_string()).or_default() += counts.entered;
+    }
+    entered
 }
 
 /// What happened to a world, to its senders and to its providers.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::domain::apply::Firing;
-use crate::domain::expression::Fields;
 use crate::domain::ids::{Millis, PartitionId};
 use crate::sim::Violation;
 use crate::sim::changes::Change;
@@ -19,11 +18,11 @@ use crate::sim::index::IndexModel;
 use crate::sim::machine::Machine;
 use crate::sim::plan::Plan;
 use crate::sim::witness::Witness;
-use crate::sim::workload::Workload;
+use crate::sim::workload::{Given, Workload};
 use crate::store::disk::Disk as _;
 use crate::store::memory::MemoryDisk;
 
-/// When the world begins: an instant within a slot, not at its edge.
+/// When worlds begin: an instant within a slot, not at its edge.
 const BEGINNING: Millis = Millis(1_767_225_600_000 + 1_234_567);
 /// A start that fails this often without a fault of its own is one too many.
 const STARTS_MAX: u32 = 20;
@@ -70,6 +69,8 @@ pub struct Simulation {
     pub workload: Workload,
     /// Events still to be drawn.
     pub events_left: u64,
+    /// What the wall clock shows at first.
+    pub beginning: Millis,
     /// The steady clock.
     pub steady: Duration,
     /// How far the wall clock is off, in milliseconds.
@@ -126,6 +127,7 @@ impl Simulation {
             index: IndexModel::default(),
             machine: None,
             events_left: plan.events,
+            beginning: BEGINNING,
             steady: Duration::ZERO,
             skew_ms: 0,
             change: None,
@@ -149,9 +151,11 @@ impl Simulation {
     }
 
     /// The same world for resources that are given: laws hold whatever they say, but nobody knows what journeys have to do.
-    pub fn given(seed: u64, resources: &str, events: Vec<(String, Fields)>) -> Self {
+    pub fn given(seed: u64, given: Given) -> Self {
         let mut simulation = Self::new(seed);
-        simulation.workload.give(resources.to_owned(), events);
+        simulation.workload.resources.clone_from(&given.resources);
+        simulation.beginning = given.starts_at.unwrap_or(BEGINNING).max(BEGINNING);
+        simulation.workload.given = Some(given);
         simulation.history.witness = None;
         simulation
     }
@@ -171,7 +175,7 @@ impl Simulation {
 
     /// What the wall clock shows.
     pub fn wall(&self) -> Millis {
-        BEGINNING.plus(self.steady.as_millis() as i64 + self.skew_ms)
+        self.beginning.plus(self.steady.as_millis() as i64 + self.skew_ms)
     }
 
     /// What the process takes for the time now; the wall clock if none runs.
@@ -193,7 +197,7 @@ impl Simulation {
             return;
         }
         let lines = self.history.lines.replace(Vec::new()).unwrap_or_default();
-        let at = BEGINNING.plus(self.steady.as_millis() as i64);
+        let at = self.beginning.plus(self.steady.as_millis() as i64);
         let text = format!("{:>6} {} {}", self.tally.steps, at, line());
         if let Some(trace) = &mut self.trace {
             trace.extend(lines);

@@ -7,6 +7,7 @@ mod durations;
 mod events;
 mod expressions;
 mod functions;
+mod given;
 mod journeys;
 mod pauses;
 #[cfg(test)]
@@ -14,13 +15,13 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use crate::domain::expression::Fields;
 use crate::sim::dice::Dice;
 use durations::drawn_duration;
 use expressions::{Roots, condition};
 use journeys::{Journey, Origin};
 
 pub use events::ScriptEvent;
+pub use given::Given;
 pub use pauses::{Pausing, terms};
 
 /// Types of events that journeys may name. `noise` is declared and no journey names it; `unknown` is not even declared.
@@ -70,8 +71,8 @@ pub struct Workload {
     throttled: usize,
     /// Records of the dataset.
     gems: String,
-    /// Events of resources that were given instead of drawn: type and declared properties.
-    given: Vec<(String, Fields)>,
+    /// What was given instead of drawn.
+    pub given: Option<Given>,
 }
 
 /// An order about a journey that needs no resources.
@@ -208,7 +209,7 @@ impl Workload {
             fragments: fragments(dice),
             throttled: dice.index(THROTTLINGS.len() + 1),
             gems: gems(dice),
-            given: Vec::new(),
+            given: None,
         };
         let names: Vec<String> = (0..dice.between(1, 5)).map(|_| workload.next_name(dice)).collect();
         workload.first_names.clone_from(&names);
@@ -221,15 +222,10 @@ impl Workload {
         workload
     }
 
-    /// Takes resources as they are given, instead of what was drawn: sends the events that they declare.
-    pub fn give(&mut self, resources: String, events: Vec<(String, Fields)>) {
-        (self.resources, self.given) = (resources, events);
-    }
-
     /// Changed resources to publish while journeys run. None where nothing is to change now.
     pub fn next_publish(&mut self, dice: &mut Dice) -> Option<String> {
         match dice.below(10) {
-            _ if !self.given.is_empty() => return None,
+            _ if self.given.is_some() => return None,
             0 => return None,
             1 => {
                 self.rules = RULED.map(|_| condition(dice, Roots::Entry, 1));
@@ -272,6 +268,9 @@ impl Workload {
     /// Resources to keep as drafts: what is published, with one journey drawn anew or an own one, and now and then a message
     /// in other words. Nothing of it counts as published afterwards.
     pub fn next_draft(&mut self, dice: &mut Dice) -> String {
+        if let Some(given) = &self.given {
+            return given.resources.clone();
+        }
         let index = dice.index(self.journeys.len());
         let (name, reentry_ms) = (self.journeys[index].name.clone(), self.journeys[index].reentry_ms);
         let mut journey = Journey::draw(dice, name.clone(), &self.first_names);
@@ -299,11 +298,19 @@ impl Workload {
 
     /// A journey to stop or close, of those ever drawn.
     pub fn next_closing(&mut self, dice: &mut Dice) -> Option<Closing> {
-        let name = dice.pick(&self.journeys).name.clone();
+        let name = self.any_journey(dice);
         match dice.below(3) {
             0 => None,
             1 => Some(Closing::Stop(name)),
             _ => Some(Closing::Close(name)),
+        }
+    }
+
+    /// The name of a journey.
+    fn any_journey(&self, dice: &mut Dice) -> String {
+        match &self.given {
+            Some(given) => dice.pick(&given.journeys).clone(),
+            None => dice.pick(&self.journeys).name.clone(),
         }
     }
 

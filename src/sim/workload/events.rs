@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::domain::expression::{Fields, Type};
 use crate::domain::ids::Millis;
 use crate::domain::limits;
 use crate::sim::dice::Dice;
@@ -57,13 +56,12 @@ impl Workload {
             6..13 => ("go", properties(dice, now_ms)),
             _ => (*dice.pick(&EVENT_KINDS), properties(dice, now_ms)),
         };
-        let event = match self.given.is_empty() || sort < 4 {
-            true => self.script(kind, rank, time_ms, properties),
-            false => {
-                let (kind, fields) = dice.pick(&self.given).clone();
-                self.script(&kind, rank, time_ms, declared(dice, now_ms, &fields))
-            }
-        };
+        let given = self.given.as_ref().map(|given| match kind {
+            "profile.update" => (kind.to_owned(), given.patch(dice, now_ms)),
+            _ => given.event(dice, now_ms),
+        });
+        let (kind, properties) = given.unwrap_or((kind.to_owned(), properties));
+        let event = self.script(&kind, rank, time_ms, properties);
         if self.sent.len() < REPEATABLE {
             self.sent.push(event.clone());
         } else {
@@ -105,33 +103,10 @@ impl Workload {
 }
 
 /// Text of an instant near `now_ms`, or a date alone.
-fn instant(dice: &mut Dice, now_ms: i64) -> Value {
+pub(super) fn instant(dice: &mut Dice, now_ms: i64) -> Value {
     let at_ms = now_ms + dice.between(-3, 40) * HOUR_MS / 2;
     let text = Millis(at_ms).to_iso();
     Value::from(if dice.chance(10) { text[..10].to_owned() } else { text })
-}
-
-/// Properties by what is declared of them, now and then another.
-fn declared(dice: &mut Dice, now_ms: i64, fields: &Fields) -> Map<String, Value> {
-    let mut drawn = Map::new();
-    for (name, declared_type) in fields {
-        let value = value_of(dice, now_ms, declared_type);
-        set(dice, &mut drawn, name, value);
-    }
-    drawn
-}
-
-fn value_of(dice: &mut Dice, now_ms: i64, declared_type: &Type) -> Value {
-    match declared_type {
-        Type::String => Value::from(*dice.pick(&["a", "b", "k1", "gold", "Oslo"])),
-        Type::Integer => Value::from(dice.between(-2, 200)),
-        Type::Number => Value::from(dice.between(-4, 400) as f64 / 2.0),
-        Type::Boolean => Value::from(dice.chance(50)),
-        Type::Timestamp => instant(dice, now_ms),
-        Type::List(of) => (0..dice.below(4)).map(|_| value_of(dice, now_ms, of)).collect(),
-        Type::Object(fields) => Value::Object(declared(dice, now_ms, fields)),
-        Type::Duration | Type::Null => Value::Null,
-    }
 }
 
 /// Something of another type than was asked for.
@@ -140,7 +115,7 @@ fn wrong(dice: &mut Dice) -> Value {
 }
 
 /// Sets `name`: mostly as declared, sometimes to null or to something else, sometimes not at all.
-fn set(dice: &mut Dice, into: &mut Map<String, Value>, name: &str, value: Value) {
+pub(super) fn set(dice: &mut Dice, into: &mut Map<String, Value>, name: &str, value: Value) {
     match dice.below(40) {
         0..6 => {}
         6..9 => drop(into.insert(name.to_owned(), Value::Null)),

@@ -38,7 +38,7 @@ pub fn terms(order: &PauseOrder) -> Terms {
 impl Workload {
     /// One of the journeys, how it would be paused from `at` on, and how it would be resumed.
     pub fn next_pausing(&self, dice: &mut Dice, at: Millis) -> Pausing {
-        let name = dice.pick(&self.journeys).name.clone();
+        let name = self.any_journey(dice);
         let for_ms = match dice.below(4) {
             0 => *dice.pick(&[1, 60_000, 3_600_000, 86_400_000, 14 * 86_400_000]),
             1 => self.next_gap_ms(dice).clamp(1, 14 * 86_400_000),
