@@ -67,6 +67,9 @@ fn usage_errors_exit_with_2() {
     let (code, body) = json(&["frobnicate"]);
     assert_eq!((code, &body["error"]["code"]), (2, &"usage".into()));
     assert_eq!(body["error"]["message"], "unrecognized subcommand 'frobnicate'");
+    assert_eq!(body["error"]["suggestion"], "a similar subcommand exists: 'forecast'");
+    let (_, body) = json(&["profile"]);
+    assert_eq!(body["error"]["message"], "the following required arguments were not provided: <NS:ID>");
     check(&["--help", "--json"], 0, "Usage:", "");
 }
 

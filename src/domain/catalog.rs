@@ -341,7 +341,9 @@ impl Catalog {
     pub fn stop(&self, name: &str, number: Option<u32>, now: Millis) -> Result<Self, CatalogError> {
         let ids = self.select(name, number)?;
         let mut next = self.with_status(&ids, VersionStatus::Stopped);
-        next.end_pause_of_nobody(name, now);
+        if next.end_pause_of_nobody(name, now) && next.version == self.version {
+            next.version.0 += 1;
+        }
         Ok(next)
     }
 

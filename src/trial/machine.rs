@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use smol_str::SmolStr;
 use tokio::sync::oneshot;
 
-use crate::domain::apply::Firing;
+use crate::domain::apply::{Calls, Firing};
 use crate::domain::catalog::Catalog;
 use crate::domain::effect::{CallAnswer, CallStatus, DeliveryOutcome, DeliveryReport};
 use crate::domain::event::Event;
@@ -94,6 +94,21 @@ pub fn key_of(identity: &str) -> ProfileKey {
     HASH_KEY.key_of(SandboxId::DEFAULT, identity)
 }
 
+/// Without bounds that a test could come to, and without channels that anybody waits for.
+fn decide_config() -> DecideConfig {
+    DecideConfig {
+        id_window_ms: ID_WINDOW_MS,
+        ids_max: usize::MAX,
+        outbox_rows_max: usize::MAX,
+        held_max: 100_000,
+        entrants_max: 100_000,
+        firing: Firing::Due,
+        calls: Calls::Made,
+        partitions: 1,
+        hash_key: HASH_KEY,
+    }
+}
+
 impl Machine {
     /// An empty one with what `catalog` publishes.
     ///
@@ -112,21 +127,10 @@ impl Machine {
             queues: Arc::clone(&queues),
             post: post.clone(),
         };
-        let decide = DecideConfig {
-            id_window_ms: ID_WINDOW_MS,
-            ids_max: usize::MAX,
-            outbox_rows_max: usize::MAX,
-            held_max: 100_000,
-            entrants_max: 100_000,
-            firing: Firing::Due,
-            calls: crate::domain::apply::Calls::Made,
-            partitions: 1,
-            hash_key: HASH_KEY,
-        };
         let config = ShardConfig {
             id: SHARD,
             partitions: router.partition_count(),
-            decide,
+            decide: decide_config(),
             block_bytes_max: BLOCK_BYTES_MAX,
             pages_per_turn: PAGES_PER_TURN,
         };

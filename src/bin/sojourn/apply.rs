@@ -90,8 +90,9 @@ fn people(report: &Value) -> String {
         }
     }
     let warnings = fields.get("warnings").and_then(Value::as_array).into_iter().flatten();
-    for warning in warnings.filter_map(|warning| FindingBody::deserialize(warning).ok()) {
-        text.push_str(&format!("{}\n", line(&warning)));
+    for warning in warnings {
+        let told = FindingBody::deserialize(warning).map_or_else(|_| plain(warning), |warning| line(&warning));
+        text.push_str(&format!("{told}\n"));
     }
     text.trim_end().to_owned()
 }

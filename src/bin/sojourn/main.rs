@@ -69,8 +69,16 @@ fn misread(error: &clap::Error) -> ExitCode {
     let is_json = std::env::args_os().any(|argument| argument == "--json");
     if error.use_stderr() && is_json {
         let text = error.render().to_string();
-        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        let error = serde_json::json!({"error": {"code": Failure::Usage(String::new()).name(), "message": message}});
+        let said = text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim);
+        let (tips, said): (Vec<_>, Vec<_>) =
+            said.filter(|line| !line.is_empty()).partition(|line| line.starts_with("tip: "));
+        let message = said.join(" ");
+        let message = message.trim_start_matches("error: ");
+        let mut error = serde_json::json!({"code": Failure::Usage(String::new()).name(), "message": message});
+        if let Some(tip) = tips.first() {
+            error["suggestion"] = tip.trim_start_matches("tip: ").into();
+        }
+        let error = serde_json::json!({ "error": error });
         output::print_line(&error.to_string());
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))

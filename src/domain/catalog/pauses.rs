@@ -156,16 +156,16 @@ impl Catalog {
         Ok(next)
     }
 
-    /// Ends the pause of a journey whose versions are all stopped.
-    pub(super) fn end_pause_of_nobody(&mut self, name: &str, now: Millis) {
-        let Some(journey) = self.journey_id(name) else { return };
+    /// Ends the pause of a journey whose versions are all stopped; whether it was in one.
+    pub(super) fn end_pause_of_nobody(&mut self, name: &str, now: Millis) -> bool {
+        let Some(journey) = self.journey_id(name) else { return false };
         if self.versions_of(journey).any(|version| version.status != VersionStatus::Stopped) {
-            return;
+            return false;
         }
         let last = self.pauses.get_mut(&journey).and_then(|pauses| pauses.last_mut());
-        if let Some(last) = last.filter(|last| last.is_on(now)) {
-            *last = Pause { ends_at: now, ending: PauseEnding::Resume, ..*last };
-        }
+        let Some(last) = last.filter(|last| last.is_on(now)) else { return false };
+        *last = Pause { ends_at: now, ending: PauseEnding::Resume, ..*last };
+        true
     }
 
     /// The same with versions stopped that pauses have stopped by `now`: what changes the catalog goes by their status.
@@ -291,6 +291,11 @@ mod tests {
         let again = both.apply(&file, Millis(40)).expect("applies").0;
         assert_eq!(([20, 30, 40].map(|now| is_paused(&again, now))), [true, false, false]);
         assert_eq!(Catalog::from_record(&again.to_record()).expect("reads").pauses, again.pauses);
+        // One that was stopped before stops ended pauses.
+        let mut left = paused.clone();
+        left.versions[0].status = VersionStatus::Stopped;
+        let ended = left.stop("j", None, Millis(30)).expect("stops");
+        assert_eq!((ended.version.0, ended.pauses[&JourneyId(0)][0].ends_at), (left.version.0 + 1, Millis(30)));
         let unpaused = catalog().stop("j", None, Millis(30)).expect("stops");
         assert_eq!(unpaused.stop("j", None, Millis(31)).expect("stops").version, unpaused.version);
     }

@@ -129,17 +129,12 @@ impl Story<'_> {
     ) {
         let program = told.program;
         let lead = entrance_text(told, let_go.as_ref());
+        let was_kept = let_go.is_some();
         let mut until = None;
         let mut rules = Vec::new();
         let detail = match reason {
             DiscardReason::AlreadyInJourney => {
-                // With supplemental ids there may be several, and the record does not say which one it met.
-                let run = self.runs.values().next().filter(|_| self.runs.len() == 1);
-                let since = run.and_then(|run| run.entered_at);
-                let since = since.map_or(String::new(), |since| format!(", since {since}"));
-                let node = run.map(|run| run.node.as_str()).filter(|node| !node.is_empty());
-                let node = node.map_or(String::new(), |node| format!(", at `{node}`"));
-                format!("it is in the journey already{since}{node}")
+                format!("it is in the journey already{}", self.whereabouts_text())
             }
             DiscardReason::ReentranceNotAllowed => {
                 let (text, allowed) = self.reentrance_text(program, at);
@@ -149,7 +144,7 @@ impl Story<'_> {
             DiscardReason::EntryFilterError => {
                 let entry = match &told.cause {
                     Cause::Event(event) => Some(seen(event, at)),
-                    Cause::Jump(_) | Cause::Other => None,
+                    Cause::Jump(_) | Cause::Other => let_go.flatten(),
                 };
                 let document = &self.profile.document;
                 let last = entry.as_ref().map(|event| &event.properties);
@@ -172,7 +167,7 @@ impl Story<'_> {
                 let (set, caps) = self.rule_set_of(program);
                 format!("a journey of higher priority took the last place of rule set `{set}`{caps}")
             }
-            DiscardReason::Paused if let_go.is_some() => {
+            DiscardReason::Paused if was_kept => {
                 "it did not enter: the journey was paused again or takes no entries, or it is not wanted any more"
                     .to_owned()
             }
@@ -191,6 +186,15 @@ impl Story<'_> {
         let text = format!("{lead} discarded: {detail}");
         let reason = discard_word(reason).to_owned();
         self.push(at, WhyItem { what: "discarded".into(), reason, until, text, ..item }, rules);
+    }
+
+    /// Since when and where the only run is inside, if that is known. With supplemental ids there may be several, and the record
+    /// does not say which one somebody met.
+    fn whereabouts_text(&self) -> String {
+        let run = self.runs.values().next().filter(|_| self.runs.len() == 1);
+        let since = run.and_then(|run| run.entered_at).map_or(String::new(), |since| format!(", since {since}"));
+        let node = run.map(|run| run.node.as_str()).filter(|node| !node.is_empty());
+        since + &node.map_or(String::new(), |node| format!(", at `{node}`"))
     }
 
     /// Why somebody may not enter again, and from when on, if that is known.
