@@ -68,6 +68,7 @@ bugs! {
     ReportCountedTwice: "a report is counted twice",
     ExitKeepsMessages: "an early exit does not take its messages back",
     ExitKeepsInstance: "an exit criterion leaves the instance where it is",
+    OthersStay: "an exit criterion by what the profile is ends one of several instances",
     ReentryFromExit: "re-entrance counts from the exit",
     ReentryOffByOne: "re-entrance opens one millisecond late",
     TimersInWrongOrder: "timers due together fire in the wrong order",

@@ -14,6 +14,7 @@ mod entries;
 mod eval;
 mod functions;
 mod judge;
+mod jumps;
 mod migrations;
 mod nodes;
 mod optimize;

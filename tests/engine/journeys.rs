@@ -77,6 +77,20 @@ async fn a_cart_is_reminded_after_an_hour_and_a_purchase_ends_it() {
     }
 }
 
+/// The same value in another namespace is somebody else.
+#[tokio::test]
+async fn trap_1_uniqueness_is_that_of_namespace_and_value() {
+    let (engine, _) = start(&config(2), Arc::new(MemoryDisk::default()));
+    engine.apply(vec![("cart.yaml".to_owned(), CART.to_owned())]).await.expect("publishes");
+    let adds = [("1", "crm:1"), ("2", "web:1"), ("3", "crm:1"), ("4", "web:1")];
+    let adds = adds.map(|(id, profile)| cart_add(id, profile, "2024-01-01T00:00:00Z", 60.0));
+    submit(&engine, adds.to_vec()).await;
+    let report = engine.report(None).await.expect("reports");
+    let cart = &report.journeys["cart"];
+    assert_eq!((cart.entered, cart.active, cart.discarded["already_in_journey"]), (2, 2, 2));
+    engine.stop(Duration::from_secs(10)).await;
+}
+
 #[tokio::test]
 async fn a_restart_finds_everything_where_it_was() {
     let disk = Arc::new(MemoryDisk::default());

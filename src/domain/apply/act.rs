@@ -42,7 +42,7 @@ impl<'w> Walk<'_, 'w> {
 
     /// Lets the profile into another journey, whose first steps happen at once, and goes on. A profile that is inside
     /// already stays there, and one that its filter does not want stays out; both are no failure (spec §3.5, §16.13).
-    pub(super) fn jump(&mut self, position: usize, program: &Program, node: &Node) -> Flow {
+    pub(super) fn jump(&mut self, mut position: usize, program: &Program, node: &Node) -> Flow {
         let NodeKind::Jump { journey, event, with, then } = &node.kind else { unreachable!("called at a jump") };
         let mut properties = Map::new();
         for (name, value) in with {
@@ -60,7 +60,8 @@ impl<'w> Walk<'_, 'w> {
         let Some(target) = target.filter(is_open) else {
             return self.fail_at(position, node, Failure::Jump, failed("takes no such entries").as_ref());
         };
-        let id = format!("jump:{}:{}:{}", program.name, self.profile.instances[position].ordinal, node.name);
+        let ordinal = self.profile.instances[position].ordinal;
+        let id = format!("jump:{}:{ordinal}:{}", program.name, node.name);
         let event = EventInput { id: &id, kind: event, time: self.now, properties: &properties, also: &[] };
         let ids = match self.ids_wanted(target, event) {
             Ok(Some(ids)) => ids,
@@ -86,6 +87,9 @@ impl<'w> Walk<'_, 'w> {
                     let (begun, before) = (self.moving_since, self.out.steps.len());
                     self.enter(target, event, id);
                     self.moving_since = begun + (self.out.steps.len() - before);
+                    // An exit criterion there may have taken others of the profile out, and this one with them.
+                    let Some(place) = self.place_of(ordinal) else { return Flow::Gone };
+                    position = place;
                 }
                 Some(reason) => {
                     self.discard_elsewhere(target, reason, None);

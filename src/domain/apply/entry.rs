@@ -7,7 +7,7 @@ use crate::domain::apply::memory::{fits, kept};
 use crate::domain::apply::walk::Walk;
 use crate::domain::apply::world::EventInput;
 use crate::domain::expression::{EvalError, Expr, Scope};
-use crate::domain::ids::{Millis, VersionId};
+use crate::domain::ids::{JourneyId, Millis, VersionId};
 use crate::domain::journey::program::{Program, Reentry};
 use crate::domain::limits;
 use crate::domain::pause::PauseMode;
@@ -159,9 +159,15 @@ impl<'w> Walk<'_, 'w> {
     fn cap_refusal(&self, program: &Program) -> Option<DiscardReason> {
         let name = program.rule_set.as_ref()?;
         let rules = self.world.catalog.rule_sets.get(name)?;
-        let of_set = |i: &&Instance| self.program(i.version).rule_set.as_ref() == Some(name) && !i.is_entrant();
-        let inside = self.profile.instances.iter().filter(of_set).count();
-        let is_full = rules.concurrent.is_some_and(|max| inside >= max as usize);
+        let is_full = rules.concurrent.is_some_and(|max| {
+            let of_set = |i: &&Instance| self.program(i.version).rule_set.as_ref() == Some(name) && !i.is_entrant();
+            let mut inside: SmallVec<[JourneyId; 8]> =
+                self.profile.instances.iter().filter(of_set).map(|i| i.journey).collect();
+            inside.sort_unstable();
+            inside.dedup();
+            // Journeys count, however often the profile is in one of them by supplemental ids.
+            inside.len() >= max as usize && !inside.contains(&program.journey)
+        });
         let is_spent = rules.entries.is_some_and(|cap| {
             let since = cap.per.start(self.now);
             let known = self.profile.caps.iter().find(|known| known.rule_set == *name && known.since >= since);

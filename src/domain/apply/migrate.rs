@@ -104,10 +104,6 @@ impl<'w> Walk<'_, 'w> {
         }
     }
 
-    fn is_still(&self, position: usize, ordinal: u32) -> bool {
-        self.profile.instances.get(position).is_some_and(|instance| instance.ordinal == ordinal)
-    }
-
     fn is_stopped(&self, position: usize) -> bool {
         self.world.catalog.is_stopped(self.profile.instances[position].version, self.now)
     }

@@ -311,7 +311,7 @@ impl<'w> Walk<'_, 'w> {
         alike.sort_unstable();
         // Who leaves by what the profile is has no message that could stand for another.
         alike.retain(|(_, ordinal)| {
-            let position = self.place_of(*ordinal).expect("nobody has moved");
+            let Some(position) = self.place_of(*ordinal) else { return false };
             self.end_hold(position);
             let program = self.program(self.profile.instances[position].version);
             self.leaves_before_acting(position, program).is_none()
@@ -328,10 +328,6 @@ impl<'w> Walk<'_, 'w> {
         };
         let flow = self.send(position, program, message, then);
         self.advance(position, flow);
-    }
-
-    fn place_of(&self, ordinal: u32) -> Option<usize> {
-        self.profile.instances.iter().position(|instance| instance.ordinal == ordinal)
     }
 
     /// Keeps an event for the nodes that come next once a held instance is let go. What is too much is discarded.

@@ -1,5 +1,6 @@
 //! A message node: who gets it, what its templates will read, and whether there is room for it.
 
+use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use crate::domain::apply::memory::copy_path;
@@ -8,7 +9,7 @@ use crate::domain::apply::world::Room;
 use crate::domain::content::RenderInput;
 use crate::domain::effect::{Effect, OutboxRow, OutboxState};
 use crate::domain::expression::{FieldPath, Knows as _, Root};
-use crate::domain::ids::{DeliveryId, InstanceId, NodeNo};
+use crate::domain::ids::{DeliveryId, InstanceId, JourneyId, NodeNo};
 use crate::domain::journey::program::{Channel, Message, Program};
 use crate::domain::profile::DueKind;
 use crate::domain::step::{ExitReason, Failure, MessageOutcome, Path, StepKind};
@@ -43,13 +44,15 @@ impl Walk<'_, '_> {
         Flow::Go(then, Path::Then)
     }
 
-    /// Exit criteria by what the profile is count where something would be sent or called (spec §4.1, §16.15).
+    /// Exit criteria by what the profile is count where something would be sent or called, and then for all its instances
+    /// in the journey (spec §4.1, §16.15).
     pub(super) fn leaves_before_acting(&mut self, position: usize, program: &Program) -> Option<Flow> {
         for when in &program.exit_when {
             match when.eval_bool(&self.scope(position)) {
                 Ok(false) => {}
                 Ok(true) => {
                     self.exit(position, ExitReason::Criteria);
+                    self.others_leave(program.journey);
                     return Some(Flow::Gone);
                 }
                 Err(error) => {
@@ -59,6 +62,25 @@ impl Walk<'_, '_> {
             }
         }
         None
+    }
+
+    /// One instance met a criterion by what the profile is: the others in the journey for which it holds as well, in the
+    /// order of entry. An error is one only where it acts itself.
+    #[cold]
+    fn others_leave(&mut self, journey: JourneyId) {
+        if is_planted(Bug::OthersStay) {
+            return;
+        }
+        let others = self.profile.instances.iter().filter(|other| other.journey == journey && !other.is_entrant());
+        let ordinals: SmallVec<[u32; 4]> = others.map(|other| other.ordinal).collect();
+        for ordinal in ordinals {
+            let Some(position) = self.place_of(ordinal) else { continue };
+            let program = self.program(self.profile.instances[position].version);
+            let scope = self.scope(position);
+            if program.exit_when.iter().any(|when| when.eval_bool(&scope) == Ok(true)) {
+                self.exit(position, ExitReason::Criteria);
+            }
+        }
     }
 
     /// The address, empty where the surface is it; `None` excludes the message. Only text is an address: a number or a

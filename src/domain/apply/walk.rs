@@ -138,8 +138,19 @@ impl<'a, 'w> Walk<'a, 'w> {
         }
     }
 
+    /// Where an instance is among those of the profile now.
+    pub(super) fn place_of(&self, ordinal: u32) -> Option<usize> {
+        self.profile.instances.iter().position(|instance| instance.ordinal == ordinal)
+    }
+
+    /// Whether an instance is at this place.
+    #[inline]
+    pub(super) fn is_still(&self, position: usize, ordinal: u32) -> bool {
+        self.profile.instances.get(position).is_some_and(|instance| instance.ordinal == ordinal)
+    }
+
     /// Walks from the node the instance just came to, until it waits or is gone.
-    pub(super) fn arrive(&mut self, position: usize) {
+    pub(super) fn arrive(&mut self, mut position: usize) {
         loop {
             let moved = self.out.steps.len() - self.moving_since;
             if moved + NODE_STEPS + FAILURE_STEPS > limits::STEPS_PER_INPUT_MAX {
@@ -160,6 +171,11 @@ impl<'a, 'w> Walk<'a, 'w> {
             }
             match self.handle_node(position, program) {
                 Flow::Go(target, path) => {
+                    // Others may have left by what it did.
+                    if !self.is_still(position, ordinal) {
+                        let Some(place) = self.place_of(ordinal) else { return };
+                        position = place;
+                    }
                     self.step(position, StepKind::Left(path));
                     self.move_to(position, program, target);
                 }

@@ -5,6 +5,7 @@
 
 mod changes;
 mod linted;
+mod loops;
 mod migration;
 mod references;
 
@@ -140,6 +141,7 @@ impl Catalog {
         merged.check_rules(&mut findings);
         merged.check_messages(&mut findings);
         let candidates = merged.check_journeys(&mut findings);
+        merged.check_jump_loops(&mut findings);
         merged.check_unused(&mut findings);
         merged.lint_rules(&mut findings);
         merged.lint_unused(&candidates, &mut findings);

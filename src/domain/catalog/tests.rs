@@ -365,7 +365,7 @@ nodes:
   fork: { split: [ { percent: 33.3, then: tell }, { percent: 66.7, then: until } ] }
   monday: { wait: { time: '09:00', days: [mon] }, then: note }
   note: { update_profile: { address.city: event.currency, address.zip: null }, then: again }
-  again: { jump: everything, with: { total: event.total, gift: null }, then: done, on_error: done }
+  again: { jump: more, with: { total: event.total, gift: null }, then: done, on_error: done }
   mail_it: { message: reminder, then: hear }
   again_mail: { message: reminder, then: race }
   hear: { event: cart_add, when: last.n > event.n, within: 2d, then: done, on_timeout: tell }
@@ -378,6 +378,14 @@ nodes:
   sky: { data: sky, with: { city: profile.address.city }, then: known }
   known: { lookup: products, keys: event.items, fields: [price, since], then: cheap, on_error: done }
   cheap: { condition: [ { when: 'lookup.known.entities.exists(e, e.price < 5.0)', then: pause } ] }
+  done: { end: true }
+---
+kind: journey
+name: more
+entry: { event: big_cart }
+start: pause
+nodes:
+  pause: { wait: 1h, then: done }
   done: { end: true }
 ";
 
@@ -396,6 +404,42 @@ fn the_record_reads_back() {
 }
 
 /// The bytes of format 2. A failure means that old data directories can't be read: give a new format a new number.
+/// Journeys that jump back to each other are refused, whichever of them are published already; what waits on the way does not
+/// help.
+#[test]
+fn jumps_lead_nowhere_back() {
+    let event = "kind: event\nname: go\nschema: {}\n";
+    let journey = |name: &str, target: &str| {
+        let nodes = match target {
+            "" => "a: { wait: 10m, then: c }\n  c: { end: true }",
+            target => &format!("a: {{ wait: 10m, then: b }}\n  b: {{ jump: {target}, then: c }}\n  c: {{ end: true }}"),
+        };
+        format!("---\nkind: journey\nname: {name}\nentry: {{ event: go }}\nstart: a\nnodes:\n  {nodes}\n")
+    };
+    let found = |before: &str, text: &str| {
+        let published = if before.is_empty() { Catalog::default() } else { apply(&Catalog::default(), before).0 };
+        let findings =
+            published.apply(&files(&[text]), Millis(1)).map_or_else(|findings| findings, |(_, report)| report.warnings);
+        findings.into_iter().map(|finding| (finding.code, finding.message)).collect::<Vec<_>>()
+    };
+    let refused = |message: &str| {
+        vec![("jump_loop", format!("journey {message}: a profile that is in them would never be let go"))]
+    };
+    let (a, b, c) = (journey("a", "b"), journey("b", "c"), journey("c", ""));
+    let chain = format!("{event}{a}{b}{c}");
+    assert_eq!(found("", &chain), []);
+    let closes = journey("c", "a");
+    assert_eq!(found("", &format!("{event}{a}{b}{closes}")), refused("`a` jumps to `b`, to `c`, to `a`"));
+    assert_eq!(found(&chain, &format!("{event}{closes}")), refused("`c` jumps to `a`, to `b`, to `c`"));
+    assert_eq!(found(&chain, &format!("{event}{}", journey("b", "a"))), refused("`b` jumps to `a`, to `b`"));
+    let itself = found(&chain, &format!("{event}{}", journey("c", "c")));
+    assert_eq!(itself.len(), 1, "{itself:?}");
+    assert!(itself[0].1.contains("jumps to itself"), "{itself:?}");
+    // Somewhere else in a loop is none of its own.
+    let side = format!("{event}{a}{b}{closes}{}", journey("d", "a"));
+    assert_eq!(found("", &side).len(), 1);
+}
+
 #[test]
 fn the_record_of_format_2_stays() {
     let (catalog, _) = apply(&Catalog::default(), EVERYTHING);

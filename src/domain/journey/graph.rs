@@ -16,6 +16,19 @@ fn longest_ms(wait: &WaitDefinition) -> i64 {
     }
 }
 
+/// Whether a way is that of an instant, which may have passed.
+fn is_until(form: &NodeForm, way: usize) -> bool {
+    let wait = match form {
+        NodeForm::Wait { wait, .. } => Some(wait),
+        NodeForm::FirstOf { arms } => match arms.get(way).map(|arm| &arm.what) {
+            Some(RacerDefinition::Wait(wait)) => Some(wait),
+            _ => None,
+        },
+        _ => None,
+    };
+    matches!(wait, Some(WaitDefinition::Until(_)))
+}
+
 /// A way from one node to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edge {
@@ -25,6 +38,8 @@ pub struct Edge {
     pub duration_ms: i64,
     /// Whether an instance goes this way without stopping at its node.
     pub at_once: bool,
+    /// The same, or the instant that it waits for there may have passed.
+    pub may_pass: bool,
 }
 
 /// The nodes of a journey and the ways between them.
@@ -68,7 +83,8 @@ impl Graph {
                 // Where the instant to wait for can't be told, nothing is waited for.
                 let is_error = node.on_error.as_ref().is_some_and(|on_error| std::ptr::eq(on_error, target));
                 let at_once = !node.form.pauses() || (is_error && node.form.reckons());
-                edges.push(Edge { to: number(&target.value)?, duration_ms, at_once });
+                let may_pass = at_once || is_until(&node.form, index);
+                edges.push(Edge { to: number(&target.value)?, duration_ms, at_once, may_pass });
             }
             graph.edges.push(edges);
             graph.ends.push(node.form.may_end());

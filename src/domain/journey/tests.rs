@@ -153,10 +153,12 @@ fn updates_jumps_and_exits_by_the_profile() {
     check_with(wait, &update("tier.x: null"), &["6:30 unknown_field"]);
     check_with(wait, &update(""), &["6:28 bad_update"]);
     let jump = |rest: &str| format!("{{ jump: {rest}, then: send }}");
-    check_with(wait, &jump("j"), &[]);
-    check_with(wait, &jump("j, with: { total: event.total, items: null }"), &[]);
-    check_with(wait, &jump("j, with: { totl: event.total }"), &["6:29 unknown_field"]);
-    check_with(wait, &jump("j, with: { total: meta.id }"), &["6:36 type_mismatch"]);
+    // To itself: that is no way either.
+    let looped = "6:18 jump_loop";
+    check_with(wait, &jump("j"), &[looped]);
+    check_with(wait, &jump("j, with: { total: event.total, items: null }"), &[looped]);
+    check_with(wait, &jump("j, with: { totl: event.total }"), &[looped, "6:29 unknown_field"]);
+    check_with(wait, &jump("j, with: { total: meta.id }"), &[looped, "6:36 type_mismatch"]);
     check_with(wait, &jump("i"), &["6:18 unknown_journey"]);
     check_with("entry:", "exit: [ { when: profile.tier == 'x' }, { event: purchase } ]\nentry:", &[]);
     check_with("entry:", "exit: [ { when: profile.teir == 'x' } ]\nentry:", &["3:25 unknown_field"]);

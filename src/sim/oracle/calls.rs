@@ -23,13 +23,27 @@ pub(super) enum Asked {
 }
 
 impl Judge<'_> {
-    /// Whether an exit criterion by what the profile is ends the instance before it sends or calls.
+    /// Whether an exit criterion by what the profile is ends the instance before it sends or calls. All others of the
+    /// journey that it holds for end with it.
     pub(super) fn leaves_before_acting(&mut self, index: usize) -> Result<bool, String> {
         let program = self.person.runs[index].program.clone();
+        let journey = self.person.runs[index].journey.clone();
         for when in &program.exits_when {
             match holds(when, &self.scope(index)) {
                 Ok(false) => {}
-                Ok(true) => return self.end(index, "criteria").map(|()| true),
+                Ok(true) => {
+                    self.end(index, "criteria")?;
+                    let inside = self.person.runs.iter().filter(|run| run.journey == journey);
+                    let inside = inside.filter(|run| !run.held.is_some_and(|held| held.is_entrant));
+                    for entry in inside.map(|run| run.entry).collect::<Vec<_>>() {
+                        let Some(index) = self.person.runs.iter().position(|run| run.entry == entry) else { continue };
+                        let criteria = self.person.runs[index].program.exits_when.clone();
+                        if criteria.iter().any(|when| holds(when, &self.scope(index)) == Ok(true)) {
+                            self.end(index, "criteria")?;
+                        }
+                    }
+                    return Ok(true);
+                }
                 Err(_) => return self.end(index, "failed expression").map(|()| true),
             }
         }

@@ -1,6 +1,6 @@
 //! Who may enter: filters, supplemental ids, re-entrance, caps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value as Json};
 
@@ -186,8 +186,8 @@ impl Judge<'_> {
         let rules = self.published.rule_sets.get(name)?;
         let of_set =
             |run: &&Run| run.program.rule_set.as_ref() == Some(name) && !run.held.is_some_and(|held| held.is_entrant);
-        let inside = self.person.runs.iter().filter(of_set).count();
-        let is_full = rules.concurrent.is_some_and(|max| inside >= max);
+        let inside: BTreeSet<&str> = self.person.runs.iter().filter(of_set).map(|run| run.journey.as_str()).collect();
+        let is_full = rules.concurrent.is_some_and(|max| inside.len() >= max && !inside.contains(journey));
         let is_spent = rules.entries.as_ref().is_some_and(|(max, per)| {
             let since_ms = clock::period_ms(self.now_ms, per);
             self.person.caps.get(name).is_some_and(|(known_ms, count)| *known_ms >= since_ms && count >= max)

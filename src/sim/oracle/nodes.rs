@@ -8,7 +8,7 @@ use crate::sim::oracle::clock;
 use crate::sim::oracle::eval::{holds, stored};
 use crate::sim::oracle::judge::{Judge, Place, at_path, merge};
 use crate::sim::oracle::person::{Delivery, Timer};
-use crate::sim::oracle::resources::{Node, Test, Version, Versions};
+use crate::sim::oracle::resources::{Node, Test, Version};
 use crate::sim::workload::ScriptEvent;
 
 /// One event or timer moves an instance by at most so many steps (contract) …
@@ -148,7 +148,7 @@ impl Judge<'_> {
         run.error = Some((error.to_owned(), run.node.clone()));
     }
 
-    fn leave(&mut self, index: usize, to: &str, path: &str) -> Result<(), String> {
+    pub(super) fn leave(&mut self, index: usize, to: &str, path: &str) -> Result<(), String> {
         self.expect_of(index, path, None)?;
         let run = &mut self.person.runs[index];
         run.previous_node = Some(std::mem::replace(&mut run.node, to.to_owned()));
@@ -157,7 +157,9 @@ impl Judge<'_> {
 
     /// Walks from the node the instance has just come to until it stays or ends.
     pub(super) fn arrive(&mut self, index: usize) -> Result<(), String> {
-        loop {
+        let entry = self.person.runs[index].entry;
+        // What it does may take others out, or it with them.
+        while let Ok(index) = self.index_of(entry) {
             let failure = self.step_after().map(|step| step.reason.as_str());
             if failure == Some("failed step_limit") && self.moved > STEPS_MIN_OF_FAILURE {
                 self.expect_of(index, "arrived", None)?;
@@ -178,6 +180,7 @@ impl Judge<'_> {
                 return Ok(());
             }
         }
+        Ok(())
     }
 
     /// The node does what it does with the instance that came to it; whether that goes on to another.
@@ -240,11 +243,13 @@ impl Judge<'_> {
             }
             Ok(Doing::Jump(journey, properties, then)) => {
                 self.expect_of(index, "arrived", Some(timeout_at_ms))?;
-                if self.jump(index, &journey, properties)? {
-                    self.leave(index, &then, "then")?;
-                } else {
+                let entry = self.person.runs[index].entry;
+                let went_well = self.jump(index, &journey, properties)?;
+                let Ok(index) = self.index_of(entry) else { return Ok(false) };
+                if !went_well {
                     return self.leave_jump(index);
                 }
+                self.leave(index, &then, "then")?;
             }
         }
         Ok(true)
@@ -259,16 +264,6 @@ impl Judge<'_> {
         self.set_timer(index, until_ms, Timer::Node);
         let due_ms = self.person.runs[index].due_ms;
         self.expect_of(index, "arrived", Some(due_ms)).map(|()| false)
-    }
-
-    /// The other journey did not take it; whether it goes on.
-    fn leave_jump(&mut self, index: usize) -> Result<bool, String> {
-        let run = &self.person.runs[index];
-        let Some(target) = run.program.on_error.get(&run.node).cloned() else {
-            return self.end(index, "failed jump").map(|()| false);
-        };
-        self.note_error(index, "jump");
-        self.leave(index, &target, "error").map(|()| true)
     }
 
     /// A node's own timer at the very instant of the journey's timeout goes first.
@@ -328,55 +323,6 @@ impl Judge<'_> {
                 }
             }
         })
-    }
-
-    /// Lets the profile into another journey; false if that failed.
-    fn jump(&mut self, index: usize, name: &str, properties: Map<String, Json>) -> Result<bool, String> {
-        let published = self.published;
-        let run = &self.person.runs[index];
-        let own = published.version(&run.journey, run.version).ok_or("an instance of no version")?;
-        let event = ScriptEvent {
-            id: format!("jump:{}:{}:{}", run.journey, run.entry, run.node),
-            kind: own.entrances.get(name).cloned().ok_or("a jump to nowhere")?,
-            profile: self.observed.profile.clone(),
-            time_ms: Some(self.now_ms),
-            properties,
-        };
-        let live = published.journeys.iter().find(|journey| journey.name == name).and_then(Versions::live);
-        let is_open = |target: &&Version| {
-            target.journey.entry.event == event.kind && !published.is_stopped(name, target.number, self.now_ms)
-        };
-        let Some(target) = live.filter(is_open) else { return Ok(false) };
-        let ids = match self.entry_ids(&target.journey, &event) {
-            Ok(None) => return Ok(true),
-            Ok(Some(ids)) => ids,
-            Err(_) => {
-                self.expect(name, target.number, "", 0, "entry_filter_error", None)?;
-                return Ok(false);
-            }
-        };
-        if ids.is_empty() {
-            self.expect(name, target.number, "", 0, "no_supplemental_id", None)?;
-            return Ok(false);
-        }
-        let mut went_well = true;
-        for id in ids {
-            let pause = self.pause_now(name, target.number);
-            let lost = pause.as_ref().filter(|pause| !pause.holds).map(|_| "paused");
-            match lost.or_else(|| self.refusal(name, &target.journey, &id)) {
-                None if pause.is_some() => self.keep_entrant(name, target, &event, id)?,
-                Some(reason) => {
-                    self.expect(name, target.number, "", 0, reason, None)?;
-                    went_well &= reason == "already_in_journey";
-                }
-                None => {
-                    let moved = self.moved;
-                    self.enter(name, target, &event, id)?;
-                    self.moved = moved;
-                }
-            }
-        }
-        Ok(went_well)
     }
 
     fn holds(&self, index: usize, test: &Test) -> Result<bool, String> {

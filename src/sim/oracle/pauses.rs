@@ -330,7 +330,7 @@ impl Judge<'_> {
         alike.sort_unstable();
         let mut staying = Vec::new();
         for (_, entry) in alike {
-            let index = self.index_of(entry)?;
+            let Ok(index) = self.index_of(entry) else { continue };
             self.end_hold(index)?;
             if !self.leaves_before_acting(index)? {
                 staying.push(entry);
@@ -351,7 +351,7 @@ impl Judge<'_> {
         if self.send(index, message)? { self.go(index, then, "then") } else { Ok(()) }
     }
 
-    fn index_of(&self, entry: u32) -> Result<usize, String> {
+    pub(super) fn index_of(&self, entry: u32) -> Result<usize, String> {
         let place = self.person.runs.iter().position(|run| run.entry == entry);
         place.ok_or_else(|| format!("entry {entry} is gone"))
     }

@@ -159,8 +159,10 @@ impl Filter {
 }
 
 impl Journey {
-    /// Draws a journey that may jump to `others`.
+    /// Draws a journey that may jump to those of `others` that come before it: none leads back.
     pub(super) fn draw(dice: &mut Dice, name: String, others: &[String]) -> Self {
+        let before = others.iter().position(|other| *other == name).unwrap_or(others.len());
+        let others = &others[..before];
         let timeout_ms = match dice.below(4) {
             0 => None,
             1 => Some(*dice.pick(&[10 * MINUTE_MS, HOUR_MS, 2 * HOUR_MS])),
@@ -375,7 +377,9 @@ fn draw_node(dice: &mut Dice, before: &[Node], count: usize, wait_ms_max: i64, o
         19..23 => ways::draw(dice, next, anywhere),
         14 | 15 => draw_race(dice, before, wait_ms_max, |dice, place| if place == 0 { next } else { anywhere(dice) }),
         12 => Node::Update(expressions::values(dice, &expressions::PROFILE_FIELDS), next),
-        13 => Node::Jump(dice.pick(others).clone(), expressions::values(dice, &expressions::EVENT_FIELDS), next),
+        13 if !others.is_empty() => {
+            Node::Jump(dice.pick(others).clone(), expressions::values(dice, &expressions::EVENT_FIELDS), next)
+        }
         0..2 => Node::Wait(drawn_duration(dice, wait_ms_max).0, next),
         2 => Node::Until(expressions::until(dice), next),
         10 => Node::Clock(clock_text(dice), next),

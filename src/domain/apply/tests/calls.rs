@@ -42,7 +42,7 @@ fn an_instance_stays_until_the_answer_comes() {
 }
 
 #[test]
-fn errors_have_a_way_of_their_own() {
+fn trap_5_one_way_serves_errors_timeouts_and_capping() {
     for status in ["500", "302", "404", "timed_out", "capped"] {
         let shown = if status.len() == 3 { format!("http_{status}") } else { status.to_owned() };
         check(

@@ -44,6 +44,28 @@ fn a_rule_set_bounds_journeys_at_once() {
     );
 }
 
+/// Journeys count, not how often a profile is in one of them.
+#[test]
+fn a_rule_set_counts_a_journey_once_whatever_its_supplemental_ids() {
+    let ids = "rule_set: single\nentry: { event: go, supplemental_id: event.s }";
+    let journeys = format!(
+        "{SETS}{}---\n{}",
+        named("booked", ids, &["a: { wait: 1h, then: done }"]),
+        named("other", "rule_set: single\nentry: { event: buy }", &["a: { wait: 1h, then: done }"]),
+    );
+    check(
+        &journeys,
+        "0 go {\"s\": \"x\"}\n1m go {\"s\": \"y\"}\n2m buy\n1h buy\n1h1m buy",
+        "0 booked#1: enter a~1h
+         1m booked#2: enter a~1h1m
+         2m other: discards cap_reached
+         1h booked#1: /wait_ended done =completed
+         1h other: discards cap_reached
+         1h1m booked#2: /wait_ended done =completed
+         1h1m other#3: enter a~2h1m",
+    );
+}
+
 /// One event that could enter several takes the most important; who loses its place to it is told so.
 #[test]
 fn priority_decides_who_enters() {

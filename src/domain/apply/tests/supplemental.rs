@@ -111,6 +111,85 @@ fn trap_15_exit_criteria_end_all_supplemental_instances() {
     );
 }
 
+/// A criterion by what the profile is counts where one of them acts, and ends those for which it holds: all of them, unless
+/// it asks for what only one has. An error of another's is none of the one that acts.
+#[test]
+fn trap_15_criteria_by_attribute_end_all_supplemental_instances() {
+    let nodes = ["a: { wait: 1h, then: m }", "m: { message: hello, then: b }", "b: { wait: 9d, then: done }"];
+    let script = "0 go {\"s\": \"x\", \"n\": 1}\n1m go {\"s\": \"y\", \"n\": 0}\n2m go {\"s\": \"z\", \"n\": 1}
+        1h tick\n1h30s profile.update {\"tier\": \"gone\"}\n1h1m tick\n1h2m tick";
+    let begun = "0 j#1: enter a~1h
+         1m j#2: enter a~1h1m
+         2m j#3: enter a~1h2m
+         1h j#1: /wait_ended m *hello /then b~9d1h";
+    check(
+        &journey(&format!("{LINES}\nexit: [ {{ when: profile.tier == 'gone' }} ]"), &nodes),
+        script,
+        &format!(
+            "{begun}
+         1h1m j#2: /wait_ended m =criteria
+         1h1m j#1: =criteria
+         1h1m j#3: =criteria (cancels)"
+        ),
+    );
+    check(
+        &journey(&format!("{LINES}\nexit: [ {{ when: profile.tier == 'gone' && event.s != 'x' }} ]"), &nodes),
+        script,
+        &format!("{begun}\n1h1m j#2: /wait_ended m =criteria\n1h1m j#3: =criteria"),
+    );
+    let once = "profile.tier == 'gone' && journey.supplemental_id == 'y' || 1 / event.n == 7 && profile.tier == 'gone'";
+    check(
+        &journey(&format!("{LINES}\nexit: [ {{ when: \"{once}\" }} ]"), &nodes),
+        script,
+        &format!("{begun}\n1h1m j#2: /wait_ended m =criteria\n1h2m j#3: /wait_ended m *hello /then b~9d1h2m"),
+    );
+}
+
+/// Where a jump leads to an exit of the instance that jumps, that goes no further; and it finds itself again where others left.
+#[test]
+fn a_jump_may_take_others_out() {
+    let quits = "exit: [ { when: profile.tier == 'gone' } ]";
+    let send = ["m: { message: hello, then: done }"];
+    let inner = named("t", &format!("{LINES}\n{quits}"), &["a: { wait: 9d, then: m }", send[0]]);
+    let by_id = named("t", &format!("{LINES}\n{quits}"), &send);
+    let outer = named(
+        "o",
+        "entry: { event: buy }",
+        &["b: { jump: t, with: { s: \"'z'\" }, then: c }", "c: { wait: 1h, then: done }"],
+    );
+    let rig = Rig::new(&inner).run("0 go {\"s\": \"x\"}\n1m profile.update {\"tier\": \"gone\"}");
+    let rig = rig.expect("0 t#1: enter a~9d").publish(&format!("{by_id}---\n{outer}"));
+    rig.run("2m buy\n1h2m tick").expect(
+        "2m o#2: enter b
+         2m t.2#3: enter m =criteria
+         2m t#1: =criteria
+         2m o#2: /then c~1h2m
+         1h2m o#2: /wait_ended done =completed",
+    );
+    // The old version jumps to `u`, which jumps back: into the new one, which ends both.
+    let to_u = named(
+        "t",
+        &format!("{LINES}\n{quits}"),
+        &["a: { wait: 1h, then: j }", "j: { jump: u, with: {}, then: k }", "k: { wait: 1h, then: done }"],
+    );
+    let back = named(
+        "u",
+        "entry: { event: quit }",
+        &["b: { jump: t, with: { s: \"'z'\" }, then: c }", "c: { wait: 2h, then: done }"],
+    );
+    let noop = named("u", "entry: { event: quit }", &["c: { wait: 2h, then: done }"]);
+    let rig =
+        Rig::new(&format!("{to_u}---\n{noop}")).run("0 go {\"s\": \"x\"}\n1m profile.update {\"tier\": \"gone\"}");
+    let rig = rig.expect("0 t#1: enter a~1h").publish(&format!("{by_id}---\n{back}"));
+    rig.run("1h tick").expect(
+        "1h t#1: /wait_ended j
+         1h u.2#2: enter b
+         1h t.2#3: enter m =criteria
+         1h t#1: =criteria
+         1h u.2#2: /then c~3h",
+    );
+}
+
 /// A jump into a journey that asks for an id fails without one.
 #[test]
 fn a_jump_gives_the_id() {

@@ -29,6 +29,19 @@ fn trap_2_re_entrance_blocks_every_event_that_starts_the_journey() {
          2m j: discards reentrance_not_allowed
          5m j#2: enter a~6m",
     );
+    // In a version with another entry event, and by a jump, too.
+    let first = journey("reentry: { after: 5m }", &["a: { wait: 1m, then: done }"]);
+    let jumps = named("o", "entry: { event: buy }", &["b: { jump: j, with: {}, then: done, on_error: done }"]);
+    let by_quit = first.replace("event: go", "event: quit").replace("wait: 1m", "wait: 2m");
+    let rig = Rig::new(&first).run("0 go\n1m tick").expect("0 j#1: enter a~1m\n1m j#1: /wait_ended done =completed");
+    let rig = rig.publish(&format!("{by_quit}---\n{jumps}"));
+    rig.run("2m quit\n3m buy\n5m quit").expect(
+        "2m j.2: discards reentrance_not_allowed
+         3m o#2: enter b
+         3m j.2: discards reentrance_not_allowed
+         3m o#2: /failed done =completed
+         5m j.2#3: enter a~7m",
+    );
     // For ever means for ever here (AJO forgets after 91 days).
     check(
         &journey("reentry: never", &["a: { wait: 1m, then: done }"]),

@@ -27,10 +27,6 @@ pub fn lint_rule_set(rules: &RuleSetDefinition, carriers: &[&JourneyDefinition],
         findings.hint(rules.name.place, "unused_rule_set", message, suggestion);
         return;
     }
-    // Under supplemental ids a profile may be in one journey several times.
-    if carriers.iter().any(|journey| journey.supplemental_id.is_some()) {
-        return;
-    }
     let mut journeys: Vec<&JourneyDefinition> = Vec::new();
     for journey in carriers {
         if !journeys.iter().any(|known| known.name.value == journey.name.value) {
@@ -39,13 +35,16 @@ pub fn lint_rule_set(rules: &RuleSetDefinition, carriers: &[&JourneyDefinition],
     }
     if let Some(max) = rules.concurrent.filter(|max| journeys.len() <= *max as usize) {
         let message = format!(
-            "`concurrent: {max}` of rule set `{name}` holds nobody back: a profile is in a journey once, and {} carry the set",
+            "`concurrent: {max}` of rule set `{name}` holds nobody back: it counts journeys, and {} carry the set",
             journeys.len()
         );
         let suggestion = "lower it, or leave it out".to_owned();
         findings.warning(rules.name.place, "cap_never_met", message, suggestion);
     }
-    let Some(cap) = rules.entries else { return };
+    // Under supplemental ids a profile may enter one journey several times.
+    let Some(cap) = rules.entries.filter(|_| carriers.iter().all(|journey| journey.supplemental_id.is_none())) else {
+        return;
+    };
     let possible: i64 = journeys.iter().map(|journey| entries_max(journey, cap.per)).sum();
     if possible <= i64::from(cap.max) {
         let message = format!(

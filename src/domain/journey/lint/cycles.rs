@@ -4,7 +4,7 @@ use super::subject::Subject;
 use crate::domain::journey::definition::{NodeForm, WaitDefinition};
 use crate::domain::journey::duration::print;
 use crate::domain::journey::findings::Findings;
-use crate::domain::journey::graph::Graph;
+use crate::domain::journey::graph::{Edge, Graph};
 use crate::domain::limits;
 
 /// The next time of a day on a day of the week is that far at most, clock changes included.
@@ -15,6 +15,7 @@ const WEEK_MS: i64 = 8 * 86_400_000;
 /// However an instance goes round, it spends at no node of the cycle longer than that node's wait; so it has used up the
 /// visits of one of them after the bound times the sum of all waits.
 pub(super) fn check(subject: &Subject<'_>, graph: &Graph, findings: &mut Findings<'_>) {
+    check_instants(subject, graph, findings);
     let definition = subject.definition;
     for component in graph.components(|_, _| true) {
         if !graph.is_cycle(&component, |_, _| true) {
@@ -37,6 +38,26 @@ pub(super) fn check(subject: &Subject<'_>, graph: &Graph, findings: &mut Finding
         );
         let suggestion = "wait longer in the cycle, lead out of it, or shorten `timeout`".to_owned();
         findings.warning(node.name.place, "cycle_exceeds_visits", message, suggestion);
+    }
+}
+
+/// `cycle_may_not_wait`: all that stops anybody in the cycle are instants to wait for. One that has passed is not waited for, so
+/// that an instance may go round, and send, until the bound on the steps of one input fails it.
+fn check_instants(subject: &Subject<'_>, graph: &Graph, findings: &mut Findings<'_>) {
+    let may_pass = |_: usize, edge: Edge| edge.may_pass;
+    for component in graph.components(may_pass) {
+        if !graph.is_cycle(&component, may_pass) {
+            continue;
+        }
+        let pausing = component.iter().filter(|index| subject.definition.nodes[**index].form.pauses());
+        let Some(node) = pausing.min().map(|index| &subject.definition.nodes[*index]) else { continue };
+        let message = format!(
+            "whoever comes round to node `{}` after its instant goes round at once, {} steps at most: what has passed is not waited for",
+            node.name.value,
+            limits::STEPS_PER_INPUT_MAX
+        );
+        let suggestion = "put a wait of some length, or an event, into the cycle".to_owned();
+        findings.warning(node.name.place, "cycle_may_not_wait", message, suggestion);
     }
 }
 

@@ -14,7 +14,8 @@ const HOUR_MS: i64 = 3_600_000;
 /// A graph by its edges, some of which need no pause.
 fn graph() -> impl Strategy<Value = Graph> {
     (1..7usize).prop_flat_map(|count| {
-        let edge = (0..count, any::<bool>()).prop_map(|(to, at_once)| Edge { to, duration_ms: 0, at_once });
+        let edge =
+            (0..count, any::<bool>()).prop_map(|(to, at_once)| Edge { to, duration_ms: 0, at_once, may_pass: at_once });
         let nodes = prop::collection::vec((prop::collection::vec(edge, 0..3), any::<bool>()), count);
         nodes.prop_map(|nodes| {
             let (edges, ends) = nodes.into_iter().unzip();

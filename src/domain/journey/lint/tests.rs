@@ -271,6 +271,28 @@ fn cycle_exceeds_visits() {
 }
 
 #[test]
+fn cycle_may_not_wait() {
+    let round = |wait: &str, back: &str| {
+        let journey = JOURNEY.replace("pause: { wait: 1h, then: ask }", &format!("pause: {{ {wait} }}"));
+        codes(PRELUDE, &journey.replace("message: hello, then: done", &format!("message: hello, then: {back}")))
+    };
+    let warned = ["cycle_may_not_wait (W)"];
+    assert_eq!(round("wait: { until: meta.time }, then: ask", "pause"), warned);
+    assert_eq!(round("wait: { until: now }, then: ask", "pause"), warned);
+    assert_eq!(
+        round("first_of: [ { wait: { until: meta.time }, then: ask }, { wait: 1d, then: done } ]", "pause"),
+        warned
+    );
+    // The race ends some other way, or not by an instant.
+    assert_eq!(
+        round("first_of: [ { wait: { until: meta.time }, then: done }, { wait: 1d, then: ask } ]", "pause"),
+        [""; 0]
+    );
+    assert_eq!(round("wait: { until: meta.time }, then: ask", "done"), [""; 0]);
+    assert_eq!(round("wait: { time: '09:00' }, then: ask", "pause"), [""; 0]);
+}
+
+#[test]
 fn addresses() {
     let asks = "condition: [ { when: profile.consents.email, then: send } ], otherwise: done";
     let mails = JOURNEY.replace("message: hello", "message: mail").replace(CONDITION, asks);
@@ -345,7 +367,8 @@ fn caps() {
     assert_eq!(with(&two, "entries: { max: 7, per: week }"), [""; 0]);
     assert_eq!(with(&carried.replace("{ after: 1d }", "never"), "entries: { max: 1, per: month }"), never);
     let ids = carried.replace("cart_add }", "cart_add, supplemental_id: event.currency }");
-    assert_eq!(with(&ids, "concurrent: 1"), [""; 0]);
+    assert_eq!(with(&ids, "concurrent: 1"), never);
+    assert_eq!(with(&ids, "entries: { max: 7, per: week }"), [""; 0]);
     assert_eq!(with(JOURNEY, "concurrent: 1"), ["unused_rule_set"]);
 }
 
