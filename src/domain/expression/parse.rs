@@ -148,7 +148,16 @@ fn syntax(source: &str, error: &ParseError) -> SourceError {
     let offset = source.floor_char_boundary(offset);
     let message = error.msg.trim_start_matches("Syntax error: ").replace("<EOF>", "end of expression");
     let message = message.replace("mismatched input", "unexpected").replace("'end of expression'", "end of expression");
-    SourceError { offset, code: "syntax", message, suggestion: slip(source, offset) }
+    let suggestion = match message.as_str() {
+        "unable to unescape string" => {
+            Some("write `r'…'` for a text with backslashes, as patterns have, or `\\\\`".to_owned())
+        }
+        "invalid int literal" => {
+            Some("integers have 64 bits: at most 9223372036854775807; write a number with `.0`".to_owned())
+        }
+        _ => slip(source, offset),
+    };
+    SourceError { offset, code: "syntax", message, suggestion }
 }
 
 /// Byte offset of a line and a column, both from 1; the crate counts columns in bytes.
@@ -165,10 +174,13 @@ fn slip(source: &str, offset: usize) -> Option<String> {
         "and" => "`&&`",
         "or" => "`||`",
         "not" => "`!`",
+        "is" => "`==`: `x == null`, `x != null`",
+        "if" | "then" | "else" => "`condition ? value : other`",
         "" if rest.starts_with('=') => "`==` to compare",
         "" if rest.starts_with('&') => "`&&`",
         "" if rest.starts_with('|') => "`||`",
         "" if rest.starts_with('<') => "`!=` for unequal",
+        _ if source[..offset].split_whitespace().next_back() == Some("not") => "`!`",
         _ => return None,
     };
     Some(format!("write {mended}"))

@@ -52,6 +52,10 @@ fn verdicts() {
         ("event.tag in ['a', 'b'] && !(event.tag in ['a', 'b', 'c'])", "never"),
         ("event.tag < ''", "never"),
         ("event.n in []", "never"),
+        // They read the clock, whatever they are asked of.
+        ("timestamp('2027-12-31').inNext(1, 'days')", "open"),
+        ("!timestamp('2026-01-01').inLast(10, 'years')", "open"),
+        ("event.at.inNext(7, 'days') && !event.at.inNext(7, 'days')", "never"),
         // Absent is neither more nor less.
         ("event.n > 5 || event.n <= 5", "open"),
         ("event.n == null || event.n > 5 || event.n <= 5", "always"),
@@ -91,6 +95,18 @@ fn verdicts() {
     ] {
         assert_eq!(verdict(source), expected, "{source}");
     }
+}
+
+/// What an entry filter found out by the clock may be over later.
+#[test]
+fn time_goes_on_after_the_entry() {
+    let schemas = schemas();
+    let mut reasoner = Reasoner::new(&schemas);
+    reasoner.entered_by("event.at.inNext(7, 'days')");
+    let later = reasoner.read("event.at.inNext(7, 'days')").expect("compiles");
+    assert!(!reasoner.always_one(&[later]));
+    let over = reasoner.read("!event.at.inNext(7, 'days')").expect("compiles");
+    assert!(!reasoner.never(over, &[]));
 }
 
 #[test]

@@ -208,10 +208,16 @@ fn root_of(node: &IdedExpr) -> Option<&str> {
     }
 }
 
+/// Calls that look at the time without naming it.
+fn asks_clock(call: &CallExpr) -> bool {
+    matches!(call.func_name.as_str(), "inLast" | "inNext")
+}
+
 /// Whether it reads nothing: no root, no variable, no clock.
 fn is_closed(node: &IdedExpr) -> bool {
     match &node.expr {
         Tree::Literal(_) => true,
+        Tree::Call(call) if asks_clock(call) => false,
         Tree::Call(call) => call.target.iter().all(|target| is_closed(target)) && call.args.iter().all(is_closed),
         Tree::List(list) => list.elements.iter().all(is_closed),
         _ => false,
@@ -249,8 +255,10 @@ pub(super) fn roots(node: &IdedExpr) -> Vec<String> {
     let mut found = Vec::new();
     let mut open = vec![node];
     while let Some(node) = open.pop() {
-        if let Tree::Ident(name) = &node.expr {
-            found.push(name.clone());
+        match &node.expr {
+            Tree::Ident(name) => found.push(name.clone()),
+            Tree::Call(call) if asks_clock(call) => found.push("now".to_owned()),
+            _ => {}
         }
         open.extend(super::super::parse::children(node));
     }
