@@ -1,5 +1,7 @@
 //! What goes by dates and by clocks on walls; and splits.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::domain::apply::walk::drawn_share;
 use crate::domain::journey::definition::SHARES;
@@ -153,6 +155,47 @@ fn shares_are_met_within_five_sigma() {
         is_met(both.count(), probability * probability);
         let both = identities.iter().filter(|identity| below("j", "a", identity) && below("k", "a", identity));
         is_met(both.count(), probability * probability);
+    }
+}
+
+/// What nodes make of the draws: each way gets its share of the profiles, and a profile goes the same way when it enters
+/// again, in another version.
+#[test]
+fn ways_get_their_shares_and_keep_their_profiles() {
+    const COUNT: usize = 4_000;
+    let journeys = |wait: &str| {
+        let stay = |name: &str| format!("{name}: {{ wait: {wait}, then: done }}");
+        let (b, c, d) = (stay("b"), stay("c"), stay("d"));
+        let split =
+            "a: { split: [ { percent: 12.5, then: b }, { percent: 33.3, then: c }, { percent: 54.2, then: d } ] }";
+        let experiment = "a: { optimize: { experiment: [ { treatment: x, weight: 1, then: b }, { treatment: y, weight: 3, then: c } ], \
+            holdout: { percent: 20, then: d } } }";
+        let (ways, treated) = (named("j", "", &[split, &b, &c, &d]), named("k", "", &[experiment, &b, &c, &d]));
+        format!("{ways}---\n{treated}")
+    };
+    let first = Rig::new(&journeys("1h"));
+    let second = Rig::of(first.catalog.clone()).publish(&journeys("2h"));
+    let mut taken: BTreeMap<(usize, String), usize> = BTreeMap::new();
+    for n in 0..COUNT {
+        let mut rig = Rig::of(first.catalog.clone());
+        let identity = format!("crm:{n}");
+        let key = HashKey::FIXED.profile_key(SandboxId::DEFAULT, "crm", &n.to_string());
+        rig.profile = Profile::new(key, SmolStr::new(identity));
+        let rig = rig.run("0 go");
+        let ways: Vec<String> = rig.at().into_iter().map(str::to_owned).collect();
+        assert_eq!(ways.len(), 2, "it is in both");
+        for (journey, way) in ways.iter().enumerate() {
+            *taken.entry((journey, way.clone())).or_default() += 1;
+        }
+        let rig = Rig { catalog: second.catalog.clone(), ..rig }.run("1h tick\n1d go");
+        assert_eq!(rig.at(), ways, "crm:{n} goes as before");
+        assert!(rig.profile.instances.iter().all(|instance| rig.catalog.program(instance.version).number == 2));
+    }
+    let shares = [(0, "b", 0.125), (0, "c", 0.333), (0, "d", 0.542), (1, "b", 0.2), (1, "c", 0.6), (1, "d", 0.2)];
+    for (journey, way, share) in shares {
+        let (count, expected) = (taken[&(journey, way.to_owned())] as f64, COUNT as f64 * share);
+        let sigma = (expected * (1.0 - share)).sqrt();
+        assert!((count - expected).abs() <= 5.0 * sigma, "{count} of {COUNT} took {way}, at {share}");
     }
 }
 
