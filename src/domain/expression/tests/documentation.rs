@@ -173,3 +173,99 @@ fn every_function_of_ajo_has_its_row_and_its_hint() {
         assert!(OF_AJO.contains(&name) || name == "at", "{name} is a function of AJO");
     }
 }
+
+/// What the letters of the page's tables stand for, one line for each thing that `a`, `b`, `l` and `x` may be.
+const LETTERS: [&str; 6] = [
+    "a=1 b=2 l=event.sizes x=1 other=event.sizes",
+    "a=1.5 b=2.5 l=[1.5] x=2.5 other=[2.5]",
+    "a='u' b='v' l=event.tags x='u' other=event.tags",
+    "a=event.at b=event.at l=[event.at] x=event.at other=[event.at]",
+    "a=event.sizes b=event.sizes l=event.items x=event.tags other=event.items",
+    "a=event.cart b=event.cart l=[event.sizes] x=event.ok other=[event.sizes]",
+];
+/// What all others stand for, whatever those are.
+const OTHERS: &str = "s=event.name i=0 n=1 from=0 begin=0 end=1 y='w' pattern='^a$' separator=',' p=true e=x key=x \
+                      values=event.tags t=event.at t2=event.at zone='Europe/Paris' unit='days' text='2026-03-01' ms=1 h=9 d=1";
+/// Where `x` is a variable of the expression's own.
+const LOOPS: [&str; 7] = ["all", "exists", "exists_one", "filter", "map", "sortBy", "distinctBy"];
+
+/// The expression with its letters replaced: names that stand alone, and are neither fields nor functions nor variables.
+fn spelled(source: &str, letters: &str) -> String {
+    let known: Vec<(&str, &str)> = letters.split_whitespace().filter_map(|pair| pair.split_once('=')).collect();
+    let is_loop = LOOPS.iter().any(|name| source.contains(&format!(".{name}(x, ")));
+    let mut spelled = String::new();
+    let mut rest = source;
+    while let Some(c) = rest.chars().next() {
+        let length = match c {
+            '\'' => rest[1..].find('\'').map_or(rest.len(), |at| at + 2),
+            _ if c.is_alphabetic() => rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len()),
+            _ => c.len_utf8(),
+        };
+        let (token, after) = rest.split_at(length);
+        let is_name = !spelled.ends_with('.') && !after.starts_with('(') && !(is_loop && token == "x");
+        let value = known.iter().find(|(letter, _)| is_name && *letter == token).map_or(token, |(_, value)| value);
+        spelled.push_str(value);
+        rest = after;
+    }
+    spelled
+}
+
+/// Whether the expression compiles, whichever of the things its letters stand for.
+fn compiles(source: &str, schemas: &Schemas) -> bool {
+    // A date and its day, or a duration.
+    let durations = OTHERS.replace("d=1", "d=duration('1h')").replace("text='2026-03-01'", "text='1h'");
+    LETTERS.iter().any(|letters| {
+        [OTHERS, &durations].iter().any(|others| {
+            let source = spelled(source, &format!("{letters} {others}"));
+            Expr::compile_any(&source, schemas).is_ok()
+        })
+    })
+}
+
+/// Cells of a table's rows, by their column.
+fn cells(table: &str, column: usize) -> impl Iterator<Item = &str> {
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    rows.map(move |line| line.trim_matches(['|', ' ']).split(" | ").nth(column).expect("as many cells as columns"))
+}
+
+/// Texts in backticks.
+fn quoted(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2)
+}
+
+/// What the page's tables write is there: it compiles, at least for one kind of value that its letters may stand for.
+#[test]
+fn what_the_tables_name_is_there() {
+    let mut schemas = schemas();
+    let event = schemas.event.as_mut().expect("fields of the event");
+    event.retain(|(name, _)| name != "items" && name != "cart");
+    let item = Type::Object(fields(&[("key", Type::String)]));
+    event.push((SmolStr::new("items"), Type::List(Box::new(item))));
+    event.push((SmolStr::new("cart"), Type::Object(fields(&[("b", Type::Integer)]))));
+    let part = |from: &str, to: &str| {
+        let rest = &PAGE[PAGE.find(from).expect("the part begins")..];
+        &rest[..rest.find(to).expect("the part ends")]
+    };
+    let mut count = 0;
+    for cell in cells(part("## From AJO", "Operators:"), 1) {
+        assert!(quoted(cell).next().is_some() || cell == "–", "{cell}");
+        for source in quoted(cell) {
+            assert!(compiles(source, &schemas), "{source}");
+            count += 1;
+        }
+    }
+    assert!(count > 80, "{count} expressions for AJO's functions");
+    for cell in cells(part("## Functions", "## From AJO"), 0) {
+        for source in quoted(cell) {
+            let source = source.replace(", …", "");
+            let is_bare = source.chars().all(char::is_alphanumeric);
+            let source = if is_bare { format!("t.{source}(zone)") } else { source };
+            assert!(compiles(&source, &schemas), "{source}");
+            count += 1;
+        }
+    }
+    assert!(count > 170, "{count} expressions altogether");
+    for absent in ["l.mean()", "s.substr(begin, end)", "a.daysSince(l)", "math.average(a, b)", "l.sortBy(y, y.key)"] {
+        assert!(!compiles(absent, &schemas), "{absent}");
+    }
+}
