@@ -1,4 +1,5 @@
-//! Pages that say what the code does, held against it: the table of findings and the page of guardrails.
+//! Pages that say what the code does, held against it: the table of findings, the page of guardrails and that of step
+//! events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -155,4 +156,133 @@ fn every_guardrail_has_its_setting_and_its_test_or_a_reason() {
         }
     }
     assert_eq!(guardrails, BTreeSet::new(), "guardrails that stand in no row");
+}
+
+/// The body of a function, or of what else `opening` begins.
+fn body(file: &str, opening: &str) -> String {
+    let text = fs::read_to_string(root().join(file)).expect("UTF-8");
+    let line = text.lines().find(|line| line.contains(opening)).unwrap_or_else(|| panic!("{opening} in {file}"));
+    let indent = &line[..line.len() - line.trim_start().len()];
+    let rest = &text[text.find(line).expect("it is there")..];
+    rest[..rest.find(&format!("\n{indent}}}\n")).expect("it ends")].to_owned()
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+}
+
+/// The words that such a body may give: its literals without those that only begin one.
+fn given(file: &str, opening: &str) -> BTreeSet<String> {
+    let body = body(file, opening);
+    let words: BTreeSet<String> =
+        body.split('"').skip(1).step_by(2).filter(|text| is_word(text)).map(str::to_owned).collect();
+    assert!(!words.is_empty(), "{opening} in {file}");
+    words
+}
+
+/// Rows of the table of a page that has this first cell at its head.
+fn table(page: &str, head: &str) -> Vec<Vec<String>> {
+    let opening = format!("| {head} |");
+    let mut heads = page.match_indices("\n|--").filter_map(|(at, _)| page[..at].rfind('\n'));
+    let at = heads.find(|at| page[at + 1..].starts_with(&opening)).unwrap_or_else(|| panic!("a table of {head}"));
+    let table = page[at + 1..].split("\n\n").next().unwrap_or_default();
+    rows(table, |cell| cell != head)
+}
+
+/// The words that its first cells name. Those with a number or a space in them stand for many.
+fn named(page: &str, head: &str) -> BTreeSet<String> {
+    let rows = table(page, head);
+    let words: Vec<String> = rows.iter().flat_map(|cells| quoted(&cells[0])).map(str::to_owned).collect();
+    let words: Vec<String> = words.into_iter().filter(|word| is_word(word)).collect();
+    let named: BTreeSet<String> = words.iter().cloned().collect();
+    assert_eq!(named.len(), words.len(), "each stands there once: {words:?}");
+    named
+}
+
+#[test]
+fn the_words_of_step_events_are_those_of_the_code() {
+    const EVENT: &str = "src/runtime/past/event.rs";
+    const REPORT: &str = "src/runtime/report.rs";
+    let page = page("step-events.md");
+    let mut paths = given(REPORT, "fn path_words(");
+    paths.extend(given(REPORT, "fn way_names("));
+    for name in ["HOLDOUT", "FALLBACK"] {
+        let text = fs::read_to_string(root().join("src/domain/journey/source/optimize.rs")).expect("UTF-8");
+        let rest = text.split(&format!("const {name}: &str = \"")).nth(1).expect("a constant");
+        paths.insert(rest.split('"').next().unwrap_or_default().to_owned());
+    }
+    for (head, words) in [
+        ("`step`", given(EVENT, "fn step_word(")),
+        ("`status`", given(EVENT, "fn status_word(")),
+        ("`node_kind`", given(EVENT, "fn node_word(")),
+        ("`reason` of `left`", paths),
+        ("`reason` of `discarded`", given(REPORT, "fn discard_word(")),
+        ("`reason` of `exited`", given(REPORT, "fn exit_word(")),
+        ("`reason` of `failed`", given("src/domain/step.rs", "pub const fn word(self)")),
+        ("`reason` of `called`", given("src/domain/effect.rs", "impl fmt::Display for CallStatus")),
+        ("`reason` of `message`", given(REPORT, "fn outcome_word(")),
+    ] {
+        assert_eq!(named(&page, head), words, "{head}: what the page names, and what the code may say");
+    }
+}
+
+/// What is said of step events in the description of the interface, held against the page and its tables.
+#[test]
+fn the_fields_of_step_events_are_those_of_the_interface() {
+    let page = page("step-events.md");
+    let text = fs::read_to_string(root().join("docs/openapi.json")).expect("UTF-8");
+    let described: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let schemas = &described["components"]["schemas"];
+    let said = |schema: &str, field: &str| -> BTreeSet<String> {
+        let text = schemas[schema]["properties"][field]["description"].as_str().expect("a description");
+        quoted(text).into_iter().map(str::to_owned).collect()
+    };
+    let fields = schemas["StepEvent"]["properties"].as_object().expect("fields");
+    assert_eq!(named(&page, "ours"), fields.keys().cloned().collect());
+    for field in ["step", "status", "node_kind"] {
+        assert_eq!(said("StepEvent", field), named(&page, &format!("`{field}`")), "{field}");
+    }
+    let items = page.split("for each item `what` (").nth(1).and_then(|rest| rest.split(')').next());
+    let items: BTreeSet<String> = quoted(items.expect("a list")).into_iter().map(str::to_owned).collect();
+    assert_eq!(said("WhyItem", "what"), items);
+    let mut told: BTreeSet<String> = BTreeSet::new();
+    for (_, text) in sources("src/runtime/past") {
+        let words = text.split("what: \"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned);
+        told.extend(words);
+    }
+    assert_eq!(told, items);
+    let ignored: BTreeSet<String> = said("WhyItem", "reason").into_iter().filter(|word| word != "ignored").collect();
+    assert_eq!(named(&page, "`reason` of `ignored`"), ignored);
+}
+
+/// Fields of Adobe's step events, and the codes by which it discards: each has a counterpart on the page, or a reason why
+/// it has none.
+#[test]
+fn every_field_and_code_of_adobe_is_on_the_page_of_step_events() {
+    const FIELDS: &str =
+        "journeyID journeyVersionID journeyVersionName journeyVersion instanceID instanceType externalKey
+        nodeID nodeName nodeType stepID stepName stepType stepStatus eventID parentStepID parentStepName
+        parentTransitionID parentTransitionName entrance reentrance instanceEnded journeyNodeProcessed inTest inDryRun
+        dryRunID processingTime recurrenceIndex batchInstanceID batchExternalKey profileID profileNamespace
+        actionID actionName actionType actionExecutionTime actionExecutionError actionExecutionErrorCode
+        actionExecutionOriginError actionExecutionOriginErrorCode actionBusinessType deliveryJobID
+        fetchError fetchErrorCode fetchOriginError fetchOriginErrorCode fetchTypeInError fetchCount fetchTotalTime
+        fetchPlatformCount fetchPlatformTotalTime fetchCustomCount fetchCustomTotalTime";
+    const VALUES: &str = "ended error transitions capped timedout instanceTimedout http capping timeout
+        TimedOut ErrorConnecting InvalidResponse businessRuleProfileDiscarded";
+    const CODES: &str = "EVENT_WITH_NO_JOURNEY EXTERNAL_KEY_COMPUTATION_ERROR JOURNEY_INSTANCE_ID_NOT_CREATED
+        NO_INTERESTED_JOURNEYS_FOR_SEGMENTMEMBERSHIP_EVENT ERROR_SEGMENT_REALISATION_CONDITION_MISMATCH
+        PAUSED_JOURNEY_VERSION ERROR_SERVICE_INTERNAL quietHours forcedDiscardDueToQuietHours rejectedRuleset
+        CAP_REACHED LOWER_PRIORITY reentranceNotAllowed notSuitableInitialEvent maxInstanceStackEventsReached
+        JOURNEY_IN_PAUSED_STATE segmentExportJob INFO_EXPORTJOB_SUCCEEDED ERROR_TOPIC_CREATION
+        ERROR_EXPORTJOB_APICALL ERROR_EXPORTJOB_APICALL_TIMEOUT ERROR_EXPORTJOB_FAILED ERROR_INSTANCE_DUPLICATION
+        ERROR_INSTANCE_BAD_NAMESPACE ERROR_INSTANCE_NO_IDENTITY_MAP ERROR_INSTANCE_NOT_A_TEST_PROFILE
+        ERROR_INSTANCE_INTERNAL";
+    let page = page("step-events.md");
+    let missing: Vec<&str> = [FIELDS, VALUES, CODES]
+        .iter()
+        .flat_map(|names| names.split_whitespace())
+        .filter(|name| !page.contains(&format!("`{name}`")))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }

@@ -28,20 +28,21 @@ pub struct StepEvent {
     /// Id of the run, new at every entry; absent for refused entries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
-    /// `entered`, `arrived`, `left`, `message`, `exited`, `failed`, `discarded`.
+    /// `entered`, `arrived`, `left`, `message`, `called`, `held`, `released`, `exited`, `failed`, `discarded`.
     pub step: String,
-    /// `done`, `waiting`, `timed_out`, `instance_timed_out`, `error`, `ended`, `discarded`.
+    /// `done`, `waiting`, `timed_out`, `capped`, `instance_timed_out`, `error`, `ended`, `discarded`.
     pub status: String,
-    /// The node; absent for refused entries.
+    /// The node; absent for refused entries, and for those that a pause holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
-    /// What the node does: `wait`, `condition`, `split`, `event`, `first_of`, `message`, `update_profile`, `jump`, `end`.
+    /// What the node does: `wait`, `condition`, `split`, `profile_cap`, `optimize`, `event`, `first_of`, `message`,
+    /// `update_profile`, `jump`, `action` (data sources too), `lookup`, `end`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_kind: Option<String>,
-    /// Why: the path taken, the reason of an exit, failure or discard, the outcome of a message.
+    /// Why: the path taken, the reason of an exit, failure or discard, the outcome of a message or call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What was wrong, for people.
+    /// What was wrong, for people; in a test, what a call answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Arrivals: the node before.
@@ -62,7 +63,7 @@ pub struct StepEvent {
     /// How the message leaves: `log`, `webhook`, `email`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
-    /// The custom action that was called.
+    /// The custom action that was called; a data source is `source:NAME`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
     /// Id of the event that caused it; absent where time, an operator or a provider did.
