@@ -84,3 +84,61 @@ fn the_language_page_is_clean() {
     assert!(blocks.len() >= 9, "{} blocks", blocks.len());
     assert_hinted(&blocks);
 }
+
+/// What the page of messages takes for granted.
+const AROUND_MESSAGES: &str = "
+kind: event
+name: cart_add
+schema: { total: number }
+---
+kind: attribute
+name: first_name
+type: string
+---
+kind: attribute
+name: email
+type: string
+---
+kind: message
+name: tell_crm
+channel: webhook
+surface: crm_hook
+body: '{}'
+---
+kind: journey
+name: carts
+entry: { event: cart_add }
+start: remind
+nodes:
+  remind: { message: cart_reminder, then: tell }
+  tell: { message: tell_crm, then: done }
+  done: { end: true }
+";
+
+#[test]
+fn the_page_of_messages_is_clean() {
+    let text = std::fs::read_to_string(root().join("docs/messages.md")).expect("docs/messages.md");
+    let mut blocks = yaml_blocks("docs/messages.md", &text);
+    assert_eq!(blocks.len(), 2, "messages, and surfaces");
+    blocks.push(SourceFile { name: "around".to_owned(), text: AROUND_MESSAGES.to_owned() });
+    assert_clean(&blocks);
+}
+
+/// A page that begins to show resources gets a test above.
+#[test]
+fn no_other_page_shows_resources() {
+    let pages =
+        ["", "docs", "docs/adr", "examples", "examples/data", "examples/journeys"].map(|name| root().join(name));
+    let files = pages.iter().flat_map(|page| std::fs::read_dir(page).expect("a directory"));
+    let mut showing: Vec<String> = Vec::new();
+    for path in files.map(|entry| entry.expect("an entry").path()) {
+        if path.extension().is_some_and(|ending| ending == "md") {
+            let text = std::fs::read_to_string(&path).expect("text");
+            if text.lines().any(|line| line.trim_start().starts_with("kind: ") || line.trim() == "```yaml") {
+                showing.push(path.file_name().expect("a name").to_string_lossy().into_owned());
+            }
+        }
+    }
+    showing.sort();
+    assert_eq!(showing, ["journeys.md", "messages.md"]);
+}

@@ -1,10 +1,12 @@
 //! `sojourn test` from outside: the examples' tests pass, failures have places and exit codes, JUnit is as CI reads it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
 use serde_json::Value;
+use smol_str::SmolStr;
 use sojourn::domain::catalog::{Rehearsal, SourceFile};
 use sojourn::trial::run::run;
 
@@ -50,27 +52,67 @@ fn each_of_the_twelve_journeys_is_tested() {
     // Mails about orders and memberships, which are no advertising, ask for no consent: a hint.
     let mut warnings = body["warnings"].as_array().expect("a list").iter();
     assert!(warnings.all(|warning| warning["code"] == "unasked_consent"), "{:#}", body["warnings"]);
-    let mut counts = std::collections::BTreeMap::new();
+    let mut counts = BTreeMap::new();
     for result in body["results"].as_array().expect("results") {
         *counts.entry(result["journey"].as_str().expect("each is about one").to_owned()).or_insert(0) += 1;
     }
-    assert_eq!(counts.len(), 12, "{counts:?}");
+    let declared: Vec<String> =
+        yaml_files("examples/journeys").iter().flat_map(|file| journeys_in(&file.text)).collect();
+    assert_eq!(declared.len(), 12, "{declared:?}");
+    assert_eq!(counts.keys().cloned().collect::<BTreeSet<_>>(), declared.into_iter().collect());
     assert!(counts.values().all(|tests| *tests >= 5), "{counts:?}");
 }
 
-/// What the page shows as a test is one, and passes.
+/// The YAML files of a directory.
+fn yaml_files(directory: &str) -> Vec<SourceFile> {
+    let entries = std::fs::read_dir(root().join(directory)).expect("a directory");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let paths = paths.filter(|path| path.extension().is_some_and(|ending| ending == "yaml"));
+    paths.map(|path| SourceFile { name: path.display().to_string(), text: read(&path) }).collect()
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Names of the journeys that a file declares.
+fn journeys_in(text: &str) -> Vec<String> {
+    text.split("kind: journey\nname: ").skip(1).filter_map(|rest| Some(rest.lines().next()?.to_owned())).collect()
+}
+
+/// What the page shows as a test is one, and passes; so do those of its file of tests. Together they leave out no journey
+/// of the page, and no node of one.
 #[test]
 fn the_tests_of_the_language_page_pass() {
-    let page = std::fs::read_to_string(root().join("docs/journeys.md")).expect("docs/journeys.md");
+    let page = read(&root().join("docs/journeys.md"));
     let blocks = page.split("```yaml\n").skip(1).map(|rest| rest.split("\n```").next().unwrap_or_default());
     let file = |text: &str| SourceFile { name: "docs/journeys.md".to_owned(), text: text.to_owned() };
-    let files: Vec<SourceFile> = blocks.map(file).collect();
-    let Rehearsal { catalog, trials, .. } = Rehearsal::of(&files).expect("no findings");
+    let mut files: Vec<SourceFile> = blocks.map(file).collect();
+    let tests = "docs/journeys.tests.yaml";
+    assert!(page.contains("](journeys.tests.yaml)"), "the page leads to its tests");
+    files.push(SourceFile { name: tests.to_owned(), text: read(&root().join(tests)) });
+    let Rehearsal { catalog, trials, warnings } = Rehearsal::of(&files).expect("no findings");
+    assert!(warnings.iter().all(|warning| warning.code == "unasked_consent"), "{warnings:#?}");
     let catalog = Arc::new(catalog);
-    assert!(trials.len() >= 3, "{} tests", trials.len());
+    let mut walked: BTreeMap<SmolStr, BTreeSet<SmolStr>> = BTreeMap::new();
     for trial in &trials {
         let outcome = run(trial, &catalog).expect("it runs");
         assert!(outcome.mismatches.is_empty(), "{}: {:#?}", trial.name.value, outcome.mismatches);
+        walked.entry(trial.journey.clone().expect("each is about one")).or_default();
+        for expectation in &trial.expectations {
+            let (Some(journey), Some(path)) = (&expectation.journey, &expectation.path) else { continue };
+            let nodes = path.value.iter().map(|node| node.value.clone());
+            walked.entry(journey.value.clone()).or_default().extend(nodes);
+        }
+    }
+    let declared: BTreeSet<SmolStr> = catalog.journeys.iter().cloned().collect();
+    assert_eq!(declared.len(), page.matches("\nkind: journey\n").count(), "{declared:?}");
+    let tested: BTreeSet<SmolStr> = trials.iter().filter_map(|trial| trial.journey.clone()).collect();
+    assert_eq!(tested, declared, "journeys with a test, and journeys of the page");
+    for version in &catalog.versions {
+        let nodes = version.program.nodes.iter().map(|node| node.name.clone());
+        let journey = &version.program.name;
+        assert_eq!(walked[journey], nodes.collect(), "nodes of {journey} that tests lead to, and those it has");
     }
 }
 
