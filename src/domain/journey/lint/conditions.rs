@@ -73,7 +73,7 @@ pub(super) fn is_left_by_event(form: &NodeForm) -> bool {
 }
 
 /// A reasoner inside the journey: what the entry's filter says of the entry event holds.
-fn inside<'s>(subject: &Subject<'_>, schemas: &'s Schemas) -> Reasoner<'s> {
+pub(super) fn inside<'s>(subject: &Subject<'_>, schemas: &'s Schemas) -> Reasoner<'s> {
     let mut reasoner = Reasoner::new(schemas);
     know_type(subject, &mut reasoner);
     if let Some(when) = &subject.definition.entry.when {

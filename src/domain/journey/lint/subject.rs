@@ -50,7 +50,7 @@ pub fn lint(subject: &Subject<'_>, findings: &mut Findings<'_>) {
     ways::check(subject, &graph, &dead, findings);
     cycles::check(subject, &graph, findings);
     recipients::check(subject, findings);
-    consents::check(subject, &graph, findings);
+    consents::check(subject, &graph, &dead, findings);
 }
 
 /// Notes what the rules find in the rule that recognises events as `name`, which may read `schemas`.

@@ -321,6 +321,66 @@ fn unasked_consent() {
 }
 
 #[test]
+fn without_consent() {
+    let asking = |form: &str, rest: &str| {
+        let mails = JOURNEY.replace("message: hello", "message: mail").replace(CONDITION, form);
+        let found = findings(PRELUDE, &mails.replace("  done:", &format!("{rest}  done:")));
+        let of_journey = found.into_iter().filter(|finding| finding.file == "j.yaml");
+        let codes = of_journey.map(|finding| (finding.code, finding.line));
+        codes.filter(|(code, _)| *code != "absent_is_unequal").collect::<Vec<_>>()
+    };
+    let wrong = [("without_consent", 7)];
+    let to_those_who_have_not = |when: &str| {
+        let yes = format!("condition: [ {{ when: {when}, then: done }} ], otherwise: send");
+        asking(&yes, "")
+    };
+    assert_eq!(to_those_who_have_not("profile.consents.email"), wrong);
+    assert_eq!(to_those_who_have_not("profile.consents.email || profile.tier == 'a'"), wrong);
+    assert_eq!(to_those_who_have_not("profile.consents.email == true"), wrong);
+    // Others may come that way who have agreed.
+    assert_eq!(to_those_who_have_not("profile.consents.email && profile.tier == 'a'"), []);
+    assert_eq!(to_those_who_have_not("'!profile.consents.email'"), []);
+    assert_eq!(to_those_who_have_not("profile.consents.email != true"), []);
+    let to = |when: &str| asking(&format!("condition: [ {{ when: {when}, then: send }} ], otherwise: done"), "");
+    assert_eq!(to("'!profile.consents.email'"), wrong);
+    assert_eq!(to("profile.consents.email == null"), wrong);
+    assert_eq!(to("profile.consents.email"), []);
+    let targeting =
+        "optimize: { targeting: [ { rule: yes, when: profile.consents.email, then: done } ], fallback: send }";
+    assert_eq!(asking(targeting, ""), wrong);
+    let split = "  draw: { split: [ { percent: 50, then: send }, { percent: 50, then: done } ] }\n";
+    let refused = "condition: [ { when: profile.consents.email, then: done } ], otherwise: draw";
+    assert_eq!(asking(refused, split), wrong, "by a node that keeps nobody");
+    // Whoever is asked again, or agrees on the way, is not meant; in the time of a wait some may agree.
+    let again = "  draw: { condition: [ { when: profile.consents.email, then: send } ], otherwise: done }\n";
+    assert_eq!(asking(refused, again), []);
+    let agrees = |value: &str| format!("  draw: {{ update_profile: {{ consents.email: '{value}' }}, then: send }}\n");
+    assert_eq!(asking(refused, &agrees("true")), []);
+    assert_eq!(asking(refused, &agrees("false")), wrong);
+    let later = "  draw: { wait: 1d, then: send }\n";
+    assert_eq!(asking(refused, later), [("unasked_consent", 8)]);
+    // Ways that nobody goes are left out.
+    let never =
+        "condition: [ { when: profile.consents.email, then: done }, { when: 1 > 2, then: send } ], otherwise: done";
+    assert_eq!(asking(never, "").iter().find(|(code, _)| *code == "without_consent"), None);
+}
+
+#[test]
+fn entries_without_consent() {
+    let mails = |head: &str, first: &str| {
+        let text = format!(
+            "kind: journey\nname: j\nentry: {{ event: cart_add, when: '!profile.consents.email' }}\n{head}start: first\nnodes:\n\
+             \x20 first: {first}\n  send: {{ message: mail, then: done }}\n  done: {{ end: true }}\n"
+        );
+        codes(PRELUDE, &text)
+    };
+    let at_once = "{ split: [ { percent: 50, then: send }, { percent: 50, then: done } ] }";
+    assert_eq!(mails("", at_once), ["without_consent (W)"]);
+    assert_eq!(mails("exit: [ { when: '!profile.consents.email' } ]\n", at_once), [""; 0]);
+    assert_eq!(mails("", "{ wait: 1h, then: send }"), ["unasked_consent (H)"], "who waits may agree");
+}
+
+#[test]
 fn unused() {
     let unused = |prelude: &str, journey: &str| -> Vec<(u32, &str)> {
         let found = findings(prelude, journey).into_iter();
