@@ -173,6 +173,18 @@ fn journeys_stop_and_refusals_exit_with_4() {
     let server = Server::start(&directory.path().join("data"), &[]);
     server.ask(&["apply", &resources]);
     server.ask(&["send", &feed]);
+    let other = JOURNEY.replace("name: nurture", "name: thanks_again\npriority: 70");
+    let journey = other.split("---\n").last().expect("the journey").to_owned();
+    std::fs::write(&resources, format!("{JOURNEY}---\n{journey}")).expect("written");
+    server.ask(&["apply", &resources]);
+    let overlaps = server.ask(&["journeys", "conflicts", "nurture"]);
+    let overlap = &overlaps["conflicts"][0];
+    assert_eq!((&overlap["with"], &overlap["event"]), (&json!("thanks_again"), &json!("bought")), "{overlaps}");
+    assert_eq!((&overlap["wins"], &overlap["wins_by"]), (&json!("thanks_again"), &json!("priority")), "{overlaps}");
+    assert_eq!(server.run(&["journeys", "conflicts", "nurtur"]).status.code(), Some(4));
+    let people = program(&["journeys", "conflicts", "--server", &server.url()]).output().expect("the program starts");
+    let people = String::from_utf8(people.stdout).expect("UTF-8");
+    assert!(people.contains("event bought") && people.contains("thanks_again"), "{people}");
     let stopped = server.ask(&["journeys", "stop", "nurture"]);
     assert_eq!(stopped["name"], "nurture");
     for arguments in

@@ -4,6 +4,7 @@
 //! revisions and field types it was published with, so an instance's path means the same until it ends.
 
 mod attributes;
+mod conflicts;
 mod datasets;
 mod difference;
 mod drafts;
@@ -39,6 +40,7 @@ use crate::domain::surface::Surface;
 
 pub use crate::domain::journey::findings::SourceFile;
 pub use crate::domain::journey::source::Kind;
+pub use conflicts::{Conflict, Contender};
 pub use difference::{Changed, Difference, NodeChange, NodeDifference};
 pub use drafts::{Draft, TestSession};
 pub use migration::{Choice, Onward};

@@ -5,6 +5,7 @@ pub mod admission;
 pub mod api;
 pub mod board;
 pub mod clock;
+pub mod conflicts;
 pub mod delivery;
 pub mod engine;
 pub mod failure;

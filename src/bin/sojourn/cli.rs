@@ -66,7 +66,7 @@ pub enum Command {
     TestMode(TestModeArgs),
     /// Flag profiles that may walk in tests
     TestProfiles(TestProfilesArgs),
-    /// List journeys, stop or close one
+    /// List journeys and where they overlap, stop or close one
     Journeys(JourneysArgs),
     #[command(flatten)]
     Pauses(crate::pauses::PauseCommand),
@@ -165,6 +165,11 @@ pub struct JourneysArgs {
 pub enum JourneysAction {
     /// All journeys and their versions (what `journeys` alone does)
     List,
+    /// Pairs of journeys that may reach the same profile at the same time, and which of them goes first
+    Conflicts {
+        /// One journey, live or a draft
+        name: Option<String>,
+    },
     /// Let nobody in any more and everybody out at once
     Stop(JourneyArgs),
     /// Let nobody in any more; those inside run to their end

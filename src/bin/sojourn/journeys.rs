@@ -1,8 +1,9 @@
-//! `sojourn journeys`: list, stop, close.
+//! `sojourn journeys`: list, overlaps, stop, close.
 
 use reqwest::Method;
+use sojourn::runtime::conflicts::ConflictView;
 use sojourn::runtime::view::JourneySummary;
-use sojourn::transport::http::schema::JourneysBody;
+use sojourn::transport::http::schema::{ConflictsBody, JourneysBody};
 
 use crate::cli::{JourneyArgs, JourneysAction, JourneysArgs};
 use crate::client::Client;
@@ -16,6 +17,11 @@ pub fn run(args: JourneysArgs, output: &Output) -> Result<(), Failure> {
         None | Some(JourneysAction::List) => {
             let body: JourneysBody = client.get(client.url(&["v1", "journeys"], &[]))?;
             output.result(&body, |body| rows(&body.journeys));
+        }
+        Some(JourneysAction::Conflicts { name }) => {
+            let query: Vec<(&str, String)> = name.into_iter().map(|name| ("journey", name)).collect();
+            let body: ConflictsBody = client.get(client.url(&["v1", "journeys", "conflicts"], &query))?;
+            output.result(&body, |body| overlaps(&body.conflicts));
         }
         Some(JourneysAction::Stop(journey)) => change(&client, &journey, "stop", output)?,
         Some(JourneysAction::Close(journey)) => change(&client, &journey, "close", output)?,
@@ -45,4 +51,45 @@ pub fn rows(journeys: &[JourneySummary]) -> String {
         }
     }
     table.to_string()
+}
+
+/// A line for each pair.
+fn overlaps(conflicts: &[ConflictView]) -> String {
+    if conflicts.is_empty() {
+        return "no overlaps".to_owned();
+    }
+    let mut table = table(&["journey", "#priority", "with", "#priority", "overlap", "enters first"]);
+    for conflict in conflicts {
+        let named = |name: &str, version: Option<u32>| {
+            if version.is_none() { format!("{name} (draft)") } else { name.to_owned() }
+        };
+        let wins = match (&conflict.wins, conflict.wins_by.as_deref()) {
+            (Some(name), Some("priority")) => name.clone(),
+            (Some(name), _) => format!("{name}, published first"),
+            (None, _) => "—".to_owned(),
+        };
+        table.add_row([
+            named(&conflict.journey, conflict.version),
+            conflict.priority.to_string(),
+            named(&conflict.with, conflict.with_version),
+            conflict.with_priority.to_string(),
+            overlap(conflict),
+            wins,
+        ]);
+    }
+    table.to_string()
+}
+
+/// In what respects two journeys overlap.
+fn overlap(conflict: &ConflictView) -> String {
+    let mut parts: Vec<String> = conflict.event.iter().map(|event| format!("event {event}")).collect();
+    parts.extend(conflict.channels.iter().map(|shared| match shared.surfaces.as_slice() {
+        [] => shared.channel.clone(),
+        surfaces => format!("{} by {}", shared.channel, surfaces.join(", ")),
+    }));
+    parts.extend(conflict.rule_set.iter().map(|rules| format!("rule set {rules}")));
+    let day = |instant: &str| instant.split('T').next().unwrap_or(instant).to_owned();
+    parts.extend(conflict.from.iter().map(|from| format!("from {}", day(from))));
+    parts.extend(conflict.until.iter().map(|until| format!("until {}", day(until))));
+    parts.join("; ")
 }

@@ -14,6 +14,7 @@ use crate::domain::ids::{DeliveryId, Millis, PartitionId};
 use crate::domain::journey::program::Channel;
 use crate::domain::value::Map;
 use crate::runtime::api::Refusal;
+use crate::runtime::conflicts::{self, ConflictView};
 use crate::runtime::engine::start::SHARDS_MAX;
 use crate::runtime::engine::{ClockMode, DeliveryFilter, Engine, RequestError, known_journey};
 use crate::runtime::handle::Mailbox as _;
@@ -200,6 +201,18 @@ impl Engine {
     /// The engine is stopping.
     pub async fn journeys(&self) -> Result<Vec<JourneySummary>, RequestError> {
         Ok(summaries(&self.tally().await?, &self.catalog()))
+    }
+
+    /// Overlaps of journeys that are live, and of drafts with them; of one journey if it is named.
+    ///
+    /// # Errors
+    /// The journey is not known.
+    pub fn conflicts(&self, journey: Option<&str>) -> Result<Vec<ConflictView>, RequestError> {
+        let catalog = self.catalog();
+        if let Some(name) = journey.filter(|name| !catalog.drafts.contains_key(*name)) {
+            known_journey(&catalog, name)?;
+        }
+        Ok(catalog.conflicts(journey, self.core.engine_now()).iter().map(conflicts::view).collect())
     }
 
     /// Report over all journeys, or one.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::error::{ApiError, ErrorBody};
 use super::router::Api;
-use super::schema::JourneysBody;
+use super::schema::{ConflictsBody, JourneysBody};
 use crate::runtime::view::JourneySummary;
 
 /// Which version; all of them if absent.
@@ -28,6 +28,30 @@ pub struct VersionQuery {
 )]
 pub async fn list(State(api): State<Api>) -> Result<Json<JourneysBody>, ApiError> {
     Ok(Json(JourneysBody { journeys: api.engine.journeys().await? }))
+}
+
+/// Which journey; all of them if absent.
+#[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConflictsQuery {
+    /// Name of one journey, live or a draft.
+    journey: Option<String>,
+}
+
+/// Journeys that may reach the same profile at the same time.
+#[utoipa::path(
+    get, path = "/v1/journeys/conflicts", tag = "journeys", params(ConflictsQuery),
+    responses(
+        (status = 200, description = "Pairs of live journeys, and of drafts with live ones, that overlap", body = ConflictsBody),
+        (status = 401, description = "No valid API key", body = ErrorBody),
+        (status = 404, description = "No such journey", body = ErrorBody),
+    )
+)]
+pub async fn conflicts(
+    State(api): State<Api>,
+    Query(query): Query<ConflictsQuery>,
+) -> Result<Json<ConflictsBody>, ApiError> {
+    Ok(Json(ConflictsBody { conflicts: api.engine.conflicts(query.journey.as_deref())? }))
 }
 
 /// Stops a journey: no entries, and everyone inside leaves.

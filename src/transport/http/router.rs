@@ -126,6 +126,7 @@ fn guarded() -> OpenApiRouter<Api> {
         .routes(routes!(datasets::list))
         .routes(routes!(datasets::load))
         .routes(routes!(journeys::list))
+        .routes(routes!(journeys::conflicts))
         .routes(routes!(journeys::stop))
         .routes(routes!(journeys::close))
         .routes(routes!(testing::start))

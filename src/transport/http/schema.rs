@@ -241,6 +241,13 @@ pub struct JourneysBody {
     pub journeys: Vec<crate::runtime::view::JourneySummary>,
 }
 
+/// Overlaps of journeys.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ConflictsBody {
+    /// In the order in which journeys are entered, drafts last.
+    pub conflicts: Vec<crate::runtime::conflicts::ConflictView>,
+}
+
 /// Outbox rows.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct DeliveriesBody {
