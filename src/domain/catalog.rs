@@ -44,7 +44,7 @@ pub use conflicts::{Conflict, Contender};
 pub use difference::{Changed, Difference, NodeChange, NodeDifference};
 pub use drafts::{Draft, TestSession};
 pub use migration::{Choice, Onward};
-pub use pauses::PauseOrder;
+pub use pauses::{PauseOrder, ResumeOrder};
 pub use publish::{ApplyReport, Change, MigrationNode, MigrationReport, ResourceChange};
 pub use rules::Rule;
 pub use trials::{Rehearsal, Responses};

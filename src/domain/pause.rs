@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{Millis, stable_hash};
+use crate::domain::limits;
 
 /// A pause of a journey, over all its versions. INVARIANT: those of a journey follow one another without overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +23,13 @@ pub struct Pause {
     pub overdue: Overdue,
     /// Within how many milliseconds after its end everybody held is let go.
     pub window_ms: i64,
+    /// Profiles let go in a second, as it was chosen; 0 is without a bound. Catalogs of before do not say.
+    #[serde(default = "usual_rate")]
+    pub rate: u32,
+}
+
+fn usual_rate() -> u32 {
+    limits::RELEASE_RATE
 }
 
 /// What becomes of profiles and events while a journey is paused.
@@ -122,7 +130,27 @@ mod tests {
 
     fn pause(overdue: Overdue, window_ms: i64) -> Pause {
         let (at, ends_at) = (Millis(1_000), Millis(5_000));
-        Pause { number: 1, mode: PauseMode::Hold, at, ends_at, ending: PauseEnding::Resume, overdue, window_ms }
+        Pause {
+            number: 1,
+            mode: PauseMode::Hold,
+            at,
+            ends_at,
+            ending: PauseEnding::Resume,
+            overdue,
+            window_ms,
+            rate: 5,
+        }
+    }
+
+    #[test]
+    fn one_stored_without_a_rate_is_resumed_at_the_usual() {
+        let pause = pause(Overdue::Drop, 7);
+        let Pause { number, mode, at, ends_at, ending, overdue, window_ms, .. } = pause;
+        let before = rmp_serde::to_vec(&(number, mode, at, ends_at, ending, overdue, window_ms)).expect("is written");
+        let read: Pause = rmp_serde::from_slice(&before).expect("reads");
+        assert_eq!(read, Pause { rate: limits::RELEASE_RATE, ..pause });
+        let now = rmp_serde::to_vec(&pause).expect("is written");
+        assert_eq!(rmp_serde::from_slice::<Pause>(&now).expect("reads"), pause);
     }
 
     #[test]

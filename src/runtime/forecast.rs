@@ -31,7 +31,9 @@ pub struct Forecast {
     pub nodes: BTreeMap<String, ForecastNode>,
     /// What would become of what is held, by `--overdue`: `send`, `shift`, `merge`, `drop`.
     pub overdue: BTreeMap<String, ForecastOutcome>,
-    /// Profiles let go in a second; 0 is without a bound.
+    /// What would become of it as it stands: `send`, `shift`, `merge`, `drop`. As the pause says, unless the question does.
+    pub chosen: String,
+    /// Profiles let go in a second; 0 is without a bound. As the pause says, unless the question does.
     pub rate: u32,
 }
 
@@ -162,8 +164,14 @@ impl Survey {
         }
     }
 
-    /// What a resume would do at so many profiles a second.
-    pub fn forecast(self, catalog: &Catalog, journey: JourneyId, summary: JourneySummary, rate: u32) -> Forecast {
+    /// What a resume would do as chosen: with what is overdue, and at so many profiles a second.
+    pub fn forecast(
+        self,
+        catalog: &Catalog,
+        journey: JourneyId,
+        summary: JourneySummary,
+        (chosen, rate): (Overdue, u32),
+    ) -> Forecast {
         let (called, held) = (self.calls, self.messages + self.calls);
         let takes_ms = window_ms(held + self.entrants, rate);
         let begun = catalog.pause_before(journey, self.now).map_or(self.now, |pause| pause.at);
@@ -186,6 +194,7 @@ impl Survey {
             held_entrants: self.entrants,
             overdue: Overdue::ALL.into_iter().map(|overdue| (overdue.word().to_owned(), outcome(overdue))).collect(),
             nodes: self.nodes.into_iter().map(|(name, node)| (name.to_string(), node)).collect(),
+            chosen: chosen.word().to_owned(),
             rate,
         }
     }

@@ -218,6 +218,7 @@ pub fn summary(tally: &Tally, catalog: &Catalog, journey: JourneyId) -> JourneyS
         until: pause.ends_at.to_iso(),
         then: pause.ending,
         overdue: pause.overdue,
+        rate: pause.rate,
     });
     JourneySummary { name: catalog.journey_name(journey).to_string(), versions, pause }
 }

@@ -124,6 +124,8 @@ pub struct PauseView {
     /// What becomes of overdue messages: `send`, `shift`, `merge`, `drop`.
     #[schema(value_type = String)]
     pub overdue: Overdue,
+    /// Profiles let go in a second then; 0 is without a bound.
+    pub rate: u32,
 }
 
 /// A version in the list.

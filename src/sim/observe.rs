@@ -56,8 +56,9 @@ pub enum Cause {
     Draft(DraftAct),
     /// This journey is paused, on these terms.
     Pause(String, Terms),
-    /// This journey is resumed: when, what becomes of overdue messages, and within how many milliseconds all are let go.
-    Resume(String, i64, String, i64),
+    /// This journey is resumed: when, what becomes of overdue messages if not what the pause says, and within how many
+    /// milliseconds all are let go.
+    Resume(String, i64, Option<String>, i64),
 }
 
 /// Terms of a pause.

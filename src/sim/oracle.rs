@@ -145,7 +145,7 @@ impl Oracle {
                 before.paused(journey, |pauses| {
                     if let Some(last) = pauses.last_mut() {
                         (last.ends_ms, last.stops, last.window_ms) = (*now_ms, false, *window_ms);
-                        last.overdue.clone_from(overdue);
+                        last.overdue = overdue.clone().unwrap_or_else(|| last.overdue.clone());
                     }
                 })
             }),

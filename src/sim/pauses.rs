@@ -24,11 +24,12 @@ impl Simulation {
         let (_, _, resume) = self.workload.next_pausing(&mut self.dice, now);
         let Some(machine) = &self.machine else { return false };
         let catalog = machine.catalog.settled(now);
-        let resumed = catalog.live.keys().find_map(|name| {
-            Some((name.to_string(), catalog.resume(name, now, resume.overdue, resume.window_ms).ok()?))
-        });
+        let resumed = catalog
+            .live
+            .keys()
+            .find_map(|name| Some((name.to_string(), catalog.resume(name, now, resume.order()).ok()?)));
         let Some((name, resumed)) = resumed else { return false };
-        let cause = Cause::Resume(name, now.0, resume.overdue.word().to_owned(), resume.window_ms);
+        let cause = Cause::Resume(name, now.0, resume.word(), resume.window_ms);
         self.fault("change: journey resumed");
         self.note(|| format!("{cause:?}"));
         self.install(resumed, cause, now);

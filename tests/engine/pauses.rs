@@ -65,7 +65,8 @@ async fn a_paused_journey_keeps_everybody_over_a_restart() {
     engine.stop(LONG).await;
 
     let (engine, sink) = start(&config(1), disk);
-    let forecast = engine.forecast("j", 10).await.expect("tells");
+    let at_ten = ResumeRequest { rate: Some(10), ..ResumeRequest::default() };
+    let forecast = engine.forecast("j", at_ten).await.expect("tells");
     assert_eq!((forecast.held, forecast.held_entrants), (PROFILES, PROFILES));
     let say = &forecast.nodes["b"];
     assert_eq!((say.waits.as_str(), say.channel.as_str(), say.held), ("hello", "log", PROFILES));
@@ -78,7 +79,7 @@ async fn a_paused_journey_keeps_everybody_over_a_restart() {
     assert_eq!(told("merge"), (PROFILES, 0, 0, 0, 8_000));
     assert_eq!(told("drop"), (0, 0, 0, PROFILES, 8_000));
 
-    let resumed = engine.resume_journey("j", ResumeRequest { overdue: Overdue::Send, rate: 0 }).await;
+    let resumed = engine.resume_journey("j", ResumeRequest { overdue: Some(Overdue::Send), rate: Some(0) }).await;
     assert_eq!(resumed.expect("resumes").pause.expect("was paused").overdue, Overdue::Send);
     let_go(&engine).await;
     engine.drain().await;
@@ -87,6 +88,30 @@ async fn a_paused_journey_keeps_everybody_over_a_restart() {
     assert_eq!((report.entered, report.active, report.exited["completed"]), (2 * PROFILES, PROFILES, PROFILES));
     assert_eq!(status(&engine).await.0, "live");
     engine.stop(LONG).await;
+}
+
+/// Who pauses chooses what is dropped; a resume that says nothing of it keeps to that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bare_resume_does_what_the_pause_says() {
+    for (overdue, sent) in [(None, 0), (Some(Overdue::Send), PROFILES)] {
+        let (engine, sink) = start(&config(2), Arc::new(MemoryDisk::new()));
+        engine.apply(vec![("j.yaml".to_owned(), ASKS.to_owned())]).await.expect("publishes");
+        submit(&engine, goes("2026-01-01T00:00:00Z", 0)).await;
+        let request = PauseRequest { overdue: Overdue::Drop, rate: 0, ..PauseRequest::default() };
+        engine.pause_journey("j", request).await.expect("pauses");
+        engine.advance_clock(at("2026-01-01T01:30:00Z")).await.expect("time moves");
+        let asked = ResumeRequest { overdue, rate: None };
+        let forecast = engine.forecast("j", asked).await.expect("tells");
+        let chosen = overdue.unwrap_or(Overdue::Drop);
+        assert_eq!((forecast.chosen.as_str(), forecast.rate), (chosen.word(), 0));
+        assert_eq!(forecast.overdue[&forecast.chosen].sent, sent);
+        let pause = engine.resume_journey("j", asked).await.expect("resumes").pause.expect("was paused");
+        assert_eq!((pause.overdue, pause.rate), (chosen, 0));
+        let_go(&engine).await;
+        engine.drain().await;
+        assert_eq!(sink.sent.lock().len() as u64, sent);
+        engine.stop(LONG).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -127,8 +152,8 @@ async fn what_makes_no_sense_is_refused() {
     assert_eq!(told, "a pause lasts at most 14d, and longer than nothing");
     let told = engine.resume_journey("j", ResumeRequest::default()).await.expect_err("is live").to_string();
     assert_eq!(told, "journey `j` is not paused");
-    assert!(matches!(engine.forecast("k", 1).await, Err(RequestError::NotFound { .. })));
-    let unpaused = engine.forecast("j", 1).await.expect_err("is refused");
+    assert!(matches!(engine.forecast("k", ResumeRequest::default()).await, Err(RequestError::NotFound { .. })));
+    let unpaused = engine.forecast("j", ResumeRequest::default()).await.expect_err("is refused");
     assert_eq!(unpaused.to_string(), "journey `j` is not paused; a forecast says what a resume would do");
     let discard = PauseRequest { mode: PauseMode::Discard, ..PauseRequest::default() };
     engine.pause_journey("j", discard).await.expect("pauses");

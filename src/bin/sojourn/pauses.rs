@@ -3,8 +3,10 @@
 use clap::{Args, Subcommand, ValueEnum};
 use reqwest::Method;
 use sojourn::domain::journey::duration;
+use sojourn::domain::limits;
+use sojourn::domain::pause::PauseEnding;
 use sojourn::runtime::forecast::Forecast;
-use sojourn::runtime::view::JourneySummary;
+use sojourn::runtime::view::{JourneySummary, PauseView};
 
 use crate::cli::ServerArgs;
 use crate::client::Client;
@@ -38,8 +40,12 @@ pub struct PauseArgs {
     /// What happens then
     #[arg(long, value_enum, default_value_t = Then::Resume)]
     pub then: Then,
-    #[command(flatten)]
-    pub release: ReleaseArgs,
+    /// What becomes of overdue messages then, unless the resume says otherwise
+    #[arg(long, value_enum, default_value_t = Choice::Send)]
+    pub overdue: Choice,
+    /// Profiles let go in a second then, unless the resume says otherwise; 0 for no bound
+    #[arg(long, value_name = "N", default_value_t = limits::RELEASE_RATE)]
+    pub rate: u32,
     #[command(flatten)]
     pub server: ServerArgs,
 }
@@ -65,9 +71,8 @@ pub struct ResumeArgs {
 pub struct ForecastArgs {
     /// The journey
     pub journey: String,
-    /// Profiles let go in a second; 0 for no bound
-    #[arg(long, value_name = "N", default_value_t = sojourn::domain::limits::RELEASE_RATE)]
-    pub rate: u32,
+    #[command(flatten)]
+    pub release: ReleaseArgs,
     #[command(flatten)]
     pub server: ServerArgs,
 }
@@ -75,12 +80,12 @@ pub struct ForecastArgs {
 /// How those held are let go.
 #[derive(Debug, Args)]
 pub struct ReleaseArgs {
-    /// What becomes of overdue messages
-    #[arg(long, value_enum, default_value_t = Choice::Send)]
-    pub overdue: Choice,
-    /// Profiles let go in a second; 0 for no bound
-    #[arg(long, value_name = "N", default_value_t = sojourn::domain::limits::RELEASE_RATE)]
-    pub rate: u32,
+    /// What becomes of overdue messages, if not what the pause says
+    #[arg(long, value_enum)]
+    pub overdue: Option<Choice>,
+    /// Profiles let go in a second, if not what the pause says; 0 for no bound
+    #[arg(long, value_name = "N")]
+    pub rate: Option<u32>,
 }
 
 /// What becomes of profiles and events in a pause.
@@ -120,12 +125,12 @@ pub fn run(command: &PauseCommand, output: &Output) -> Result<(), Failure> {
         PauseCommand::Pause(args) => {
             let mut query = vec![("mode", word(&args.mode)), ("then", word(&args.then))];
             query.extend(args.lasts.iter().map(|lasts| ("for", lasts.clone())));
-            query.extend(release(&args.release));
+            query.extend([("overdue", word(&args.overdue)), ("rate", args.rate.to_string())]);
             change(&args.server, &args.journey, "pause", &query, output)
         }
-        PauseCommand::Resume(args) if args.forecast => forecast(&args.server, &args.journey, args.release.rate, output),
+        PauseCommand::Resume(args) if args.forecast => forecast(&args.server, &args.journey, &args.release, output),
         PauseCommand::Resume(args) => change(&args.server, &args.journey, "resume", &release(&args.release), output),
-        PauseCommand::Forecast(args) => forecast(&args.server, &args.journey, args.rate, output),
+        PauseCommand::Forecast(args) => forecast(&args.server, &args.journey, &args.release, output),
     }
 }
 
@@ -134,7 +139,8 @@ fn word(value: &impl ValueEnum) -> String {
 }
 
 fn release(args: &ReleaseArgs) -> Vec<(&'static str, String)> {
-    vec![("overdue", word(&args.overdue)), ("rate", args.rate.to_string())]
+    let overdue = args.overdue.iter().map(|overdue| ("overdue", word(overdue)));
+    overdue.chain(args.rate.map(|rate| ("rate", rate.to_string()))).collect()
 }
 
 fn change(
@@ -148,18 +154,34 @@ fn change(
     let url = client.url(&["v1", "journeys", journey, action], query);
     let summary: JourneySummary = client.call(Method::POST, url, None::<&()>)?;
     output.result(&summary, |summary| {
-        let until = match &summary.pause {
-            Some(pause) if action == "pause" => format!("\npaused until {}", pause.until),
-            _ => String::new(),
-        };
-        format!("{}{until}", rows(std::slice::from_ref(summary)))
+        let effect = summary.pause.as_ref().map_or_else(String::new, |pause| effect(action, pause));
+        format!("{}{effect}", rows(std::slice::from_ref(summary)))
     });
     Ok(())
 }
 
-fn forecast(server: &ServerArgs, journey: &str, rate: u32, output: &Output) -> Result<(), Failure> {
+/// What is in effect from now on: also what nobody has said this time.
+fn effect(action: &str, pause: &PauseView) -> String {
+    let release = format!("overdue {}, {}", pause.overdue.word(), paced(pause.rate));
+    match (action, pause.then) {
+        ("pause", PauseEnding::Stop) => {
+            format!("\npaused until {}, then stopped; a resume before: {release}", pause.until)
+        }
+        ("pause", PauseEnding::Resume) => format!("\npaused until {}, then resumed: {release}", pause.until),
+        _ => format!("\nresumed: {release}"),
+    }
+}
+
+fn paced(rate: u32) -> String {
+    match rate {
+        0 => "all at once".to_owned(),
+        rate => format!("{rate} profiles a second"),
+    }
+}
+
+fn forecast(server: &ServerArgs, journey: &str, args: &ReleaseArgs, output: &Output) -> Result<(), Failure> {
     let client = Client::new(server)?;
-    let url = client.url(&["v1", "journeys", journey, "forecast"], &[("rate", rate.to_string())]);
+    let url = client.url(&["v1", "journeys", journey, "forecast"], &release(args));
     let forecast: Forecast = client.get(url)?;
     output.result(&forecast, told);
     Ok(())
@@ -174,13 +196,17 @@ fn told(forecast: &Forecast) -> String {
     let mut ways = table(&["--overdue", "#sent", "#shifted", "#merged", "#dropped", "#called", "#takes"]);
     for (word, outcome) in &forecast.overdue {
         let counts = [outcome.sent, outcome.shifted, outcome.merged, outcome.dropped, outcome.called];
-        let mut row = vec![word.clone()];
+        let mark = if *word == forecast.chosen { " *" } else { "" };
+        let mut row = vec![format!("{word}{mark}")];
         row.extend(counts.map(|count| count.to_string()));
         row.push(duration::print(outcome.takes_ms));
         ways.add_row(row);
     }
     format!(
-        "{} profiles are held, and {} wait to enter; a resume at {} a second:\n\n{nodes}\n\n{ways}",
-        forecast.held, forecast.held_entrants, forecast.rate
+        "{} profiles are held, and {} wait to enter; a resume (overdue {}, {}):\n\n{nodes}\n\n{ways}\n* in effect",
+        forecast.held,
+        forecast.held_entrants,
+        forecast.chosen,
+        paced(forecast.rate)
     )
 }

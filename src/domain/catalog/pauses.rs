@@ -4,7 +4,7 @@ use crate::domain::catalog::{Catalog, CatalogError, Version, VersionStatus};
 use crate::domain::ids::{JourneyId, Millis, VersionId};
 use crate::domain::journey::program::Program;
 use crate::domain::limits;
-use crate::domain::pause::{Overdue, Pause, PauseEnding, PauseMode};
+use crate::domain::pause::{Overdue, Pause, PauseEnding, PauseMode, window_ms};
 
 /// What somebody asks for who pauses a journey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,19 @@ pub struct PauseOrder {
     pub overdue: Overdue,
     /// Within how many milliseconds everybody is let go then.
     pub window_ms: i64,
+    /// Profiles let go in a second then; 0 is without a bound.
+    pub rate: u32,
+}
+
+/// What somebody asks for who resumes a journey.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResumeOrder {
+    /// What becomes of overdue messages; else what the pause says.
+    pub overdue: Option<Overdue>,
+    /// Profiles let go in a second, 0 is without a bound; else what the pause says.
+    pub rate: Option<u32>,
+    /// How many it holds.
+    pub held: u64,
 }
 
 impl Catalog {
@@ -133,14 +146,14 @@ impl Catalog {
         let surplus = (pauses.len() + 1).saturating_sub(limits::PAUSES_KEPT_MAX);
         pauses.drain(..surplus);
         let number = self.pauses.get(&journey).and_then(|pauses| pauses.last()).map_or(1, |last| last.number + 1);
-        let PauseOrder { mode, at, for_ms, ending, overdue, window_ms } = order;
-        pauses.push(Pause { number, mode, at, ends_at: at.plus(for_ms), ending, overdue, window_ms });
+        let PauseOrder { mode, at, for_ms, ending, overdue, window_ms, rate } = order;
+        pauses.push(Pause { number, mode, at, ends_at: at.plus(for_ms), ending, overdue, window_ms, rate });
         next.version.0 += 1;
         Ok(next)
     }
 
-    /// Resumes a paused journey at `now`; everybody is let go within `window_ms`.
-    pub fn resume(&self, name: &str, now: Millis, overdue: Overdue, window_ms: i64) -> Result<Self, CatalogError> {
+    /// Resumes a paused journey at `now`. What the order leaves open is as the pause says.
+    pub fn resume(&self, name: &str, now: Millis, order: ResumeOrder) -> Result<Self, CatalogError> {
         let ids = self.select(name, None)?;
         // A journey that was only ever in test has no version to pause.
         let journey = ids.first().map(|id| self.program(*id).journey);
@@ -151,7 +164,9 @@ impl Catalog {
         let mut next = self.clone();
         let last = next.pauses.get_mut(&journey).and_then(|pauses| pauses.last_mut());
         let last = last.expect("it is paused");
-        *last = Pause { ends_at: now, ending: PauseEnding::Resume, overdue, window_ms, ..*last };
+        let (overdue, rate) = (order.overdue.unwrap_or(last.overdue), order.rate.unwrap_or(last.rate));
+        let window_ms = window_ms(order.held, rate);
+        *last = Pause { ends_at: now, ending: PauseEnding::Resume, overdue, window_ms, rate, ..*last };
         next.version.0 += 1;
         Ok(next)
     }
@@ -207,7 +222,7 @@ mod tests {
 
     fn order(at: i64, for_ms: i64) -> PauseOrder {
         let (mode, ending, overdue) = (PauseMode::Hold, PauseEnding::Resume, Overdue::Send);
-        PauseOrder { mode, at: Millis(at), for_ms, ending, overdue, window_ms: 0 }
+        PauseOrder { mode, at: Millis(at), for_ms, ending, overdue, window_ms: 0, rate: 5_000 }
     }
 
     #[test]
@@ -218,13 +233,31 @@ mod tests {
             [9, 10, 500, HOUR + 10].map(|now| catalog.pause_at(catalog.program(VersionId(0)), Millis(now)).is_some())
         };
         assert_eq!(on(&paused), [false, true, true, false]);
-        let resumed = paused.resume("j", Millis(400), Overdue::Drop, 5).expect("is paused");
+        let resumed = paused
+            .resume("j", Millis(400), ResumeOrder { overdue: Some(Overdue::Drop), ..ResumeOrder::default() })
+            .expect("is paused");
         assert_eq!(on(&resumed), [false, true, false, false]);
         assert_eq!(resumed.resumed_since(&paused), [VersionId(0)]);
         assert!(paused.resumed_since(&catalog()).is_empty(), "a pause lets nobody go");
         let again = resumed.pause("j", order(400, HOUR)).expect("is live");
         assert_eq!(again.pauses[&j].iter().map(|pause| pause.number).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(Catalog::from_record(&again.to_record()).expect("reads").pauses, again.pauses);
+    }
+
+    #[test]
+    fn a_resume_does_as_the_pause_says_unless_it_says_otherwise() {
+        let paused = catalog().pause("j", PauseOrder { overdue: Overdue::Drop, rate: 10, ..order(0, HOUR) });
+        let paused = paused.expect("is live");
+        let resumed = |overdue, rate| {
+            let order = ResumeOrder { overdue, rate, held: 100 };
+            let catalog = paused.resume("j", Millis(5), order).expect("is paused");
+            let pause = *catalog.pause_before(JourneyId(0), Millis(5)).expect("was paused");
+            (pause.overdue, pause.rate, pause.window_ms)
+        };
+        assert_eq!(resumed(None, None), (Overdue::Drop, 10, 10_000));
+        assert_eq!(resumed(Some(Overdue::Send), None), (Overdue::Send, 10, 10_000), "the default, but asked for");
+        assert_eq!(resumed(None, Some(0)), (Overdue::Drop, 0, 0));
+        assert_eq!(resumed(Some(Overdue::Merge), Some(100)), (Overdue::Merge, 100, 1_000));
     }
 
     #[test]
@@ -236,8 +269,8 @@ mod tests {
             told(paused.pause("j", order(5, HOUR))),
             "journey `j` is paused until 1970-01-01T01:00:00.000Z already"
         );
-        assert_eq!(told(catalog.resume("j", Millis(0), Overdue::Send, 0)), "journey `j` is not paused");
-        assert_eq!(told(paused.resume("j", Millis(HOUR), Overdue::Send, 0)), "journey `j` is not paused");
+        assert_eq!(told(catalog.resume("j", Millis(0), ResumeOrder::default())), "journey `j` is not paused");
+        assert_eq!(told(paused.resume("j", Millis(HOUR), ResumeOrder::default())), "journey `j` is not paused");
         let closed = catalog.close("j", None).expect("closes");
         assert_eq!(
             told(closed.pause("j", order(0, HOUR))),
@@ -253,7 +286,7 @@ mod tests {
         let kept = catalog().apply_draft_within(&[file], Millis(0), &crate::domain::guardrails::Guardrails::DEFAULT);
         let in_test = kept.expect("is kept").0.start_test("k", 10_000, Millis(0)).expect("starts");
         for catalog in [in_test.clone(), in_test.stop_test("k").expect("ends")] {
-            let resumed = catalog.resume("k", Millis(5), Overdue::Send, 0).expect_err("is not paused");
+            let resumed = catalog.resume("k", Millis(5), ResumeOrder::default()).expect_err("is not paused");
             assert_eq!(resumed.to_string(), "journey `k` is not paused");
             let paused = catalog.pause("k", order(0, HOUR)).expect_err("is not live");
             assert_eq!(paused.to_string(), "journey `k` has no live version, and only those can be paused");

@@ -1,6 +1,6 @@
 //! Pausing and resuming journeys, and forecasts of what a resume would do.
 
-use crate::domain::catalog::{Catalog, CatalogError, PauseOrder};
+use crate::domain::catalog::{Catalog, CatalogError, PauseOrder, ResumeOrder};
 use crate::domain::ids::{JourneyId, Millis, PartitionId};
 use crate::domain::journey::duration;
 use crate::domain::limits;
@@ -30,12 +30,12 @@ pub struct PauseRequest {
 }
 
 /// How a journey is to be resumed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct ResumeRequest {
-    /// What becomes of overdue messages.
-    pub overdue: Overdue,
-    /// Profiles let go in a second; 0 is without a bound.
-    pub rate: u32,
+    /// What becomes of overdue messages; as the pause says if absent.
+    pub overdue: Option<Overdue>,
+    /// Profiles let go in a second, 0 is without a bound; as the pause says if absent.
+    pub rate: Option<u32>,
 }
 
 impl Default for PauseRequest {
@@ -47,12 +47,6 @@ impl Default for PauseRequest {
             overdue: Overdue::default(),
             rate: limits::RELEASE_RATE,
         }
-    }
-}
-
-impl Default for ResumeRequest {
-    fn default() -> Self {
-        Self { overdue: Overdue::default(), rate: limits::RELEASE_RATE }
     }
 }
 
@@ -71,7 +65,7 @@ impl Engine {
             let PauseRequest { mode, then: ending, overdue, rate, .. } = asked;
             // Nobody counts at its end: of those inside now no more can be held then.
             let window_ms = window_ms(of.active, rate);
-            catalog.pause(name, PauseOrder { mode, at: of.now, for_ms, ending, overdue, window_ms })
+            catalog.pause(name, PauseOrder { mode, at: of.now, for_ms, ending, overdue, window_ms, rate })
         })
         .await
     }
@@ -82,7 +76,8 @@ impl Engine {
     /// It is not known, or not paused.
     pub async fn resume_journey(&self, name: &str, asked: ResumeRequest) -> Result<JourneySummary, RequestError> {
         self.change_paused(name, move |catalog, name, of| {
-            catalog.resume(name, of.now, asked.overdue, window_ms(of.held, asked.rate))
+            let ResumeRequest { overdue, rate } = asked;
+            catalog.resume(name, of.now, ResumeOrder { overdue, rate, held: of.held })
         })
         .await
     }
@@ -120,20 +115,21 @@ impl Engine {
         Ok(catalog.settled(self.tally().await?.now))
     }
 
-    /// What a resume of a paused journey would do now, at so many profiles a second.
+    /// What a resume of a paused journey would do now.
     ///
     /// # Errors
     /// It is not known or not paused, or the engine is stopping.
-    pub async fn forecast(&self, name: &str, rate: u32) -> Result<Forecast, RequestError> {
+    pub async fn forecast(&self, name: &str, asked: ResumeRequest) -> Result<Forecast, RequestError> {
         let (tally, catalog) = (self.tally().await?, self.catalog());
         let journey = known_journey(&catalog, name)?;
-        if catalog.pause_before(journey, tally.now).is_none_or(|pause| !pause.is_on(tally.now)) {
+        let Some(pause) = catalog.pause_before(journey, tally.now).filter(|pause| pause.is_on(tally.now)) else {
             let text = format!(
                 "{}; a forecast says what a resume would do",
                 CatalogError::NotPaused { name: name.to_owned() }
             );
             return Err(RequestError::Conflict(text));
-        }
+        };
+        let chosen = (asked.overdue.unwrap_or(pause.overdue), asked.rate.unwrap_or(pause.rate));
         let _settled = self.core.moving.read().await;
         let mut whole = Survey::new(tally.now);
         // One partition after the other: none holds up its shard for longer than its own rows take.
@@ -148,7 +144,7 @@ impl Engine {
             self.core.router.send(id, ShardInput::Ask(Some(id), question));
             whole.add(answer.await.map_err(|_| Refusal::Stopping)?);
         }
-        Ok(whole.forecast(&catalog, journey, summary(&tally, &catalog, journey), rate))
+        Ok(whole.forecast(&catalog, journey, summary(&tally, &catalog, journey), chosen))
     }
 }
 

@@ -413,6 +413,7 @@ fn what_a_pause_kept_is_told_with_its_event() {
         ending: PauseEnding::Resume,
         overdue: Overdue::Send,
         window_ms: 0,
+        rate: 0,
     };
     life.catalog = life.catalog.pause("cart", order).expect("is live");
     life.at(10, Some("add"), r#"{"total": 60}"#);

@@ -1,6 +1,6 @@
 //! Pauses of the drawn journeys: long and short ones, and resumes of all kinds.
 
-use crate::domain::catalog::PauseOrder;
+use crate::domain::catalog::{PauseOrder, ResumeOrder};
 use crate::domain::ids::Millis;
 use crate::domain::pause::{Overdue, PauseEnding, PauseMode};
 use crate::sim::dice::Dice;
@@ -10,18 +10,34 @@ use crate::sim::workload::Workload;
 /// How a journey is to be resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resume {
-    /// What becomes of overdue messages.
-    pub overdue: Overdue,
+    /// What becomes of overdue messages, if not what the pause says.
+    pub overdue: Option<Overdue>,
     /// Within how many milliseconds everybody is let go.
     pub window_ms: i64,
+}
+
+impl Resume {
+    /// As an order: so many are held that one a millisecond takes this long.
+    pub fn order(self) -> ResumeOrder {
+        ResumeOrder { overdue: self.overdue, rate: Some(1_000), held: self.window_ms.unsigned_abs() }
+    }
+
+    /// What becomes of overdue messages, in the oracle's words.
+    pub fn word(self) -> Option<String> {
+        self.overdue.map(|overdue| overdue.word().to_owned())
+    }
 }
 
 /// A journey to resume, or to pause from `at` on.
 pub type Pausing = (String, PauseOrder, Resume);
 
 fn resume(dice: &mut Dice) -> Resume {
-    Resume { overdue: *dice.pick(&Overdue::ALL), window_ms: *dice.pick(&[0, 1, 1_000, 60_000, 7_200_000]) }
+    let choice = dice.index(Overdue::ALL.len() + 1);
+    Resume { overdue: Overdue::ALL.get(choice).copied(), window_ms: *dice.pick(&WINDOWS_MS) }
 }
+
+/// Within how many milliseconds everybody is let go.
+const WINDOWS_MS: [i64; 5] = [0, 1, 1_000, 60_000, 7_200_000];
 
 /// The terms of an order, in the oracle's words.
 pub fn terms(order: &PauseOrder) -> Terms {
@@ -45,7 +61,7 @@ impl Workload {
             // An hour is a few steps: whoever is to be held has to have the time to come to a node that acts.
             _ => dice.between(1, 14) * 86_400_000,
         };
-        let Resume { overdue, window_ms } = resume(dice);
+        let (overdue, window_ms) = (*dice.pick(&Overdue::ALL), *dice.pick(&WINDOWS_MS));
         let order = PauseOrder {
             mode: if dice.chance(80) { PauseMode::Hold } else { PauseMode::Discard },
             at,
@@ -53,6 +69,7 @@ impl Workload {
             ending: if dice.chance(15) { PauseEnding::Stop } else { PauseEnding::Resume },
             overdue,
             window_ms,
+            rate: 1_000,
         };
         (name, order, resume(dice))
     }

@@ -35,23 +35,21 @@ pub struct PauseQuery {
     rate: Option<u32>,
 }
 
-/// How a journey is to be resumed.
+/// How a journey is to be resumed, or would be.
 #[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResumeQuery {
-    /// What becomes of overdue messages: `send` (default), `shift`, `merge`, `drop`.
+    /// What becomes of overdue messages: `send`, `shift`, `merge`, `drop`; as the pause says if absent.
     #[param(value_type = Option<String>)]
-    overdue: Overdue,
-    /// Profiles let go in a second; 5000 if absent, 0 for no bound.
+    overdue: Option<Overdue>,
+    /// Profiles let go in a second, 0 for no bound; as the pause says if absent.
     rate: Option<u32>,
 }
 
-/// At what rate a journey would be resumed.
-#[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields, default)]
-pub struct ForecastQuery {
-    /// Profiles let go in a second; 5000 if absent, 0 for no bound.
-    rate: Option<u32>,
+impl From<ResumeQuery> for ResumeRequest {
+    fn from(ResumeQuery { overdue, rate }: ResumeQuery) -> Self {
+        Self { overdue, rate }
+    }
 }
 
 /// Pauses a live journey: nothing is sent or called until it is resumed.
@@ -97,13 +95,12 @@ pub async fn resume(
     Path(name): Path<String>,
     Query(query): Query<ResumeQuery>,
 ) -> Result<Json<JourneySummary>, ApiError> {
-    let request = ResumeRequest { overdue: query.overdue, rate: query.rate.unwrap_or(limits::RELEASE_RATE) };
-    Ok(Json(api.engine.resume_journey(&name, request).await?))
+    Ok(Json(api.engine.resume_journey(&name, query.into()).await?))
 }
 
 /// What a resume would do now: who is held where, what is overdue, what would become of it.
 #[utoipa::path(
-    get, path = "/v1/journeys/{name}/forecast", tag = "journeys", params(("name" = String, Path, description = "The journey"), ForecastQuery),
+    get, path = "/v1/journeys/{name}/forecast", tag = "journeys", params(("name" = String, Path, description = "The journey"), ResumeQuery),
     responses(
         (status = 200, description = "A forecast", body = Forecast),
         (status = 401, description = "No valid API key", body = ErrorBody),
@@ -115,7 +112,27 @@ pub async fn resume(
 pub async fn forecast(
     State(api): State<Api>,
     Path(name): Path<String>,
-    Query(query): Query<ForecastQuery>,
+    Query(query): Query<ResumeQuery>,
 ) -> Result<Json<Forecast>, ApiError> {
-    Ok(Json(api.engine.forecast(&name, query.rate.unwrap_or(limits::RELEASE_RATE)).await?))
+    Ok(Json(api.engine.forecast(&name, query.into()).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Uri;
+
+    use super::*;
+
+    #[test]
+    fn what_a_resume_does_not_say_is_left_to_the_pause() {
+        let said = |query: &str| {
+            let uri: Uri = format!("/v1/journeys/j/resume{query}").parse().expect("an address");
+            let Query(query) = Query::<ResumeQuery>::try_from_uri(&uri).expect("reads");
+            let asked = ResumeRequest::from(query);
+            (asked.overdue, asked.rate)
+        };
+        assert_eq!(said(""), (None, None));
+        assert_eq!(said("?overdue=send"), (Some(Overdue::Send), None));
+        assert_eq!(said("?rate=0&overdue=drop"), (Some(Overdue::Drop), Some(0)));
+    }
 }

@@ -33,7 +33,7 @@ use std::cell::Cell;
 use smol_str::SmolStr;
 
 use crate::domain::apply::{self, Calls, EventInput, Firing, Outcome, Room, World};
-use crate::domain::catalog::{Catalog, SourceFile};
+use crate::domain::catalog::{Catalog, ResumeOrder, SourceFile};
 use crate::domain::effect::{CallAnswer, CallStatus, Claim, Effect, OutboxRow, Place};
 use crate::domain::guardrails::Guardrails;
 use crate::domain::ids::{HashKey, Millis, PartitionId, SandboxId};
@@ -215,7 +215,8 @@ impl Rig {
             "pause" => self.pause(now, rest),
             "resume" => {
                 let (name, overdue) = rest.split_once(' ').expect("a name and a choice");
-                self.catalog = self.catalog.resume(name, now, pauses::overdue(overdue), 0).expect("resumes");
+                let order = ResumeOrder { overdue: Some(pauses::overdue(overdue)), ..ResumeOrder::default() };
+                self.catalog = self.catalog.resume(name, now, order).expect("resumes");
             }
             "close" => self.catalog = self.catalog.close(rest, None).expect("closes"),
             "stop" => {

@@ -23,8 +23,15 @@ impl Rig {
         let name = words.next().expect("a name");
         let mode = if words.next() == Some("hold") { PauseMode::Hold } else { PauseMode::Discard };
         let for_ms = duration::parse(words.next().expect("a duration")).expect("a duration");
-        let mut order =
-            PauseOrder { mode, at: now, for_ms, ending: PauseEnding::Resume, overdue: Overdue::Send, window_ms: 0 };
+        let mut order = PauseOrder {
+            mode,
+            at: now,
+            for_ms,
+            ending: PauseEnding::Resume,
+            overdue: Overdue::Send,
+            window_ms: 0,
+            rate: 0,
+        };
         for word in words {
             match word {
                 "stop" => order.ending = PauseEnding::Stop,
@@ -191,7 +198,8 @@ fn discard_is_what_ajo_does() {
     );
     // Who is still held by the pause before leaves when it would be let go, and hears nothing meanwhile.
     let mut rig = Rig::new(&journey("", &ASKS)).run("0 go\n10m pause j hold 14d\n1h tick");
-    rig.catalog = rig.catalog.resume("j", instant("2h"), Overdue::Send, 3_600_000).expect("is paused");
+    let order = ResumeOrder { overdue: None, rate: Some(1), held: 3_600 };
+    rig.catalog = rig.catalog.resume("j", instant("2h"), order).expect("is paused");
     rig.run("2h pause j discard 1d\n2h tick\n2h buy\n3h tick").expect(
         "0 j#1: enter a~1h
          1h j#1: /wait_ended b held

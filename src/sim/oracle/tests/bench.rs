@@ -225,11 +225,8 @@ impl Bench {
         let settled = self.catalog.settled(now);
         let (catalog, cause) = if dice.chance(30) {
             let (name, order, resume) = workload.next_pausing(dice, now);
-            match settled.resume(&name, now, resume.overdue, resume.window_ms) {
-                Ok(resumed) => {
-                    let overdue = resume.overdue.word().to_owned();
-                    (resumed, Cause::Resume(name, now.0, overdue, resume.window_ms))
-                }
+            match settled.resume(&name, now, resume.order()) {
+                Ok(resumed) => (resumed, Cause::Resume(name, now.0, resume.word(), resume.window_ms)),
                 Err(_) => match settled.pause(&name, order) {
                     Ok(paused) => (paused, Cause::Pause(name, terms(&order))),
                     Err(_) => return,
