@@ -44,8 +44,24 @@ pub(super) fn doubts(known: &Known<'_>, gaps: &Gaps, from: Millis, account: &Acc
                     time run on";
         found.push(counted("inside_at_the_end", active, text));
     }
+    about_live(known, &mut found);
     about_others(known, &mut found);
     found
+}
+
+/// What the live version went through and the draft did not.
+fn about_live(known: &Known<'_>, found: &mut Vec<Unknown>) {
+    let Some(live) = known.live else { return };
+    if live.paused() > 0 {
+        let text = "times the live version held somebody, turned somebody away or let somebody leave because it was paused: the \
+                    draft was not paused, and did all of it when it was due";
+        found.push(counted("live_paused", live.paused(), text));
+    }
+    if live.migrated > 0 {
+        let text = "runs of the live version went on in a newer one: figures count them as entered once and ended once, and \
+                    leave out where the migration put them; the draft let all in itself";
+        found.push(counted("live_migrated", live.migrated, text));
+    }
 }
 
 fn about_time(known: &Known<'_>, from: Millis, found: &mut Vec<Unknown>) {

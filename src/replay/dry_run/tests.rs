@@ -206,6 +206,14 @@ fn calls_are_answered_by_what_was_declared_or_else_recorded() {
 }
 
 #[test]
+fn what_the_live_version_went_through_alone_is_said() {
+    let live = Account { migrated: 2, held: 3, ..Account::default() };
+    let run = run(past(), &Beside { live: Some(live), ..Beside::default() }, |_| {}).expect("runs");
+    let counts = |code: &str| run.unknown.iter().find(|unknown| unknown.code == code).and_then(|unknown| unknown.count);
+    assert_eq!((counts("live_migrated"), counts("live_paused")), (Some(2), Some(3)));
+}
+
+#[test]
 fn the_same_for_any_number_of_shards() {
     let hash = |shards| run(past(), &Beside::default(), |options| options.shards = shards).expect("runs").hash;
     assert_eq!(hash(1), hash(3));
