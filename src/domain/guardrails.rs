@@ -114,3 +114,8 @@ impl Default for Guardrails {
         Self::DEFAULT
     }
 }
+/// What is said of a bound of the engine that the guardrail `setting` may make tighter.
+pub fn tighter_by(setting: &str) -> String {
+    format!("`guardrails.{setting}` can make the limit tighter, not wider")
+}
+

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::domain::guardrails::tighter_by;
 use crate::domain::journey::definition::{
     ChoiceDefinition, JourneyDefinition, NodeDefinition, NodeForm, WaitDefinition,
 };
@@ -40,11 +41,12 @@ fn check_count(definition: &JourneyDefinition, findings: &mut Findings<'_>) {
     let count = definition.nodes.iter().filter(|node| !matches!(node.form, NodeForm::End)).count();
     if count > limits::NODES_MAX {
         let message = format!(
-            "journey `{}` has {count} nodes; at most {} are allowed, `end` nodes not counted",
+            "journey `{}` has {count} nodes, `end` nodes not counted: the limit is {}, as in AJO, for people have to follow it",
             definition.name.value,
             limits::NODES_MAX
         );
-        findings.error_with(definition.name.place, "too_many_nodes", message, "split the journey".to_owned());
+        let suggestion = format!("split it: a `jump` leads to another journey; {}", tighter_by("journey_nodes_max"));
+        findings.error_with(definition.name.place, "too_many_nodes", message, suggestion);
     }
 }
 

@@ -82,7 +82,8 @@ fn nodes_of_a_journey() {
     assert_eq!(found(&chain(11), &rails), ["2:7 guardrail journey_nodes_max"]);
     assert_eq!(found(&chain(25), &Guardrails::DEFAULT), [""; 0]);
     assert_eq!(found(&chain(26), &Guardrails::DEFAULT), ["2:7 large_journey journey_nodes_advised"]);
-    assert_eq!(found(&chain(51), &Guardrails::WIDEST), ["2:7 too_many_nodes"]);
+    assert_eq!(found(&chain(limits::NODES_MAX), &Guardrails::WIDEST), [""; 0]);
+    assert_eq!(found(&chain(limits::NODES_MAX + 1), &Guardrails::WIDEST), ["2:7 too_many_nodes journey_nodes_max"]);
 }
 
 #[test]
@@ -109,10 +110,12 @@ fn waits_and_timeouts() {
     with("wait: 1h", "event: quit, within: 6d", &["7:33 guardrail event_timeout_max"]);
     with("timeout: 20d", "timeout: 21d", &["2:7 guardrail timeout_max"]);
     // AJO's own values are what the engine takes.
+    assert_eq!((limits::WAIT_MS_MAX, limits::TIMEOUT_MS_MAX), (90 * DAY_MS, 91 * DAY_MS));
     check("wait: 1h", "wait: 90d", &Guardrails::WIDEST, &[]);
-    check("wait: 1h", "wait: 90d1ms", &Guardrails::WIDEST, &["6:18 duration_out_of_range"]);
-    check("wait: 1h", "event: quit, within: 90d1ms", &Guardrails::WIDEST, &["6:33 duration_out_of_range"]);
-    check("start:", "timeout: 92d\nstart:", &Guardrails::WIDEST, &["4:10 duration_out_of_range"]);
+    check("wait: 1h", "wait: 90d1ms", &Guardrails::WIDEST, &["6:18 duration_out_of_range wait_max"]);
+    let beyond = ["6:33 duration_out_of_range event_timeout_max"];
+    check("wait: 1h", "event: quit, within: 90d1ms", &Guardrails::WIDEST, &beyond);
+    check("start:", "timeout: 92d\nstart:", &Guardrails::WIDEST, &["4:10 duration_out_of_range timeout_max"]);
 }
 
 #[test]
@@ -128,9 +131,12 @@ fn re_entrance_periods() {
     ] {
         assert_eq!(found(&reentry(written), &rails), expected, "{written}");
     }
+    assert_eq!((limits::REENTRY_MS_MIN, limits::REENTRY_MS_MAX), (5 * 60_000, 90 * DAY_MS));
     assert_eq!(found(&reentry("{ after: 5m }"), &Guardrails::DEFAULT), [""; 0]);
-    assert_eq!(found(&reentry("{ after: 4m59s }"), &Guardrails::WIDEST), ["4:19 duration_out_of_range"]);
-    assert_eq!(found(&reentry("{ after: 90d1ms }"), &Guardrails::WIDEST), ["4:19 duration_out_of_range"]);
+    assert_eq!(found(&reentry("{ after: 90d }"), &Guardrails::DEFAULT), [""; 0]);
+    assert_eq!(found(&reentry("{ after: 4m59s }"), &Guardrails::WIDEST), ["4:19 duration_out_of_range reentry_min"]);
+    let beyond = ["4:19 duration_out_of_range reentry_max"];
+    assert_eq!(found(&reentry("{ after: 90d1ms }"), &Guardrails::WIDEST), beyond);
 }
 
 #[test]
@@ -154,6 +160,9 @@ fn fields_of_an_update() {
     check("wait: 1h", &update("a: event.n"), &rails, &[]);
     check("wait: 1h", &update("a: event.n, b: 1"), &rails, &["6:3 guardrail update_fields_max"]);
     check("wait: 1h", &update("a: event.n, b: 1"), &Guardrails::DEFAULT, &[]);
+    assert_eq!(limits::UPDATE_FIELDS_MAX, 5);
+    let many = JOURNEY.replace("wait: 1h", &update("a: 1, b: 1, c: 1, d: 1, e: 1, f: 1"));
+    assert_eq!(found(&many, &Guardrails::WIDEST)[0], "6:28 bad_update update_fields_max");
 }
 
 #[test]
@@ -238,6 +247,46 @@ fn journeys_of_one_event() {
     assert_eq!(codes(apply(&full, &many(3, 1).replace("event: go", "event: go, when: event.n > 1"))), [""; 0]);
 }
 
+/// Whoever passes a bound of the engine learns which, at which node, and what an operator may do about it.
+#[test]
+fn bounds_of_the_engine_name_the_limit_and_the_node() {
+    let text = |from: &str, to: &str| {
+        assert!(JOURNEY.contains(from), "{from}");
+        let findings = Catalog::check(&files(&[PRELUDE, &JOURNEY.replace(from, to)]));
+        let finding = findings.iter().find(|finding| finding.severity == Severity::Error).expect("a finding");
+        format!("{}; {}", finding.message, finding.suggestion.as_deref().unwrap_or_default())
+    };
+    let check = |from: &str, to: &str, words: &[&str]| {
+        let text = text(from, to);
+        for word in words {
+            assert!(text.contains(word), "`{word}` in: {text}");
+        }
+    };
+    let wait = ["the `wait` of node `pause` is 91d", "the limit is 90d", "AJO", "`guardrails.wait_max`"];
+    check("wait: 1h", "wait: 91d", &wait);
+    let within = ["the `within` of node `pause` is 91d", "the limit is 90d", "AJO", "`guardrails.event_timeout_max`"];
+    check("wait: 1h", "event: quit, within: 91d", &within);
+    let race = "first_of: [ { wait: 91d, then: done }, { event: quit, then: send } ]";
+    check("wait: 1h, then: send", race, &["a way of node `pause`", "the limit is 90d"]);
+    let timeout = ["the `timeout` of journey `j` is 92d", "the limit is 91d", "AJO", "`guardrails.timeout_max`"];
+    check("start:", "timeout: 92d\nstart:", &timeout);
+    let often = ["the re-entrance period of journey `j` is 1m", "the limit is 5m", "`guardrails.reentry_min`"];
+    check("start:", "reentry: { after: 1m }\nstart:", &often);
+    let seldom = ["the re-entrance period of journey `j` is 91d", "the limit is 90d", "`guardrails.reentry_max`"];
+    check("start:", "reentry: { after: 91d }\nstart:", &seldom);
+    let call = ["the `call_timeout` of journey `j` is 31s", "the limit is 30s", "`guardrails.call_timeout_max`"];
+    check("start:", "call_timeout: 31s\nstart:", &call);
+    let fields = ["node `pause` sets 6 fields", "the limit is 5", "AJO", "`guardrails.update_fields_max`"];
+    check("wait: 1h", "update_profile: { a: 1, b: 1, c: 1, d: 1, e: 1, f: 1 }", &fields);
+    let chain: String = (0..49).map(|n| format!("  n{n}: {{ wait: 1s, then: n{} }}\n", n + 1)).collect();
+    let nodes = ["journey `j` has 51 nodes", "the limit is 50", "AJO", "`guardrails.journey_nodes_max`"];
+    let chain = format!("{chain}  n49: {{ message: hello, then: done }}\n");
+    let long = JOURNEY
+        .replace("then: send }\n", &format!("then: n0 }}\n{chain}"))
+        .replace("  send: { message: hello, then: done }\n", "");
+    check(JOURNEY, &long, &nodes);
+}
+
 #[test]
 fn guardrails_go_no_wider_than_the_engine() {
     assert_eq!(Guardrails::DEFAULT.beyond(), None);
@@ -299,6 +348,7 @@ fn throttlings_are_one_of_200_to_5000_a_second() {
     assert_eq!(found(5_001, &Guardrails::DEFAULT), ["guardrail throughput_max"]);
     assert_eq!(found(1, &Guardrails::WIDEST), [""; 0]);
     assert_eq!(found(0, &Guardrails::WIDEST), ["bad_number"]);
+    assert_eq!(limits::THROTTLED_MS_MAX, 6 * 3_600_000, "so long a call waits for its turn");
     let two = Catalog::check(&files(&[&text("a", 300, true), &text("b", 300, true)]));
     assert_eq!(two[0].code, "second_throttling");
     assert!(two[0].message.contains("`b` and `a`"), "{two:?}");

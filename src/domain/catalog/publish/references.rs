@@ -8,6 +8,7 @@ use super::Merged;
 use crate::domain::catalog::rules::Rule;
 use crate::domain::event::{FEEDBACK_PROPERTIES, is_feedback};
 use crate::domain::expression::{Fields, SOURCE_PREFIX, Type};
+use crate::domain::guardrails::tighter_by;
 use crate::domain::ids::MessageId;
 use crate::domain::journey::action::titled;
 use crate::domain::journey::compile::{self, Entrance, Vocabulary};
@@ -141,9 +142,12 @@ impl Merged<'_> {
         let lookups: Vec<_> = definition.lookups().collect();
         if let Some((node, ..)) = lookups.get(limits::LOOKUPS_MAX) {
             let (journey, count) = (&definition.name.value, lookups.len());
-            let message =
-                format!("journey `{journey}` has {count} nodes that look up; {} are allowed", limits::LOOKUPS_MAX);
-            let suggestion = "look several keys up at once".to_owned();
+            let message = format!(
+                "journey `{journey}` has {count} nodes that look up, of which `{}` is one too many: the limit is {}, as in AJO",
+                node.value,
+                limits::LOOKUPS_MAX
+            );
+            let suggestion = format!("look several keys up at once; {}", tighter_by("lookups_max"));
             findings.error_with(node.place, "too_many_lookups", message, suggestion);
         }
     }

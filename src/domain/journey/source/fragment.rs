@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use smol_str::{SmolStr, format_smolstr};
 
+use crate::domain::guardrails::tighter_by;
 use crate::domain::journey::definition::{FragmentDefinition, JourneyDefinition, NodeDefinition, NodeForm};
 use crate::domain::journey::findings::{At, Findings};
 use crate::domain::journey::source::nodes;
@@ -36,8 +37,8 @@ fn check(fragment: &FragmentDefinition, findings: &mut Findings<'_>) {
     let count = fragment.nodes.iter().filter(|node| !matches!(node.form, NodeForm::End)).count();
     if count > limits::FRAGMENT_NODES_MAX {
         let message =
-            format!("fragment `{what}` has {count} nodes; at most {} are allowed", limits::FRAGMENT_NODES_MAX);
-        refuse(fragment.name.place, message, "split it");
+            format!("fragment `{what}` has {count} nodes: the limit is {}, as in AJO", limits::FRAGMENT_NODES_MAX);
+        refuse(fragment.name.place, message, &format!("split it; {}", tighter_by("fragment_nodes_max")));
     }
     for node in &fragment.nodes {
         let (what, name) = match &node.form {

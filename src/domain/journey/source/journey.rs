@@ -9,11 +9,10 @@ use crate::domain::ids::Millis;
 use crate::domain::journey::definition::{FilterDefinition, JourneyDefinition, LocalTime};
 use crate::domain::journey::findings::{At, Findings, Place};
 use crate::domain::journey::program::Reentry;
+use crate::domain::journey::source::bounds;
 use crate::domain::journey::source::migration;
 use crate::domain::journey::source::nodes;
-use crate::domain::journey::source::reader::{
-    MapReader, choice, duration, event_name, full_text, items, listed, name, number,
-};
+use crate::domain::journey::source::reader::{MapReader, choice, event_name, full_text, items, listed, name, number};
 use crate::domain::journey::source::tree::{Shape, Tree};
 use crate::domain::limits;
 use crate::domain::suggest::did_you_mean;
@@ -37,15 +36,14 @@ pub fn read(journey_name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Fi
     let (entry, supplemental_id) =
         map.required("entry", findings).and_then(|tree| read_entry(tree, findings)).unwrap_or_default();
     let reentry = match map.optional("reentry") {
-        Some(tree) => read_reentry(tree, findings),
+        Some(tree) => read_reentry(tree, &map.what, findings),
         None => Some(At::new(REENTRY, journey_name.place)),
     };
     let (exit, exit_when) = map.optional("exit").map(|tree| read_exit(tree, findings)).unwrap_or_default();
-    let timeout =
-        map.optional("timeout").and_then(|tree| duration(tree, "`timeout`", (1, limits::TIMEOUT_MS_MAX), findings));
-    let call_timeout = map
-        .optional("call_timeout")
-        .and_then(|tree| duration(tree, "`call_timeout`", limits::CALL_TIMEOUT_RANGE_MS, findings));
+    let (lives, calls) = (format!("the `timeout` of {}", map.what), format!("the `call_timeout` of {}", map.what));
+    let timeout = map.optional("timeout").and_then(|tree| bounds::span(tree, &lives, &bounds::TIMEOUT, findings));
+    let call_timeout =
+        map.optional("call_timeout").and_then(|tree| bounds::span(tree, &calls, &bounds::CALL, findings));
     let start = map.required("start", findings).and_then(|tree| full_text(tree, "`start`", findings));
     let nodes = map.required("nodes", findings).map(|tree| nodes::read(tree, findings)).unwrap_or_default();
     let rule_set = map.optional("rule_set").and_then(|tree| full_text(tree, "`rule_set`", findings));
@@ -189,7 +187,7 @@ pub(super) fn read_filter(
     }
 }
 
-fn read_reentry(tree: &Tree, findings: &mut Findings<'_>) -> Option<At<Reentry>> {
+fn read_reentry(tree: &Tree, whose: &str, findings: &mut Findings<'_>) -> Option<At<Reentry>> {
     if tree.text() == Some("never") {
         return Some(At::new(Reentry::Never, tree.place));
     }
@@ -199,8 +197,9 @@ fn read_reentry(tree: &Tree, findings: &mut Findings<'_>) -> Option<At<Reentry>>
         return None;
     }
     let mut map = MapReader::open(tree, "`reentry`", findings)?;
-    let bounds = (limits::REENTRY_MS_MIN, limits::REENTRY_MS_MAX);
-    let after = map.required("after", findings).and_then(|tree| duration(tree, "`after`", bounds, findings));
+    let what = format!("the re-entrance period of {whose}");
+    let after = map.required("after", findings);
+    let after = after.and_then(|tree| bounds::span(tree, &what, &bounds::REENTRY, findings));
     map.finish(findings);
     Some(At::new(Reentry::After(after?.value), tree.place))
 }

@@ -1,6 +1,7 @@
 //! Resource files to definitions. `tree` knows YAML, `reader` maps and scalars, the rest one kind of resource each.
 
 mod action;
+mod bounds;
 mod capping;
 mod dataset;
 mod fragment;

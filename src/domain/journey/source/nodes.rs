@@ -10,11 +10,10 @@ use crate::domain::journey::definition::{
     SHARES, ShareDefinition, Since, TestDefinition, WaitDefinition,
 };
 use crate::domain::journey::findings::{At, Findings};
+use crate::domain::journey::source::bounds;
 use crate::domain::journey::source::journey::{Listening, read_filter, read_moment};
 use crate::domain::journey::source::optimize;
-use crate::domain::journey::source::reader::{
-    MapReader, choice, duration, entries, full_text, items, listed, name, text,
-};
+use crate::domain::journey::source::reader::{MapReader, choice, entries, full_text, items, listed, name, text};
 use crate::domain::journey::source::tree::{Shape, Tree};
 use crate::domain::limits;
 use crate::domain::suggest::did_you_mean;
@@ -144,7 +143,7 @@ fn read_wait_definition(tree: &Tree, whose: &str, findings: &mut Findings<'_>) -
         inner.finish(findings);
         return until.map(WaitDefinition::Until);
     }
-    duration(tree, "`wait`", (1, limits::WAIT_MS_MAX), findings).map(WaitDefinition::For)
+    bounds::span(tree, &format!("the `wait` of {whose}"), &bounds::WAIT, findings).map(WaitDefinition::For)
 }
 
 /// `wait: { time: "09:00", days: [mon] }`.
@@ -325,7 +324,8 @@ fn read_message(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<
 
 fn read_event(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<NodeForm> {
     let then = read_then(map, findings);
-    let within = map.optional("within").map(|tree| duration(tree, "`within`", (1, limits::WAIT_MS_MAX), findings));
+    let whose = format!("the `within` of {}", map.what);
+    let within = map.optional("within").map(|tree| bounds::span(tree, &whose, &bounds::WITHIN, findings));
     let on_timeout = map.optional("on_timeout").map(|tree| (text(tree, "`on_timeout`", findings), tree.place));
     if let (Some((_, place)), None) = (&on_timeout, &within) {
         let message = format!("{} has `on_timeout` but no `within`", map.what);
@@ -413,11 +413,7 @@ fn read_update(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<N
     let tree = map.optional("update_profile")?;
     let then = read_then(map, findings);
     let fields = read_values(tree, &format!("`update_profile` of {}", map.what), findings)?;
-    if fields.is_empty() || fields.len() > limits::UPDATE_FIELDS_MAX {
-        let message =
-            format!("{} sets {} fields; 1 to {} are allowed", map.what, fields.len(), limits::UPDATE_FIELDS_MAX);
-        findings.error_with(tree.place, "bad_update", message, "use several nodes for more".to_owned());
-    }
+    bounds::count(tree, &map.what, fields.len(), &bounds::UPDATE_FIELDS, findings);
     Some(NodeForm::UpdateProfile { fields, then: then? })
 }
 
@@ -451,11 +447,7 @@ fn read_lookup(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Option<N
     let fields = map.required("fields", findings).and_then(|tree| {
         let written = items(tree, "`fields`", findings)?;
         let fields: Vec<_> = written.iter().filter_map(|item| full_text(item, "a field", findings)).collect();
-        if written.is_empty() || written.len() > limits::LOOKUP_FIELDS_MAX {
-            let message =
-                format!("{} takes {} fields; 1 to {} are allowed", map.what, written.len(), limits::LOOKUP_FIELDS_MAX);
-            findings.error_with(tree.place, "bad_lookup", message, "name those that are read".to_owned());
-        }
+        bounds::count(tree, &map.what, written.len(), &bounds::LOOKUP_FIELDS, findings);
         (fields.len() == written.len()).then_some(fields)
     });
     let then = read_then(map, findings);

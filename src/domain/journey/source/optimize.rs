@@ -2,6 +2,7 @@
 
 use smol_str::SmolStr;
 
+use crate::domain::guardrails::tighter_by;
 use crate::domain::journey::definition::{NodeForm, OptimizeMethod, TargetDefinition, TreatmentDefinition};
 use crate::domain::journey::findings::{At, Findings};
 use crate::domain::journey::source::nodes::{read_percent, read_then};
@@ -40,8 +41,9 @@ fn read_experiment(tree: &Tree, map: &mut MapReader<'_>, findings: &mut Findings
     let listed = items(tree, "`experiment`", findings)?;
     let (least, most) = limits::TREATMENTS_RANGE;
     if !(least..=most).contains(&listed.len()) {
-        let message = format!("{} has {} treatments; {least} to {most} are allowed", map.what, listed.len());
-        findings.error(tree.place, "bad_optimize", message);
+        let message =
+            format!("{} has {} treatments: the limits are {least} and {most}, as in AJO", map.what, listed.len());
+        findings.error_with(tree.place, "bad_optimize", message, tighter_by("treatments_max"));
         return None;
     }
     let mut treatments: Vec<TreatmentDefinition> = Vec::new();

@@ -180,24 +180,29 @@ pub fn choice<T: Copy>(tree: &Tree, what: &str, words: &[(&str, T)], findings: &
     choice
 }
 
-/// A duration of `min..=max` milliseconds.
-pub fn duration(tree: &Tree, what: &str, (min, max): (i64, i64), findings: &mut Findings<'_>) -> Option<At<i64>> {
+/// A duration in milliseconds, and as it was written.
+pub fn written_duration(tree: &Tree, what: &str, findings: &mut Findings<'_>) -> Option<(i64, SmolStr)> {
     let written = full_text(tree, what, findings)?;
-    let duration_ms = match duration::parse(&written.value) {
-        Ok(duration_ms) => duration_ms,
+    match duration::parse(&written.value) {
+        Ok(duration_ms) => Some((duration_ms, written.value)),
         Err(error) => {
             let suggestion = "write it as `90d`, `1d12h`, `30m`, `500ms` or `PT5M`".to_owned();
             findings.error_with(tree.place, "bad_duration", format!("{what}: {error}"), suggestion);
-            return None;
+            None
         }
-    };
+    }
+}
+
+/// A duration of `min..=max` milliseconds.
+pub fn duration(tree: &Tree, what: &str, (min, max): (i64, i64), findings: &mut Findings<'_>) -> Option<At<i64>> {
+    let (duration_ms, written) = written_duration(tree, what, findings)?;
     if (min..=max).contains(&duration_ms) {
         return Some(At::new(duration_ms, tree.place));
     }
     let message = if duration_ms < min {
-        format!("{what} of {} is too short", written.value)
+        format!("{what} of {written} is too short")
     } else {
-        format!("{what} of {} is too long", written.value)
+        format!("{what} of {written} is too long")
     };
     let suggestion = format!("use {} to {}", duration::print(min), duration::print(max));
     findings.error_with(tree.place, "duration_out_of_range", message, suggestion);
