@@ -40,6 +40,9 @@ async fn serve(State(endpoint): State<Endpoint>, request: Request) -> Response {
     if answers.wait_for(|answers| *answers).await.is_err() {
         return StatusCode::GONE.into_response();
     }
+    if parts.uri.path().starts_with("/members/busy/") {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
     if parts.uri.path().starts_with("/members/bad/") {
         return (StatusCode::NOT_FOUND, json!({ "code": "E1" }).to_string()).into_response();
     }
@@ -158,4 +161,33 @@ async fn a_stop_leaves_the_call_to_the_next_start() {
     let server = Starting::new(&data, &[], &log).listening().await;
     timeout(PATIENCE, seen.wait_for(|seen| seen.len() == 2)).await.expect("in time").expect("called again");
     server.kill();
+}
+
+/// Guardrails of calls reach those who make them: two of three calls of a host are made, and one that fails is not repeated.
+#[tokio::test]
+async fn fewer_calls_of_a_host_and_no_retries() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let port = listener.local_addr().expect("an address").port();
+    let (seen, (_answer, answers)) = (Arc::new(watch::Sender::new(Seen::new())), watch::channel(true));
+    let endpoint = Endpoint { seen: Arc::clone(&seen), answers };
+    let router = Router::new().fallback(serve).with_state(endpoint);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let directory = tempfile::tempdir().expect("a directory");
+    let (data, log) = (directory.path().join("data"), directory.path().join("log"));
+    let flags = [("guardrails-calls-per-host-max", "2".to_owned()), ("guardrails-call-retries-max", "0".to_owned())];
+    let server = Starting::new(&data, &flags, &log).listening().await;
+    server.api.publish(&resources(port)).await;
+    buy(&server, "crm:busy").await;
+    report(&server, |journey| journey["messages"]["told"]["sent"] == 1).await;
+    assert_eq!(seen.borrow().len(), 1, "it failed, and is not repeated");
+    for profile in ["crm:bea", "crm:cat"] {
+        buy(&server, profile).await;
+        report(&server, |journey| journey["active"] == 0).await;
+    }
+    let journey = report(&server, |journey| journey["messages"]["told"]["sent"] == 3).await;
+    assert_eq!((&journey["nodes"]["tell"]["entered"], &journey["nodes"]["sorry"]["entered"]), (&json!(1), &json!(2)));
+    assert_eq!(seen.borrow().len(), 2);
+    assert!(server.stop().await.success());
+    let lines = std::fs::read_to_string(data.join("messages.ndjson")).expect("a log");
+    assert!(lines.contains(" http_500 ") && lines.contains("gold http_200 ") && lines.contains(" capped "), "{lines}");
 }

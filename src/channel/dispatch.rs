@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::attempt::pause_before;
-use super::call::{CallPool, Limits, pause_before_retry};
+use super::call::{CallBounds, CallPool, Limits, pause_before_retry};
 use super::log::{LogChannel, LogFile};
 use super::metrics::DeliveryMetrics;
 use super::pool::{Context, Pool};
@@ -21,7 +21,7 @@ use super::webhook::WebhookSender;
 use crate::domain::endpoint::Throttling;
 use crate::domain::ids::{CatalogVersion, Millis};
 use crate::domain::journey::program::Channel;
-use crate::domain::limits::SURFACE_QUEUE_MAX;
+use crate::domain::limits::{CALLS_IN_FLIGHT_MAX, SURFACE_QUEUE_MAX};
 use crate::domain::surface::Surface;
 use crate::runtime::delivery::{CallJob, DeliverySink, Job, ReportSink};
 
@@ -82,7 +82,11 @@ impl Dispatcher {
             call_limits: Arc::new(Limits::new()),
             webhook: context(Channel::Webhook),
             email: context(Channel::Email),
-            call: Context { pause: pause_before_retry, ..context(Channel::Call) },
+            call: Context {
+                pause: pause_before_retry,
+                in_flight_max: in_flight_max.clamp(1, CALLS_IN_FLIGHT_MAX),
+                ..context(Channel::Call)
+            },
             log_metrics,
             stop: Mutex::new(stop),
         })
@@ -105,6 +109,11 @@ impl Dispatcher {
     /// this is for when there is no new one.)
     pub fn throttling_published(&self, throttling: Option<&Arc<Throttling>>, catalog: CatalogVersion) {
         self.call_limits.follow(throttling, catalog);
+    }
+
+    /// Allows so many calls; said once, before the first.
+    pub fn bound_calls(&self, bounds: CallBounds) {
+        self.call_limits.keep_to(bounds);
     }
 
     /// Takes no more deliveries, lets attempts in flight end within `grace` and abandons the rest. What has no final
@@ -206,6 +215,18 @@ mod tests {
         let log = LogFile::open(&directory.join("messages.ndjson"), 0).expect("opens");
         let clock: EngineClock = Arc::new(|| Millis::MIN);
         Dispatcher::start(&Handle::current(), log, &reports.sink(), &clock, 64)
+    }
+
+    /// Spec §14: AJO's `maxHttpConnections`.
+    #[tokio::test]
+    async fn an_action_has_400_calls_at_once_at_most() {
+        let (reports, directory) = (Reports::new(), tempfile::tempdir().expect("directory"));
+        let log = LogFile::open(&directory.path().join("messages.ndjson"), 0).expect("opens");
+        let clock: EngineClock = Arc::new(|| Millis::MIN);
+        let dispatcher = Dispatcher::start(&Handle::current(), log, &reports.sink(), &clock, 5_000);
+        assert_eq!(dispatcher.webhook.in_flight_max, 5_000);
+        assert_eq!((dispatcher.call.in_flight_max, CALLS_IN_FLIGHT_MAX), (400, 400));
+        dispatcher.stop(Duration::ZERO).await;
     }
 
     #[tokio::test]

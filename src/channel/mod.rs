@@ -20,3 +20,5 @@ mod smtp;
 #[cfg(test)]
 mod testing;
 mod webhook;
+
+pub use call::CallBounds;

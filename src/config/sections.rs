@@ -152,6 +152,30 @@ sections! {
         throughput_min: u32 = "200",
         /// Most calls a second that a throttling may ask for. May be wider.
         throughput_max: u32 = "5000",
+        /// Longest time of one call of a custom action or data source, its retries included: asked of journeys that call.
+        call_timeout_max: Span = "30s",
+        /// Requests of one call after the first, where it may be repeated; 3 at most.
+        call_retries_max: u32 = "3",
+        /// Calls of one host in a minute, over all its actions; beyond, they are capped.
+        calls_per_host_max: u32 = "300000",
+        /// Calls in half a minute of one action that takes longer than 0.75 s; beyond, they are capped.
+        calls_per_slow_action_max: u32 = "150000",
+        /// Cappings. May be wider: each is asked for every call.
+        cappings_max: usize = "10",
+        /// Surfaces of one channel. May be wider: each has a queue and connections of its own.
+        surfaces_max: usize = "10",
+        /// Nodes of a fragment, ends not counted; 20 at most.
+        fragment_nodes_max: usize = "20",
+        /// Treatments of an experiment; 10 at most.
+        treatments_max: usize = "10",
+        /// Nodes of a journey that look up in datasets; 10 at most.
+        lookups_max: usize = "10",
+        /// Fields that one of them takes; 20 at most.
+        lookup_fields_max: usize = "20",
+        /// Test profiles; 100 at most.
+        test_profiles_max: usize = "100",
+        /// Longest pause of a journey, and how long one lasts that names no length; 14 days at most.
+        pause_max: Span = "14d",
         /// Profiles that pauses hold at actions, over all journeys; beyond, they leave at their next action. May be wider.
         held_profiles_max: usize = "10000000",
         /// Entrants that wait for the end of a pause, over all journeys; beyond, they are discarded. May be wider.
@@ -223,6 +247,18 @@ impl Guardrails {
             update_fields_max: self.update_fields_max,
             throughput_min: self.throughput_min,
             throughput_max: self.throughput_max,
+            call_timeout_max_ms: self.call_timeout_max.as_millis(),
+            call_retries_max: self.call_retries_max,
+            calls_per_host_max: self.calls_per_host_max,
+            calls_per_slow_action_max: self.calls_per_slow_action_max,
+            cappings_max: self.cappings_max,
+            surfaces_max: self.surfaces_max,
+            fragment_nodes_max: self.fragment_nodes_max,
+            treatments_max: self.treatments_max,
+            lookups_max: self.lookups_max,
+            lookup_fields_max: self.lookup_fields_max,
+            test_profiles_max: self.test_profiles_max,
+            pause_max_ms: self.pause_max.as_millis(),
             held_profiles_max: self.held_profiles_max,
             held_entrants_max: self.held_entrants_max,
         }

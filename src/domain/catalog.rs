@@ -208,10 +208,14 @@ pub enum CatalogError {
         message: String,
     },
     /// More test profiles than a test takes.
-    #[error("there would be {count} test profiles; the limit is {}", limits::TEST_PROFILES_MAX)]
+    #[error(
+        "there would be {count} test profiles; the limit is {limit}: take the flag from some (`guardrails.test_profiles_max`)"
+    )]
     TooManyTestProfiles {
         /// How many.
         count: usize,
+        /// How many there may be.
+        limit: usize,
     },
     /// Only live journeys can be paused.
     #[error("journey `{name}` has no live version, and only those can be paused")]

@@ -145,6 +145,8 @@ pub const CALL_TIMEOUT_RANGE_MS: (i64, i64) = (1_000, 30_000);
 pub const CALL_RETRIES_MAX: u32 = 3;
 /// Bytes of an answer to a call that are read; a longer one is an error.
 pub const CALL_ANSWER_BYTES_MAX: usize = 256 << 10;
+/// Calls of one action at once, however many `outbox.in_flight_max` allows: AJO's `maxHttpConnections` (spec §14).
+pub const CALLS_IN_FLIGHT_MAX: usize = 400;
 /// Calls of one host in a minute, over all its actions (spec §3.7).
 pub const CALLS_PER_HOST_MAX: u32 = 300_000;
 /// Calls of one slow action in half a minute (spec §3.7).

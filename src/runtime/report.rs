@@ -1,6 +1,8 @@
 //! From counters to reports: names for numbers, every key of the contract present.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use smol_str::SmolStr;
 
 use crate::domain::catalog::{Catalog, Version, VersionStatus};
 use crate::domain::ids::{JourneyId, Millis, NodeNo};
@@ -161,6 +163,17 @@ fn add(sum: &mut JourneyReport, part: &JourneyReport) {
         total.dropped += message.dropped;
         total.merged += message.merged;
     }
+}
+
+/// Journeys that take no entries any more and still have profiles inside: a stop lets everybody go.
+pub fn closing(tally: &Tally, catalog: &Catalog) -> BTreeSet<SmolStr> {
+    let is_left = |version: &&Version| {
+        version.status == VersionStatus::Closed
+            && version.test.is_none()
+            && tally.counts.get(version.program.version).is_some_and(|counts| counts.active() > 0)
+    };
+    let left = catalog.versions.iter().filter(is_left).map(|version| version.program.name.clone());
+    left.filter(|name| !catalog.live.contains_key(name)).collect()
 }
 
 /// The list of journeys.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use crate::channel::CallBounds;
 use crate::channel::dispatch::{Dispatcher, EngineClock};
 use crate::channel::log::LogFile;
 use crate::channel::reports::LateReports;
@@ -77,6 +78,12 @@ impl Backend {
         let sink: Arc<dyn ReportSink> = Arc::clone(&reports) as _;
         let clock = channel_clock(config.engine.clock);
         let dispatcher = Dispatcher::start(runtime, messages, &sink, &clock, config.outbox.in_flight_max);
+        let rails = config.guardrails.limits();
+        dispatcher.bound_calls(CallBounds {
+            per_host: rails.calls_per_host_max,
+            per_slow_action: rails.calls_per_slow_action_max,
+            retries: rails.call_retries_max,
+        });
         let history = Arc::new(ArchivedHistory::new(Arc::clone(&archive)));
         let parts = EngineParts {
             disk: directory.disk(),

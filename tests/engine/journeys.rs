@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sojourn::domain::guardrails::Guardrails;
+use sojourn::domain::ids::Millis;
 use sojourn::domain::value::Value;
 use sojourn::runtime::api::EventStatus;
+use sojourn::runtime::engine::RequestError;
+use sojourn::runtime::engine::start::EngineConfig;
 use sojourn::store::memory::MemoryDisk;
 
 use crate::harness::{config, event, start, submit};
@@ -129,4 +133,29 @@ async fn partitions_move_between_shards_of_a_running_engine() {
     let cart = &engine.report(None).await.expect("reports").journeys["cart"];
     assert_eq!((cart.entered, cart.exited["completed"], cart.messages["reminder"].sent), (150, 150, 150));
     engine.stop(Duration::from_secs(10)).await;
+}
+
+/// Spec §14: active journeys are live, paused, and closed ones that somebody is still in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closed_journeys_count_until_they_are_empty() {
+    let rails = Guardrails { journeys_max: 1, ..Guardrails::DEFAULT };
+    let (engine, _) = start(&EngineConfig { guardrails: rails, ..config(1) }, Arc::new(MemoryDisk::new()));
+    let files = |name: &str| {
+        let text = format!(
+            "kind: event\nname: go\nschema: {{}}\n---\nkind: journey\nname: {name}\nentry: {{ event: go }}\nstart: a\nnodes:\n  \
+             a: {{ wait: 1h, then: b }}\n  b: {{ end: true }}\n"
+        );
+        vec![("j.yaml".to_owned(), text)]
+    };
+    engine.apply(files("old")).await.expect("publishes");
+    submit(&engine, vec![event("1", "go", "crm:1", "2026-01-01T00:00:00Z", &[])]).await;
+    engine.close_journey("old", None).await.expect("closes");
+    let Err(RequestError::Findings(found)) = engine.apply(files("new")).await else {
+        panic!("somebody is still inside")
+    };
+    assert!(found[0].message.contains("2 active journeys, counting 1 that is closed and not yet empty"), "{found:?}");
+    assert!(found[0].suggestion.as_deref().is_some_and(|text| text.contains("`guardrails.journeys_max`")), "{found:?}");
+    engine.advance_clock(Millis::parse_iso("2026-01-01T02:00:00Z")).await.expect("time moves");
+    engine.apply(files("new")).await.expect("everybody is out");
+    engine.stop(Duration::from_secs(30)).await;
 }

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sojourn::domain::event::Event;
+use sojourn::domain::guardrails::Guardrails;
 use sojourn::domain::ids::Millis;
+use sojourn::domain::limits::PAUSE_MS_MAX;
 use sojourn::domain::pause::{Overdue, PauseEnding, PauseMode};
 use sojourn::runtime::engine::pauses::{PauseRequest, ResumeRequest};
+use sojourn::runtime::engine::start::EngineConfig;
 use sojourn::runtime::engine::{Engine, RequestError};
 use sojourn::runtime::view::JourneySummary;
 use sojourn::store::memory::MemoryDisk;
@@ -147,9 +150,10 @@ async fn what_makes_no_sense_is_refused() {
     engine.apply(vec![("j.yaml".to_owned(), ASKS.to_owned())]).await.expect("publishes");
     // Time begins with the first event.
     submit(&engine, vec![event("0", "tick", "crm:0", "2026-01-01T00:00:00Z", &[])]).await;
-    let long = PauseRequest { for_ms: Some(14 * 86_400_000 + 1), ..PauseRequest::default() };
+    assert_eq!(PAUSE_MS_MAX, 14 * 86_400_000);
+    let long = PauseRequest { for_ms: Some(PAUSE_MS_MAX + 1), ..PauseRequest::default() };
     let told = engine.pause_journey("j", long).await.expect_err("is too long").to_string();
-    assert_eq!(told, "a pause lasts at most 14d, and longer than nothing");
+    assert_eq!(told, "a pause lasts at most 14d (`guardrails.pause_max`), and longer than nothing");
     let told = engine.resume_journey("j", ResumeRequest::default()).await.expect_err("is live").to_string();
     assert_eq!(told, "journey `j` is not paused");
     assert!(matches!(engine.forecast("k", ResumeRequest::default()).await, Err(RequestError::NotFound { .. })));
@@ -160,5 +164,32 @@ async fn what_makes_no_sense_is_refused() {
     submit(&engine, goes("2026-01-01T00:30:00Z", 0)).await;
     let report = engine.report(Some("j")).await.expect("reports").journeys.remove("j").expect("is there");
     assert_eq!((report.entered, report.discarded["paused"]), (0, PROFILES));
+    engine.stop(LONG).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guardrails_bound_how_long_a_pause_lasts_and_whom_it_keeps() {
+    // One place a partition.
+    let rails = Guardrails {
+        pause_max_ms: 7_200_000,
+        held_profiles_max: usize::from(config(1).partitions),
+        held_entrants_max: usize::from(config(1).partitions),
+        ..Guardrails::DEFAULT
+    };
+    let (engine, _) = start(&EngineConfig { guardrails: rails, ..config(1) }, Arc::new(MemoryDisk::new()));
+    engine.apply(vec![("j.yaml".to_owned(), ASKS.to_owned())]).await.expect("publishes");
+    submit(&engine, goes("2026-01-01T00:00:00Z", 0)).await;
+    let long = PauseRequest { for_ms: Some(7_200_001), ..PauseRequest::default() };
+    let told = engine.pause_journey("j", long).await.expect_err("is too long").to_string();
+    assert!(told.contains("at most 2h") && told.contains("`guardrails.pause_max`"), "{told}");
+    let paused = engine.pause_journey("j", PauseRequest::default()).await.expect("pauses");
+    assert_eq!(paused.pause.expect("is paused").until, "2026-01-01T02:00:00.000Z", "as long as it may");
+    submit(&engine, goes("2026-01-01T00:30:00Z", PROFILES)).await;
+    engine.advance_clock(at("2026-01-01T01:30:00Z")).await.expect("time moves");
+    let (_, active, held, entrants) = status(&engine).await;
+    assert!(held > 0 && held <= 16 && entrants > 0 && entrants <= 16, "{held} {entrants}");
+    assert_eq!(active, held, "the others left");
+    let report = engine.report(Some("j")).await.expect("reports").journeys.remove("j").expect("is there");
+    assert_eq!((report.exited["forced"], report.discarded["paused"]), (PROFILES - held, PROFILES - entrants));
     engine.stop(LONG).await;
 }

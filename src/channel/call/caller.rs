@@ -15,7 +15,7 @@ use crate::domain::effect::{CallAnswer, CallStatus};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::Millis;
 use crate::domain::journey::action::Request;
-use crate::domain::limits::{CALL_RETRIES_MAX, CALLS_PER_HOST_MAX, CALLS_PER_SLOW_ACTION_MAX, THROTTLED_MS_MAX};
+use crate::domain::limits::{CALLS_PER_HOST_MAX, CALLS_PER_SLOW_ACTION_MAX, THROTTLED_MS_MAX};
 use crate::runtime::delivery::CallJob;
 
 /// Period of the calls of a host.
@@ -130,11 +130,11 @@ impl Caller {
     ) -> CallAnswer {
         let timeout = Duration::from_millis(u64::try_from(job.timeout_ms).unwrap_or(0));
         let deadline = Instant::now() + timeout;
-        let mut bounds = vec![self.bound().clone()];
+        let mut bounds = vec![self.bound(limits)];
         bounds.extend(cappings(job, url).chain(self.asked.as_ref().map(|asked| asked.rate.clone())));
         let mut retries = 0;
         loop {
-            bounds[0] = self.bound().clone();
+            bounds[0] = self.bound(limits);
             if !limits.take(&bounds) {
                 return CallAnswer::because(CallStatus::Capped, "too many calls");
             }
@@ -149,7 +149,7 @@ impl Caller {
             };
             retries += 1;
             let again_at = Instant::now() + pause(retries, rand::random()).max(not_before.unwrap_or_default());
-            if retries > CALL_RETRIES_MAX || again_at >= deadline {
+            if retries > limits.bounds().retries || again_at >= deadline {
                 return answer;
             }
             tracing::debug!(id = %job.row.id, action = %job.action.name, status = %answer.status, "call is repeated");
@@ -165,8 +165,13 @@ impl Caller {
     }
 
     /// What counts the next request: all of a host together, those of a slow action by themselves.
-    fn bound(&self) -> &Bound {
-        if self.is_slow.load(Ordering::Relaxed) { &self.slow } else { &self.host }
+    fn bound(&self, limits: &Limits) -> Bound {
+        let allowed = limits.bounds();
+        let (own, most) = match self.is_slow.load(Ordering::Relaxed) {
+            true => (&self.slow, allowed.per_slow_action),
+            false => (&self.host, allowed.per_host),
+        };
+        Bound { calls: own.calls.min(most), ..own.clone() }
     }
 }
 

@@ -2,7 +2,7 @@
 //! counts it, or in none; the line before a throttled endpoint is `throttle`'s.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use smol_str::SmolStr;
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::throttle::{Errand, Line, Passage};
 use crate::domain::endpoint::Throttling;
 use crate::domain::ids::CatalogVersion;
+use crate::domain::limits;
 use crate::domain::window::SlidingWindow;
 
 /// One limit that a call is under.
@@ -24,8 +25,27 @@ pub(in crate::channel) struct Bound {
     pub(super) period_ms: i64,
 }
 
+/// How many calls the operator allows at most: never more than the constants that are the defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallBounds {
+    /// Of one host in a minute.
+    pub per_host: u32,
+    /// Of one slow action in half a minute.
+    pub per_slow_action: u32,
+    /// Requests of one call after the first.
+    pub retries: u32,
+}
+
+impl Default for CallBounds {
+    fn default() -> Self {
+        let (per_host, per_slow_action) = (limits::CALLS_PER_HOST_MAX, limits::CALLS_PER_SLOW_ACTION_MAX);
+        Self { per_host, per_slow_action, retries: limits::CALL_RETRIES_MAX }
+    }
+}
+
 /// All windows. They live as long as the process: after a restart a first period may hold the calls of two.
 pub(in crate::channel) struct Limits {
+    bounds: OnceLock<CallBounds>,
     started_at: Instant,
     windows: Mutex<HashMap<SmolStr, SlidingWindow>>,
     line: Line,
@@ -33,7 +53,18 @@ pub(in crate::channel) struct Limits {
 
 impl Limits {
     pub(in crate::channel) fn new() -> Self {
-        Self { started_at: Instant::now(), windows: Mutex::default(), line: Line::default() }
+        let (windows, line) = (Mutex::default(), Line::default());
+        Self { bounds: OnceLock::new(), started_at: Instant::now(), windows, line }
+    }
+
+    /// Allows so many calls; the first word counts.
+    pub(in crate::channel) fn keep_to(&self, bounds: CallBounds) {
+        self.bounds.get_or_init(|| bounds);
+    }
+
+    /// How many calls are allowed.
+    pub(super) fn bounds(&self) -> CallBounds {
+        self.bounds.get().copied().unwrap_or_default()
     }
 
     /// Counts by this throttling from now on, unless a later catalog was seen.
@@ -76,6 +107,27 @@ fn take_at(windows: &mut HashMap<SmolStr, SlidingWindow>, bounds: &[Bound], now_
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Spec §3.7: what a host, and a slow action, takes unless the operator says less.
+    #[test]
+    fn calls_of_a_host_and_of_a_slow_action_at_their_bounds() {
+        let limits = Limits::new();
+        let CallBounds { per_host, per_slow_action, retries } = limits.bounds();
+        assert_eq!((per_host, per_slow_action, retries), (300_000, 150_000, limits::CALL_RETRIES_MAX));
+        assert_eq!(limits::CALL_RETRIES_MAX, 3);
+        for (calls, period_ms) in [(limits::CALLS_PER_HOST_MAX, 60_000), (limits::CALLS_PER_SLOW_ACTION_MAX, 30_000)] {
+            let mut windows = HashMap::new();
+            let bound = [Bound { key: "one".into(), calls, period_ms }];
+            for n in 0..i64::from(calls) {
+                assert!(take_at(&mut windows, &bound, n * 1_000 / i64::from(calls)), "{n}");
+            }
+            assert!(!take_at(&mut windows, &bound, period_ms - 1));
+            assert!(take_at(&mut windows, &bound, period_ms + 1));
+        }
+        let fewer = CallBounds { per_host: 2, per_slow_action: 1, retries: 0 };
+        limits.keep_to(fewer);
+        assert_eq!(limits.bounds(), fewer);
+    }
 
     #[test]
     fn a_place_is_taken_everywhere_or_nowhere() {

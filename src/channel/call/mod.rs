@@ -15,5 +15,6 @@ mod tests;
 mod throttle;
 
 pub(super) use caller::pause_before_retry;
+pub use limits::CallBounds;
 pub(super) use limits::Limits;
 pub(super) use pool::CallPool;

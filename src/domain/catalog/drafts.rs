@@ -228,6 +228,14 @@ impl Catalog {
     /// # Errors
     /// There would be too many, or one is no `namespace:value`.
     pub fn flag(&self, add: &[SmolStr], remove: &[SmolStr]) -> Result<Self, CatalogError> {
+        self.flag_within(add, remove, limits::TEST_PROFILES_MAX)
+    }
+
+    /// The same with `limit` of them at most. Those that are flagged stay when it moves.
+    ///
+    /// # Errors
+    /// As `flag`.
+    pub fn flag_within(&self, add: &[SmolStr], remove: &[SmolStr], limit: usize) -> Result<Self, CatalogError> {
         let mut flagged: BTreeSet<SmolStr> = (*self.test_profiles).clone();
         for identity in add {
             let sample = Event {
@@ -241,8 +249,8 @@ impl Catalog {
             flagged.insert(identity.clone());
         }
         flagged.retain(|identity| !remove.contains(identity));
-        if flagged.len() > limits::TEST_PROFILES_MAX {
-            return Err(CatalogError::TooManyTestProfiles { count: flagged.len() });
+        if flagged.len() > limit.max(self.test_profiles.len()) {
+            return Err(CatalogError::TooManyTestProfiles { count: flagged.len(), limit });
         }
         if flagged == *self.test_profiles {
             return Ok(self.clone());

@@ -1,6 +1,6 @@
 //! Guardrails held against what is about to be published. Every finding names the setting that allows more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use smol_str::SmolStr;
 
@@ -9,12 +9,14 @@ use crate::domain::endpoint::{Deployment, Throttling};
 use crate::domain::event::is_feedback;
 use crate::domain::guardrails::Guardrails;
 use crate::domain::journey::definition::{
-    JourneyDefinition, NodeDefinition, NodeForm, RuleSetDefinition, WaitDefinition,
+    FragmentDefinition, JourneyDefinition, NodeDefinition, NodeForm, OptimizeMethod, WaitDefinition,
 };
 use crate::domain::journey::duration::print;
 use crate::domain::journey::findings::{At, Findings, Place};
-use crate::domain::journey::program::Reentry;
+use crate::domain::journey::program::{Channel, Reentry};
+use crate::domain::journey::source::{Kind, Resources};
 use crate::domain::limits;
+use crate::domain::surface::Surface;
 
 impl Catalog {
     /// Whether the journey is live just so: guardrails that were moved since don't concern it.
@@ -41,6 +43,12 @@ pub(super) fn check_journey(definition: &JourneyDefinition, rails: &Guardrails, 
         );
         rule.findings.hint(place, "large_journey", message, suggestion);
     }
+    if definition.actions().next().is_some() {
+        let limit = ("call_timeout_max", rails.call_timeout_max_ms);
+        rule.span(place, "its `call_timeout`", definition.call_timeout_ms, limit);
+    }
+    let lookups = definition.lookups().count();
+    rule.count(place, "it has", lookups, "nodes that look up", ("lookups_max", rails.lookups_max));
     rule.span(place, "its timeout", definition.timeout_ms, ("timeout_max", rails.timeout_max_ms));
     if let Reentry::After(after_ms) = definition.reentry.value {
         let place = definition.reentry.place;
@@ -82,6 +90,14 @@ fn check_node(node: &NodeDefinition, rails: &Guardrails, rule: &mut Rule<'_, '_>
         NodeForm::UpdateProfile { fields, .. } => {
             let limit = ("update_fields_max", rails.update_fields_max);
             rule.count(node.name.place, &format!("node `{name}` sets"), fields.len(), "fields", limit);
+        }
+        NodeForm::Lookup { fields, .. } => {
+            let limit = ("lookup_fields_max", rails.lookup_fields_max);
+            rule.count(node.name.place, &format!("node `{name}` takes"), fields.len(), "fields", limit);
+        }
+        NodeForm::Optimize { method: OptimizeMethod::Experiment { treatments, .. } } => {
+            let limit = ("treatments_max", rails.treatments_max);
+            rule.count(node.name.place, &format!("node `{name}` has"), treatments.len(), "treatments", limit);
         }
         _ => {}
     }
@@ -141,21 +157,47 @@ impl Rule<'_, '_> {
     }
 }
 
-/// Checks how many rule sets there would be. What is published already is never refused.
-pub(super) fn check_rule_sets<'d>(
-    catalog: &Catalog,
-    files: impl DoubleEndedIterator<Item = &'d RuleSetDefinition>,
-    rails: &Guardrails,
-    findings: &mut Findings<'_>,
-) {
-    let added: Vec<&RuleSetDefinition> =
-        files.filter(|rules| !catalog.rule_sets.contains_key(&rules.name.value)).collect();
-    let total = catalog.rule_sets.len() + added.len();
-    if let Some(last) = added.last().filter(|_| total > rails.rule_sets_max) {
-        let message =
-            format!("with rule set `{}` there would be {total}; the limit is {}", last.name.value, rails.rule_sets_max);
-        let suggestion = "share one, or ask the operator for more: `guardrails.rule_sets_max`".to_owned();
-        findings.error_with(last.name.place, "guardrail", message, suggestion);
+/// Checks how many rule sets, cappings, and surfaces of each channel there would be. What is published already is never refused.
+pub(super) fn check_totals(catalog: &Catalog, files: &Resources, rails: &Guardrails, findings: &mut Findings<'_>) {
+    let place = |kind: Kind, name: &SmolStr| files.places.get(&(kind, name.clone())).copied().unwrap_or_default();
+    let mut check = |what: &str, known: usize, added: Vec<(&SmolStr, Place)>, (setting, max): (&str, usize)| {
+        let total = known + added.len();
+        if let Some((last, place)) = added.last().filter(|_| total > max) {
+            let message = format!("with {what} `{last}` there would be {total}; the limit is {max}");
+            let suggestion = format!("share one, or ask the operator for more: `guardrails.{setting}`");
+            findings.error_with(*place, "guardrail", message, suggestion);
+        }
+    };
+    let sets = files.rule_sets.keys().filter(|name| !catalog.rule_sets.contains_key(*name));
+    let sets = sets.map(|name| (name, place(Kind::RuleSet, name))).collect();
+    check("rule set", catalog.rule_sets.len(), sets, ("rule_sets_max", rails.rule_sets_max));
+    let cappings = files.cappings.keys().filter(|name| !catalog.cappings.contains_key(*name));
+    let cappings = cappings.map(|name| (name, place(Kind::Capping, name))).collect();
+    check("capping", catalog.cappings.len(), cappings, ("cappings_max", rails.cappings_max));
+    for (channel, what) in [(Channel::Email, "email surface"), (Channel::Webhook, "webhook surface")] {
+        let of_it = |surface: &Surface| surface.channel() == channel;
+        let others =
+            catalog.surfaces.values().filter(|known| of_it(known) && !files.surfaces.contains_key(&known.name));
+        let of_files = files.surfaces.values().filter(|surface| of_it(&surface.value));
+        let (known, added): (Vec<_>, Vec<_>) = of_files
+            .map(|surface| (&surface.value.name, surface.place))
+            .partition(|(name, _)| catalog.surfaces.get(*name).is_some_and(|known| of_it(known)));
+        check(what, others.count() + known.len(), added, ("surfaces_max", rails.surfaces_max));
+    }
+}
+
+/// Checks the nodes of fragments that are new or changed.
+pub(super) fn check_fragments(catalog: &Catalog, files: &Resources, rails: &Guardrails, findings: &mut Findings<'_>) {
+    let is_new = |fragment: &&FragmentDefinition| catalog.fragments.get(&fragment.name.value) != Some(*fragment);
+    for fragment in files.fragments.values().filter(is_new) {
+        let nodes = fragment.nodes.iter().filter(|node| !matches!(node.form, NodeForm::End)).count();
+        // Beyond what the engine takes there is an error of its own.
+        if nodes > rails.fragment_nodes_max && nodes <= limits::FRAGMENT_NODES_MAX {
+            let (name, limit) = (&fragment.name.value, rails.fragment_nodes_max);
+            let message = format!("fragment `{name}` has {nodes} nodes; the limit is {limit}");
+            let suggestion = "split it, or ask the operator for more: `guardrails.fragment_nodes_max`".to_owned();
+            findings.error_with(fragment.name.place, "guardrail", message, suggestion);
+        }
     }
 }
 
@@ -193,7 +235,40 @@ pub(super) fn check_throttlings(
     }
 }
 
-/// Checks how many journeys there would be, and how many that name one event. What is live already is never refused.
+/// Checks how many journeys there would be: live ones, and those of `closing`, which take no entries and have profiles inside
+/// (spec §14). What is live already is never refused.
+pub(super) fn check_journey_total<'d>(
+    catalog: &Catalog,
+    files: impl Iterator<Item = &'d JourneyDefinition>,
+    rails: &Guardrails,
+    closing: &BTreeSet<SmolStr>,
+    findings: &mut Findings<'_>,
+) {
+    let files: Vec<&JourneyDefinition> = files.collect();
+    let is_in_files = |name: &SmolStr| files.iter().any(|journey| journey.name.value == *name);
+    let is_live = |name: &SmolStr| catalog.live.contains_key(name);
+    let others = catalog.live.keys().filter(|name| !is_in_files(name)).count();
+    let closed = closing.iter().filter(|name| !is_in_files(name) && !is_live(name)).count();
+    let total = others + files.len() + closed;
+    if total > rails.journeys_max
+        && let Some(journey) = files.iter().rev().find(|journey| !is_live(&journey.name.value))
+    {
+        let beside = match closed {
+            0 => String::new(),
+            closed => {
+                format!(", counting {closed} that {} closed and not yet empty", if closed == 1 { "is" } else { "are" })
+            }
+        };
+        let message = format!(
+            "with journey `{}` there would be {total} active journeys{beside}; the limit is {}",
+            journey.name.value, rails.journeys_max
+        );
+        let suggestion = "stop or close some, or ask the operator for more: `guardrails.journeys_max`".to_owned();
+        findings.error_with(journey.name.place, "guardrail", message, suggestion);
+    }
+}
+
+/// Checks how many live journeys would name one event. What is live already is never refused.
 pub(super) fn check_counts<'d>(
     catalog: &Catalog,
     files: impl Iterator<Item = &'d JourneyDefinition>,
@@ -206,18 +281,6 @@ pub(super) fn check_counts<'d>(
     let others =
         live.iter().filter(|version| !is_in_files(&version.program.name)).map(|version| &version.source.definition);
     let others: Vec<&JourneyDefinition> = others.collect();
-    let is_live = |name: &SmolStr| catalog.live.contains_key(name);
-    let total = others.len() + files.len();
-    if total > rails.journeys_max
-        && let Some(journey) = files.iter().rev().find(|journey| !is_live(&journey.name.value))
-    {
-        let message = format!(
-            "with journey `{}` there would be {total} live journeys; the limit is {}",
-            journey.name.value, rails.journeys_max
-        );
-        let suggestion = "close some, or ask the operator for more: `guardrails.journeys_max`".to_owned();
-        findings.error_with(journey.name.place, "guardrail", message, suggestion);
-    }
     let names =
         |journey: &JourneyDefinition, event: &str| journey.event_types().iter().any(|known| known.value == event);
     let was_named = |journey: &SmolStr, event: &str| {

@@ -117,25 +117,42 @@ impl Catalog {
         now: Millis,
         rails: &Guardrails,
     ) -> Result<(Self, ApplyReport), Vec<Finding>> {
-        let mut findings = Findings::new(files);
-        let resources = read(files, &self.fragments, &mut findings);
-        self.publish_resources(&resources, now, rails, findings)
+        self.apply_beside(files, now, rails, &BTreeSet::new())
     }
 
-    /// Publishes what was read, with the findings so far.
+    /// The same, where journeys that take no entries any more still have profiles inside: `closing`, by name. They count as
+    /// journeys (spec §14), and only who counts profiles knows them.
+    ///
+    /// # Errors
+    /// As `apply`.
+    pub fn apply_beside(
+        &self,
+        files: &[SourceFile],
+        now: Millis,
+        rails: &Guardrails,
+        closing: &BTreeSet<SmolStr>,
+    ) -> Result<(Self, ApplyReport), Vec<Finding>> {
+        let mut findings = Findings::new(files);
+        let resources = read(files, &self.fragments, &mut findings);
+        self.publish_resources(&resources, now, (rails, closing), findings)
+    }
+
+    /// Publishes what was read, with the findings so far, within guardrails and beside journeys that are not yet empty.
     pub(super) fn publish_resources(
         &self,
         resources: &Resources,
         now: Millis,
-        rails: &Guardrails,
+        (rails, closing): (&Guardrails, &BTreeSet<SmolStr>),
         mut findings: Findings<'_>,
     ) -> Result<(Self, ApplyReport), Vec<Finding>> {
         let journeys = resources.journeys.values().filter(|definition| !definition.broken);
         for definition in journeys.filter(|definition| !self.is_live_as(definition)) {
             guardrails::check_journey(definition, rails, &mut findings);
         }
-        guardrails::check_rule_sets(self, resources.rule_sets.values(), rails, &mut findings);
+        guardrails::check_totals(self, resources, rails, &mut findings);
+        guardrails::check_fragments(self, resources, rails, &mut findings);
         guardrails::check_throttlings(self, &resources.throttlings, rails, &mut findings);
+        guardrails::check_journey_total(self, resources.journeys.values(), rails, closing, &mut findings);
         guardrails::check_counts(self, resources.journeys.values(), rails, &mut findings);
         let merged = Merged::new(self, resources, &mut findings);
         merged.check_rules(&mut findings);

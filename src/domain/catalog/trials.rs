@@ -1,7 +1,7 @@
 //! Tests of journeys, resolved against the resources beside them: what they name must exist, what they give must be
 //! declared. `apply` and `plan` look at their shape only: an outdated test must not keep a journey from being published.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use smol_str::SmolStr;
 
@@ -47,7 +47,8 @@ impl Rehearsal {
         let mut findings = Findings::new(files);
         let resources = read(files, &BTreeMap::new(), &mut findings);
         let trials = Resolver::new(&resources).resolve_all(&mut findings);
-        let (catalog, report) = Catalog::default().publish_resources(&resources, Millis(0), rails, findings)?;
+        let (catalog, report) =
+            Catalog::default().publish_resources(&resources, Millis(0), (rails, &BTreeSet::new()), findings)?;
         Ok(Self { catalog, trials, warnings: report.warnings })
     }
 }

@@ -56,10 +56,12 @@ impl Engine {
     /// # Errors
     /// It is not known, is not live, is paused already; or the pause is too long.
     pub async fn pause_journey(&self, name: &str, asked: PauseRequest) -> Result<JourneySummary, RequestError> {
-        let for_ms = asked.for_ms.unwrap_or(limits::PAUSE_MS_MAX);
-        if !(1..=limits::PAUSE_MS_MAX).contains(&for_ms) {
-            let longest = duration::print(limits::PAUSE_MS_MAX);
-            return Err(RequestError::Invalid(format!("a pause lasts at most {longest}, and longer than nothing")));
+        let longest_ms = self.core.guardrails.pause_max_ms;
+        let for_ms = asked.for_ms.unwrap_or(longest_ms);
+        if !(1..=longest_ms).contains(&for_ms) {
+            let longest = duration::print(longest_ms);
+            let message = format!("a pause lasts at most {longest} (`guardrails.pause_max`), and longer than nothing");
+            return Err(RequestError::Invalid(message));
         }
         self.change_paused(name, move |catalog, name, of| {
             let PauseRequest { mode, then: ending, overdue, rate, .. } = asked;

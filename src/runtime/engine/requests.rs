@@ -20,7 +20,7 @@ use crate::runtime::engine::{ClockMode, DeliveryFilter, Engine, RequestError, kn
 use crate::runtime::handle::Mailbox as _;
 use crate::runtime::partition::Partition;
 use crate::runtime::past::event::channel_word;
-use crate::runtime::report::{Tally, journey_report, report, summaries, summary};
+use crate::runtime::report::{Tally, closing, journey_report, report, summaries, summary};
 use crate::runtime::router::owner_among;
 use crate::runtime::shard::input::{Answer, ShardInput};
 use crate::runtime::view::{DeliveryView, JourneySummary, Report, Resolution, ShardView, ShardsView};
@@ -116,7 +116,9 @@ impl Engine {
     async fn applied(&self, files: Vec<(String, String)>) -> Result<(Catalog, ApplyReport), RequestError> {
         let files: Vec<SourceFile> = files.into_iter().map(|(name, text)| SourceFile { name, text }).collect();
         let (now, rails) = (self.core.engine_now(), &self.core.guardrails);
-        self.settled_catalog().await?.apply_within(&files, now, rails).map_err(RequestError::Findings)
+        let catalog = self.settled_catalog().await?;
+        let closing = closing(&self.tally().await?, &catalog);
+        catalog.apply_beside(&files, now, rails, &closing).map_err(RequestError::Findings)
     }
 
     /// Makes `catalog` durable, then the one that every shard decides with.

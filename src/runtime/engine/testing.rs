@@ -116,7 +116,8 @@ impl Engine {
         to_the_end(async move {
             let _changing = engine.core.changing.lock().await;
             let before = engine.catalog();
-            let changed = before.flag(&add, &remove).map_err(refused)?;
+            let changed =
+                before.flag_within(&add, &remove, engine.core.guardrails.test_profiles_max).map_err(refused)?;
             if changed.version != before.version {
                 engine.install_catalog(changed).await?;
             }

@@ -157,7 +157,16 @@ fn a_draft_with_another_reentrance_than_what_was_published_since_is_outdated() {
 fn a_hundred_test_profiles_are_enough() {
     let names: Vec<SmolStr> = (0..=limits::TEST_PROFILES_MAX).map(|n| SmolStr::from(format!("crm:{n}"))).collect();
     let catalog = Catalog::default().flag(&names[1..], &[]).expect("a hundred");
-    assert!(matches!(catalog.flag(&names[..1], &[]), Err(CatalogError::TooManyTestProfiles { count: 101 })));
+    assert!(matches!(catalog.flag(&names[..1], &[]), Err(CatalogError::TooManyTestProfiles { count: 101, .. })));
+    // `guardrails.test_profiles_max` may allow fewer; those that are flagged stay, and go one by one.
+    let flagged = |catalog: &Catalog, add: &[SmolStr], limit| catalog.flag_within(add, &[], limit);
+    let two = flagged(&Catalog::default(), &names[..2], 2).expect("two");
+    let refused = flagged(&two, &names[2..3], 2).expect_err("a third");
+    assert!(
+        refused.to_string().contains("the limit is 2") && refused.to_string().contains("test_profiles_max"),
+        "{refused}"
+    );
+    assert_eq!(two.flag_within(&[], &names[..1], 1).expect("one less").test_profiles.len(), 1);
     assert_eq!(catalog.flag(&names[..1], &names[1..2]).expect("one for another").test_profiles.len(), 100);
     assert!(matches!(catalog.flag(&["nobody".into()], &[]), Err(CatalogError::TestProfile { .. })));
     assert_eq!(catalog.flag(&names[1..2], &[]).expect("known").version, catalog.version);

@@ -216,6 +216,14 @@ fn live_journeys() {
     // What is live stays, and may change, when the limit moves.
     let tighter = Guardrails { journeys_max: 3, ..rails };
     assert_eq!(codes(apply(&five, &many(1, 2).replace("{ event: go }", "{ event: quit }"), &tighter)), [""; 0]);
+    // Closed ones count until everybody is out.
+    let closed = five.close("j002", None).expect("closes");
+    let beside = |closing: &[&str]| {
+        let closing = closing.iter().map(|name| SmolStr::new(name)).collect();
+        codes(closed.apply_beside(&files(&[PRELUDE, &many(5, 1)]), Millis(0), &rails, &closing))
+    };
+    assert_eq!(beside(&["j002"]), ["guardrail journeys_max"]);
+    assert_eq!(beside(&["j001"]), [""; 0], "an older version of a live one counts with it");
     let usual = Guardrails { journeys_per_event_max: usize::MAX, ..Guardrails::DEFAULT };
     assert_eq!(codes(apply(&none, &many(0, 200), &usual)), [""; 0]);
     assert_eq!(codes(apply(&none, &many(0, 201), &usual)), ["guardrail journeys_max"]);
@@ -245,6 +253,129 @@ fn journeys_of_one_event() {
     let exits = many(25, 1).replace("entry: { event: go }", "entry: { event: quit }\nexit: [ { event: go } ]");
     assert_eq!(codes(apply(&full, &exits)), beyond);
     assert_eq!(codes(apply(&full, &many(3, 1).replace("event: go", "event: go, when: event.n > 1"))), [""; 0]);
+}
+
+#[test]
+fn cappings_and_surfaces() {
+    let cappings = |first: usize, count: usize| {
+        let of = |n| {
+            format!(
+                "kind: capping\nname: c{n:02}\nurl: 'https://api.example.com/{n}'\nrating: {{ max_calls: 5, per: 1s }}\n"
+            )
+        };
+        (first..first + count).map(of).collect::<Vec<_>>().join("---\n")
+    };
+    let surfaces = |first: usize, count: usize| {
+        let of = |n| {
+            format!(
+                "kind: surface\nname: s{n:02}\nchannel: webhook\nwebhook: {{ url: 'https://api.example.com/{n}' }}\n"
+            )
+        };
+        (first..first + count).map(of).collect::<Vec<_>>().join("---\n")
+    };
+    let apply = |catalog: &Catalog, text: &str| catalog.apply(&files(&[text]), Millis(0));
+    let (full, _) =
+        apply(&Catalog::default(), &format!("{}---\n{}", cappings(0, 10), surfaces(0, 10))).expect("ten each");
+    assert_eq!(codes(apply(&full, &cappings(10, 1))), ["guardrail cappings_max"]);
+    assert_eq!(codes(apply(&full, &cappings(3, 1).replace("max_calls: 5", "max_calls: 6"))), [""; 0]);
+    assert_eq!(codes(apply(&full, &surfaces(10, 1))), ["guardrail surfaces_max"]);
+    assert_eq!(codes(apply(&full, &surfaces(3, 1).replace("/3", "/4"))), [""; 0]);
+    // Each channel has its own.
+    let mail = "kind: surface\nname: mail\nchannel: email\nsmtp: { host: 127.0.0.1, port: 25, from: a@b }\n";
+    assert_eq!(codes(apply(&full, mail)), [""; 0]);
+    let wide = Guardrails { cappings_max: 11, surfaces_max: 11, ..Guardrails::DEFAULT };
+    let more = format!("{}---\n{}", cappings(10, 1), surfaces(10, 1));
+    assert!(full.apply_within(&files(&[&more]), Millis(0), &wide).is_ok());
+}
+
+#[test]
+fn fragments_treatments_lookups_and_calls() {
+    let fragment = |count: usize| {
+        let nodes: String = (0..count).map(|n| format!("  n{n}: {{ wait: 1s, then: n{} }}\n", n + 1)).collect();
+        format!("kind: fragment\nname: f\nstart: n0\nnodes:\n{nodes}  n{count}: {{ end: true }}\n")
+    };
+    let rails = Guardrails { fragment_nodes_max: 3, ..Guardrails::DEFAULT };
+    assert_eq!(found(&fragment(3), &rails), [""; 0]);
+    assert_eq!(found(&fragment(4), &rails), ["2:7 guardrail fragment_nodes_max"]);
+    assert_eq!(found(&fragment(limits::FRAGMENT_NODES_MAX), &Guardrails::DEFAULT), [""; 0]);
+    let beyond = found(&fragment(limits::FRAGMENT_NODES_MAX + 1), &Guardrails::WIDEST);
+    assert_eq!(beyond, ["2:7 bad_fragment fragment_nodes_max"]);
+    let (kept, _) = Catalog::default().apply(&files(&[&fragment(4)]), Millis(0)).expect("publishes");
+    assert!(kept.apply_within(&files(&[&fragment(4)]), Millis(0), &rails).is_ok(), "it stays");
+
+    let treatments = |count: usize| {
+        let ways: Vec<String> = (0..count).map(|n| format!("{{ treatment: t{n}, then: send }}")).collect();
+        format!("optimize: {{ experiment: [ {} ] }}", ways.join(", "))
+    };
+    let rails = Guardrails { treatments_max: 3, ..Guardrails::DEFAULT };
+    let with = |count: usize| JOURNEY.replace("wait: 1h, then: send", &treatments(count));
+    assert_eq!(found(&with(3), &rails), [""; 0]);
+    assert_eq!(found(&with(4), &rails), ["6:3 guardrail treatments_max"]);
+    assert_eq!(found(&with(limits::TREATMENTS_RANGE.1), &Guardrails::DEFAULT), [""; 0]);
+    let beyond = found(&with(limits::TREATMENTS_RANGE.1 + 1), &Guardrails::WIDEST);
+    assert_eq!(beyond.len(), 1);
+    assert!(beyond[0].ends_with(" bad_optimize treatments_max"), "{beyond:?}");
+
+    let dataset = "kind: dataset\nname: d\nkey: id\nschema: { id: string, a: integer, b: integer }\n---\n";
+    let look = "lookup: d, keys: \"'k'\", fields: [a, b]";
+    let looking = |journey: &str, rails: &Guardrails| found(&format!("{dataset}{journey}"), rails);
+    let once = JOURNEY.replace("wait: 1h", look);
+    let twice =
+        once.replace("then: send }", "then: again }\n  again: { lookup: d, keys: \"'k'\", fields: [a], then: send }");
+    let (one_node, one_field) = (
+        Guardrails { lookups_max: 1, ..Guardrails::DEFAULT },
+        Guardrails { lookup_fields_max: 1, ..Guardrails::DEFAULT },
+    );
+    assert_eq!(looking(&once, &one_node), [""; 0]);
+    assert_eq!(looking(&twice, &one_node), ["7:7 guardrail lookups_max"]);
+    assert_eq!(looking(&once, &one_field), ["11:3 guardrail lookup_fields_max"]);
+
+    assert_eq!(limits::CALL_TIMEOUT_RANGE_MS, (1_000, 30_000));
+    let action = "kind: action\nname: ping\nurl: 'https://api.example.com/'\n---\n";
+    let calls = |timeout: &str| {
+        let journey = JOURNEY.replace("wait: 1h", "action: ping").replace("start:", &format!("{timeout}start:"));
+        found(&format!("{action}{journey}"), &Guardrails { call_timeout_max_ms: 5_000, ..Guardrails::DEFAULT })
+    };
+    assert_eq!(calls("call_timeout: 5s\n"), [""; 0]);
+    assert_eq!(calls("call_timeout: 6s\n"), ["6:7 guardrail call_timeout_max"]);
+    assert_eq!(calls(""), ["6:7 guardrail call_timeout_max"], "thirty seconds unless given");
+    let quiet = Guardrails { call_timeout_max_ms: 5_000, ..Guardrails::DEFAULT };
+    assert_eq!(found(JOURNEY, &quiet), [""; 0], "nothing is called");
+}
+
+/// Spec §5.9.
+#[test]
+fn a_data_source_is_asked_15_times_a_second_unless_it_says_otherwise() {
+    assert_eq!((limits::SOURCE_CALLS_MAX, limits::SOURCE_PERIOD_MS), (15, 1_000));
+    let asked = |rating: &str| {
+        let text = format!("kind: data_source\nname: weather\nurl: 'https://weather.example.com/now'\n{rating}");
+        let (catalog, _) = Catalog::default().apply(&files(&[&text]), Millis(0)).expect("publishes");
+        let asking = catalog.actions.values().next().and_then(|action| action.endpoint.as_ref()?.asking);
+        asking.map(|asking| (asking.calls, asking.period_ms))
+    };
+    assert_eq!(asked(""), Some((limits::SOURCE_CALLS_MAX, limits::SOURCE_PERIOD_MS)));
+    assert_eq!(asked("rating: { max_calls: 40, per: 2s }\n"), Some((40, 2_000)));
+}
+
+/// Spec §9.
+#[test]
+fn an_experiment_holds_a_tenth_out_unless_it_says_otherwise() {
+    let share = |holdout: &str| {
+        let node = format!(
+            "optimize: {{ experiment: [ {{ treatment: a, then: send }}, {{ treatment: b, then: done }} ], holdout: {{ {holdout}then: done }} }}"
+        );
+        let text = JOURNEY.replace("wait: 1h, then: send", &node);
+        let (catalog, _) = Catalog::default().apply(&files(&[PRELUDE, &text]), Millis(0)).expect("publishes");
+        match &catalog.versions[0].source.definition.nodes[0].form {
+            NodeForm::Optimize { method: OptimizeMethod::Experiment { holdout, .. } } => {
+                holdout.as_ref().map(|(share, _)| *share)
+            }
+            _ => None,
+        }
+    };
+    assert_eq!(limits::HOLDOUT_SHARE_DEFAULT, 1_000, "hundredths of a percent");
+    assert_eq!(share(""), Some(limits::HOLDOUT_SHARE_DEFAULT));
+    assert_eq!(share("percent: 25, "), Some(2_500));
 }
 
 /// Whoever passes a bound of the engine learns which, at which node, and what an operator may do about it.
@@ -301,6 +432,18 @@ fn guardrails_go_no_wider_than_the_engine() {
         (Guardrails { reentry_min_ms: day_more, ..Guardrails::DEFAULT }, "reentry_min"),
         (Guardrails { journey_nodes_max: 51, ..Guardrails::DEFAULT }, "journey_nodes_max"),
         (Guardrails { update_fields_max: 6, ..Guardrails::DEFAULT }, "update_fields_max"),
+        (Guardrails { call_timeout_max_ms: 30_001, ..Guardrails::DEFAULT }, "call_timeout_max"),
+        (Guardrails { call_timeout_max_ms: 999, ..Guardrails::DEFAULT }, "call_timeout_max"),
+        (Guardrails { call_retries_max: 4, ..Guardrails::DEFAULT }, "call_retries_max"),
+        (Guardrails { calls_per_host_max: 300_001, ..Guardrails::DEFAULT }, "calls_per_host_max"),
+        (Guardrails { calls_per_slow_action_max: 150_001, ..Guardrails::DEFAULT }, "calls_per_slow_action_max"),
+        (Guardrails { fragment_nodes_max: 21, ..Guardrails::DEFAULT }, "fragment_nodes_max"),
+        (Guardrails { treatments_max: 11, ..Guardrails::DEFAULT }, "treatments_max"),
+        (Guardrails { lookups_max: 11, ..Guardrails::DEFAULT }, "lookups_max"),
+        (Guardrails { lookup_fields_max: 21, ..Guardrails::DEFAULT }, "lookup_fields_max"),
+        (Guardrails { test_profiles_max: 101, ..Guardrails::DEFAULT }, "test_profiles_max"),
+        (Guardrails { pause_max_ms: 14 * DAY_MS + 1, ..Guardrails::DEFAULT }, "pause_max"),
+        (Guardrails { pause_max_ms: 0, ..Guardrails::DEFAULT }, "pause_max"),
     ] {
         assert_eq!(rails.beyond().map(|(name, _)| name), Some(name));
     }
