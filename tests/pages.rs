@@ -128,13 +128,33 @@ fn the_table_of_findings_is_that_of_the_code() {
     }
 }
 
+/// The function called `name` in `text`: from its name to the bracket that stands where its line begins.
+fn function<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let from = text.find(&format!("fn {name}("))?;
+    let line = &text[text[..from].rfind('\n').map_or(0, |at| at + 1)..];
+    let indent: String = line.chars().take_while(|c| *c == ' ').collect();
+    let length = text[from..].find(&format!("\n{indent}}}"))?;
+    Some(&text[from..from + length])
+}
+
+/// What the test `name` says, and the functions of its file that it calls. Flags are written as settings are.
+fn asserted(files: &[(PathBuf, String)], name: &str) -> String {
+    let is_there = |(_, text): &&(PathBuf, String)| text.contains(&format!("fn {name}()"));
+    let (_, file) = files.iter().find(is_there).unwrap_or_else(|| panic!("there is no test `{name}`"));
+    let body = function(file, name).unwrap_or_else(|| panic!("`{name}` has an end"));
+    let words = body.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '(');
+    let called: BTreeSet<&str> = words.filter_map(|word| word.split('(').next()).filter(|word| *word != name).collect();
+    let helpers = called.into_iter().filter(|word| !word.is_empty()).filter_map(|word| function(file, word));
+    [body].into_iter().chain(helpers).collect::<String>().replace('-', "_")
+}
+
 #[test]
 fn every_guardrail_has_its_setting_and_its_test_or_a_reason() {
     let page = page("guardrails.md");
     let rows = rows(&page, |cell| !cell.starts_with("area") && !cell.starts_with('-'));
     assert_eq!(rows.len(), 69, "as many as in Adobe's table, some of them in several parts");
     let limits = fs::read_to_string(root().join("src/domain/limits.rs")).expect("limits");
-    let all: String = ["src", "tests"].into_iter().flat_map(sources).map(|(_, text)| text).collect();
+    let files: Vec<(PathBuf, String)> = ["src", "tests"].into_iter().flat_map(sources).collect();
     let settings: BTreeSet<&str> = config::descriptions().map(|setting| setting.key).collect();
     let mut guardrails: BTreeSet<&str> =
         settings.iter().copied().filter(|key| key.starts_with("guardrails.")).collect();
@@ -151,8 +171,10 @@ fn every_guardrail_has_its_setting_and_its_test_or_a_reason() {
             assert!(is_constant || settings.contains(name), "`{name}` is no setting and no limit");
             guardrails.remove(name);
         }
-        for name in quoted(test) {
-            assert!(all.contains(&format!("fn {name}()")), "there is no test `{name}`");
+        let bodies: String = quoted(test).into_iter().map(|name| asserted(&files, name)).collect();
+        for name in quoted(kept_by) {
+            let word = name.rsplit('.').next().unwrap_or(name);
+            assert!(bodies.contains(word), "`{name}` occurs in none of the tests {test}");
         }
     }
     assert_eq!(guardrails, BTreeSet::new(), "guardrails that stand in no row");

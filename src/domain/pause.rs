@@ -161,7 +161,9 @@ mod tests {
 
     #[test]
     fn a_rate_spreads_releases_evenly_over_the_window() {
-        assert_eq!([window_ms(0, 5_000), window_ms(1, 5_000), window_ms(10_001, 5_000)], [0, 1, 2_001]);
+        let rate = crate::domain::limits::RELEASE_RATE;
+        assert_eq!(rate, 5_000, "profiles a second");
+        assert_eq!([window_ms(0, rate), window_ms(1, rate), window_ms(10_001, rate)], [0, 1, 2_001]);
         assert_eq!(window_ms(7, 0), 0);
         let pause = pause(Overdue::Send, 10_000);
         let mut by_second = [0; 10];

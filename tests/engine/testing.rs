@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use sojourn::domain::ids::Millis;
+use sojourn::domain::limits::TEST_IDLE_MS;
 use sojourn::runtime::engine::start::EngineConfig;
 use sojourn::runtime::engine::{ClockMode, Engine};
 use sojourn::store::memory::MemoryDisk;
@@ -42,6 +43,7 @@ async fn a_test_that_nobody_uses_ends_after_a_week() {
     engine.apply_draft(vec![("j.yaml".to_owned(), draft)]).await.expect("is kept");
     engine.flag(vec!["crm:1".into()], Vec::new()).await.expect("is flagged");
     engine.start_test("j", 10_000).await.expect("starts");
+    assert_eq!(TEST_IDLE_MS, 7 * DAY_MS);
     assert!(in_test_after(&engine, &clock, 6).await, "it began six days ago");
 
     // A test profile enters: a week begins anew.

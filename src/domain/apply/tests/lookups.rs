@@ -67,7 +67,9 @@ fn lookups_keep_their_limits() {
         findings.filter(|found| found.code.contains("lookup")).map(|Finding { code, .. }| code).collect()
     };
     let fields = |count: usize| journeys.replace("[price]", &format!("[{}]", vec!["price"; count].join(", ")));
-    assert_eq!((refused(&fields(20)).len(), refused(&fields(21))), (0, vec!["bad_lookup"]));
+    let (nodes_max, fields_max) = (limits::LOOKUPS_MAX, limits::LOOKUP_FIELDS_MAX);
+    assert_eq!((nodes_max, fields_max, limits::LOOKUP_KEYS_MAX, limits::LOOKUP_BYTES_MAX), (10, 20, 500, 10_240));
+    assert_eq!((refused(&fields(fields_max)).len(), refused(&fields(fields_max + 1))), (0, vec!["bad_lookup"]));
     let chain = |count: usize| {
         let nodes: Vec<String> = (0..count)
             .map(|n| format!("n{n}: {{ lookup: products, keys: event.keys, fields: [price], then: n{} }}", n + 1))
@@ -77,7 +79,7 @@ fn lookups_keep_their_limits() {
         nodes.push(&last);
         looking(&nodes)
     };
-    assert_eq!((refused(&chain(10)).len(), refused(&chain(11))), (0, vec!["too_many_lookups"]));
+    assert_eq!((refused(&chain(nodes_max)).len(), refused(&chain(nodes_max + 1))), (0, vec!["too_many_lookups"]));
 }
 
 #[test]

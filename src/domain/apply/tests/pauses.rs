@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::catalog::PauseOrder;
+use crate::domain::limits;
 use crate::domain::pause::{Overdue, PauseEnding, PauseMode};
 
 /// A wait, a message, and an event that is waited for.
@@ -173,6 +174,22 @@ fn entrants_are_kept_and_enter_at_the_end() {
         "0 pause j hold 2h\n10m go\n1h close j\n2h tick",
         "10m j#1: held\n2h j#1: released\n2h j: discards paused",
     );
+}
+
+/// One event for each node that may come next, ten at most.
+#[test]
+fn ten_events_are_kept_for_one_who_is_held() {
+    let count = limits::HELD_EVENTS_MAX + 1;
+    let ways: Vec<String> = (0..count)
+        .map(|n| format!("{{ percent: {}, then: c{n} }}", if n == 0 { 100 - (count - 1) } else { 1 }))
+        .collect();
+    let split = format!("s: {{ split: [ {} ] }}", ways.join(", "));
+    let waits: Vec<String> = (0..count).map(|n| format!("c{n}: {{ event: buy, within: 1d, then: done }}")).collect();
+    let mut nodes = vec!["a: { wait: 1h, then: b }", "b: { message: hello, then: s }", split.as_str()];
+    nodes.extend(waits.iter().map(String::as_str));
+    let rig = Rig::new(&journey("", &nodes)).run("0 go\n10m pause j hold 2h\n1h tick\n70m buy");
+    let kept = rig.profile.instances[0].context.extra.as_ref().map(|extra| extra.kept.len());
+    assert_eq!((kept, limits::HELD_EVENTS_MAX), (Some(10), 10));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Supplemental ids: one profile in one journey several times, and what expressions know of the instance.
 
 use super::*;
+use crate::domain::limits;
 
 const LINES: &str = "entry: { event: go, supplemental_id: event.s }";
 
@@ -89,9 +90,10 @@ fn the_oldest_id_that_nothing_runs_under_is_forgotten_first() {
 /// Spec §14: at most ten at once.
 #[test]
 fn supplemental_instances_are_at_most_ten() {
-    let ids: Vec<String> = (0..11).map(|n| format!("0 go {{\"s\": \"id{n}\"}}")).collect();
+    let ids: Vec<String> =
+        (0..=limits::SUPPLEMENTAL_INSTANCES_MAX).map(|n| format!("0 go {{\"s\": \"id{n}\"}}")).collect();
     let rig = Rig::new(&journey(LINES, &["a: { wait: 1h, then: done }"])).run(&ids.join("\n"));
-    assert_eq!(rig.profile.instances.len(), 10);
+    assert_eq!((rig.profile.instances.len(), limits::SUPPLEMENTAL_INSTANCES_MAX), (10, 10));
     assert_eq!(rig.log.last().map(String::as_str), Some("0 j: discards too_many_instances"));
 }
 

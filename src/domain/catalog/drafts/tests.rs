@@ -173,3 +173,34 @@ fn a_hundred_test_profiles_are_enough() {
     let read = Catalog::from_record(&catalog.to_record()).expect("reads");
     assert_eq!(read.test_profiles, catalog.test_profiles);
 }
+
+/// Spec §4.7.
+#[test]
+fn waits_of_a_test_take_ten_seconds_and_reactions_forty() {
+    let (wait_ms, reaction_ms) = (limits::TEST_WAIT_MS, limits::TEST_REACTION_MS);
+    assert_eq!((wait_ms, reaction_ms), (10_000, 40_000));
+    let reacts = "thank: { message: thanks, then: opened }\n  opened: { event: message.opened, of: thank, within: 9d, then: bought }\n  \
+                  bought: { event: purchase, within: 9d, then: done }";
+    let text = FILES.replacen("thank: { message: thanks, then: done }", reacts, 1);
+    let (catalog, _) = kept(&published(), &text);
+    let catalog = catalog.start_test("nurture", wait_ms, Millis(3)).expect("starts");
+    let program = catalog.program(catalog.drafts["nurture"].test.expect("in test").version);
+    let spans: Vec<i64> = program
+        .nodes
+        .iter()
+        .filter_map(|node| match &node.kind {
+            NodeKind::Wait { pause: Pause::For(span_ms), .. } => Some(*span_ms),
+            NodeKind::Event { within_ms, .. } => *within_ms,
+            _ => None,
+        })
+        .collect();
+    assert_eq!(spans, [wait_ms, reaction_ms, wait_ms]);
+    let draft = catalog.stop_test("nurture").expect("stops");
+    for (least_or_most, beyond) in [
+        (limits::TEST_WAIT_MS_MIN, limits::TEST_WAIT_MS_MIN - 1),
+        (limits::TEST_WAIT_MS_MAX, limits::TEST_WAIT_MS_MAX + 1),
+    ] {
+        assert!(draft.start_test("nurture", least_or_most, Millis(4)).is_ok());
+        assert!(matches!(draft.start_test("nurture", beyond, Millis(4)), Err(CatalogError::TestWait { .. })));
+    }
+}
