@@ -1,11 +1,12 @@
 //! The nodes of one journey while it is put together: ways lead to ids of the source, and become names in the end.
 //!
-//! Owns what any graph of ours must be and those of others need not: no way leads nowhere, none goes round, no node lies
-//! aside, feedback is awaited behind its message. Whatever is changed for that is reported.
+//! Owns what any graph of ours must be and those of others need not: no way leads nowhere, none goes round without a wait or a
+//! way out, no node lies aside, feedback is awaited behind its message. Whatever is changed for that is reported.
 
 use std::collections::BTreeMap;
 
 use super::report::{Report, Subject};
+use super::split::AT_ONCE_MS;
 use super::text::Names;
 
 /// Where a way leads.
@@ -79,6 +80,22 @@ impl Form {
             Self::Split(ways) => ways.iter_mut().map(|(_, then)| then).collect(),
             Self::Event(_, _, then, on_timeout) => vec![then, on_timeout],
             Self::FirstOf(ways, _, then) => ways.iter_mut().map(|(_, then)| then).chain([then]).collect(),
+        }
+    }
+
+    /// Whether everybody stays here for some time: an instant that has passed, and an event that came before, keep nobody.
+    fn takes_time(&self) -> bool {
+        let waits = |wait: &Wait| match wait {
+            Wait::For(span_ms) => *span_ms > AT_ONCE_MS,
+            Wait::At(..) => true,
+            Wait::Until(_) => false,
+        };
+        let hears = |heard: &Heard| heard.since == Since::Here;
+        match self {
+            Self::Wait(wait, _) => waits(wait),
+            Self::Event(heard, within_ms, ..) => hears(heard) && *within_ms > AT_ONCE_MS,
+            Self::FirstOf(ways, wait, _) => waits(wait) && ways.iter().all(|(heard, _)| hears(heard)),
+            _ => false,
         }
     }
 
@@ -199,8 +216,8 @@ impl Graph {
             .collect()
     }
 
-    /// Ways that go back to where one came from lead to the end. Answers the ways, and the nodes in the order a walk in
-    /// depth comes to them.
+    /// Ways that go back to where one came from lead to the end, unless the circle they close takes time and has a way out. Answers
+    /// the ways, and the nodes in the order a walk in depth comes to them.
     fn without_circles(
         &self,
         mut ways: Vec<Vec<Option<usize>>>,
@@ -209,6 +226,7 @@ impl Graph {
     ) -> (Vec<Vec<Option<usize>>>, Vec<usize>) {
         let (mut open, mut order) = (vec![false; ways.len()], Vec::new());
         let mut seen = vec![false; ways.len()];
+        let mut back: Vec<(usize, usize, usize)> = Vec::new();
         // Where the walk is: nodes, and which of its ways comes next. Depth is that of the source, so no recursion.
         let mut walk: Vec<(usize, usize)> = Vec::new();
         if let Some(start) = start {
@@ -226,10 +244,7 @@ impl Graph {
                 }
                 Some(Some(next)) if open[next] => {
                     ways[node][slot] = None;
-                    let back = &self.nodes[next].name;
-                    let text = format!("goes back to node `{back}`: it ends the journey instead");
-                    let help = "lead back by hand; a circle needs a wait or an event in it, and a way out";
-                    report.lost(&self.nodes[node].subject, text, help);
+                    back.push((node, slot, next));
                 }
                 Some(Some(next)) if !seen[next] => {
                     (open[next], seen[next]) = (true, true);
@@ -238,6 +253,24 @@ impl Graph {
                 }
                 Some(_) => {}
             }
+        }
+        let takes_time: Vec<bool> = self.nodes.iter().map(|node| node.form.takes_time()).collect();
+        for (node, slot, next) in back {
+            ways[node][slot] = Some(next);
+            let name = &self.nodes[next].name;
+            if goes_round_in_time(&ways, &takes_time, node, next) && order.iter().all(|node| ends(&ways, *node)) {
+                let text = format!("goes back to node `{name}`: a profile comes to a node 1,000 times at most");
+                report.differs(
+                    &self.nodes[node].subject,
+                    text,
+                    "let the journey's `timeout` end it, or count the rounds",
+                );
+                continue;
+            }
+            ways[node][slot] = None;
+            let text = format!("goes back to node `{name}`: it ends the journey instead");
+            let help = "lead back by hand; a circle needs a wait or an event in it, and a way out";
+            report.lost(&self.nodes[node].subject, text, help);
         }
         (ways, order)
     }
@@ -267,6 +300,26 @@ impl Graph {
             self.nodes[index].form = form;
         }
     }
+}
+
+/// Whether everybody who goes round by the way from `node` back to `next` waits somewhere.
+fn goes_round_in_time(ways: &[Vec<Option<usize>>], takes_time: &[bool], node: usize, next: usize) -> bool {
+    let at_once =
+        ways.iter().zip(takes_time).map(|(ways, takes_time)| if *takes_time { Vec::new() } else { ways.clone() });
+    let at_once: Vec<_> = at_once.collect();
+    takes_time[node] || takes_time[next] || (node != next && !leads(&at_once, next, node))
+}
+
+/// Whether a way leads from a node to the end.
+fn ends(ways: &[Vec<Option<usize>>], from: usize) -> bool {
+    let (mut open, mut seen) = (vec![from], vec![false; ways.len()]);
+    while let Some(node) = open.pop() {
+        if ways[node].contains(&None) {
+            return true;
+        }
+        open.extend(ways[node].iter().flatten().filter(|next| !std::mem::replace(&mut seen[**next], true)));
+    }
+    false
 }
 
 /// Whether a way leads from one node to another.
@@ -344,7 +397,7 @@ mod tests {
     }
 
     fn wait(then: &str) -> Form {
-        Form::Wait(Wait::For(1_000), to(then))
+        Form::Wait(Wait::For(60_000), to(then))
     }
 
     #[test]
@@ -362,13 +415,35 @@ mod tests {
     }
 
     #[test]
-    fn circles_end() {
-        let parts = [("a", wait("b")), ("b", Form::Split(vec![(5_000, to("c")), (5_000, to("a"))])), ("c", wait("b"))];
+    fn circles_without_a_wait_or_a_way_out_end() {
+        let split = |one: &str, other: &str| Form::Split(vec![(5_000, to(one)), (5_000, to(other))]);
+        // Nobody would ever come out.
+        let parts = [("a", wait("b")), ("b", split("c", "a")), ("c", wait("b"))];
         let told = [
-            "c: goes back to node `b`: it ends the journey instead",
+            "c: goes back to node `b`: a profile comes to a node 1,000 times at most",
             "b: goes back to node `a`: it ends the journey instead",
         ];
+        check(&parts, "a", &[("a", &[Some("b")]), ("b", &[Some("c"), None]), ("c", &[Some("b")])], &told);
+        // Nobody would wait.
+        let update = |then: &str| Form::Update(Vec::new(), to(then));
+        let parts = [("a", wait("b")), ("b", split("c", "")), ("c", update("b"))];
+        let told = ["c: goes back to node `b`: it ends the journey instead"];
         check(&parts, "a", &[("a", &[Some("b")]), ("b", &[Some("c"), None]), ("c", &[None])], &told);
+        let parts = [("a", split("a", ""))];
+        check(&parts, "a", &[("a", &[None, None])], &["a: goes back to node `a`: it ends the journey instead"]);
+        // A wait that is over at once is none.
+        let now = Form::Wait(Wait::For(AT_ONCE_MS), to("b"));
+        let told = ["b: goes back to node `a`: it ends the journey instead"];
+        check(&[("a", now), ("b", split("a", ""))], "a", &[("a", &[Some("b")]), ("b", &[None, None])], &told);
+    }
+
+    #[test]
+    fn circles_with_a_wait_and_a_way_out_stay() {
+        let split = |one: &str, other: &str| Form::Split(vec![(5_000, to(one)), (5_000, to(other))]);
+        let message = |then: &str| Form::Message("m".to_owned(), to(then));
+        let parts = [("a", wait("b")), ("b", split("c", "")), ("c", message("a"))];
+        let told = ["c: goes back to node `a`: a profile comes to a node 1,000 times at most"];
+        check(&parts, "a", &[("a", &[Some("b")]), ("b", &[Some("c"), None]), ("c", &[Some("a")])], &told);
         // Two ways that meet are no circle.
         let parts = [("a", Form::Split(vec![(5_000, to("b")), (5_000, to("c"))])), ("b", wait("c")), ("c", wait(""))];
         check(&parts, "a", &[("a", &[Some("b"), Some("c")]), ("b", &[Some("c")]), ("c", &[None])], &[]);

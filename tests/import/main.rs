@@ -323,3 +323,41 @@ proptest! {
         comes_out(Format::Parcelvoy, &drawn::parcelvoy(&mut Dice::of_bytes(&bytes)))?;
     }
 }
+
+/// Delay, gate, action and back to the delay: here as there, for a wait lies in the circle and the gate leads out of it.
+#[test]
+fn a_circle_with_a_wait_of_parcelvoy_stays() {
+    let rule = json!({"uuid": "r1", "type": "wrapper", "group": "user", "path": "$", "operator": "and", "children": [
+        {"uuid": "r2", "root_uuid": "r1", "parent_uuid": "r1", "type": "number", "group": "user", "path": "$.points",
+         "operator": "<", "value": "3"}]});
+    let steps = json!({
+        "e": {"type": "entrance", "data": {"trigger": "event", "event_name": "joined"}, "children": [{"external_id": "d"}]},
+        "d": {"type": "delay", "name": "a day", "data": {"format": "duration", "days": 1}, "children": [{"external_id": "g"}]},
+        "g": {"type": "gate", "name": "enough", "data": {"rule": rule}, "children": [{"external_id": "a", "path": "yes"}]},
+        "a": {"type": "action", "name": "remind", "data": {"campaign_id": 5}, "children": [{"external_id": "d"}]},
+    });
+    let source = SourceFile { name: "steps.json".to_owned(), text: steps.to_string() };
+    let imported = import(Format::Parcelvoy, &[source]).expect("an import");
+    let errors: Vec<String> =
+        imported.findings.iter().filter(|f| f.severity == Severity::Error).map(ToString::to_string).collect();
+    assert_eq!(errors, [""; 0]);
+    let told = report(&imported);
+    assert!(told.contains("goes back to node `a_day`: a profile comes to a node 1,000 times at most"), "{told}");
+    assert!(!told.contains("ends the journey instead"), "{told}");
+    let journey = imported.files.iter().find(|file| file.name.starts_with("journeys/")).expect("a journey");
+    let remind = journey.text.split("remind:").nth(1).expect("the node");
+    assert!(remind.lines().take(4).any(|line| line.contains("then: a_day")), "{}", journey.text);
+}
+
+/// Each kind of template has a command of its own that gives it.
+#[test]
+fn missing_templates_of_pinpoint_name_their_command() {
+    let commands = [("EMAIL", "get-email-template"), ("SMS", "get-sms-template"), ("PUSH", "get-push-template")];
+    for (activity, command) in commands {
+        let sends = format!("\"{activity}\":{{\"TemplateName\":\"hi\"}}");
+        let definition = WHOLE.replace("\"Wait\":{\"WaitTime\":{\"WaitFor\":\"PT1H\"}}", &sends);
+        let source = SourceFile { name: "f.json".to_owned(), text: definition };
+        let told = report(&import(Format::Pinpoint, &[source]).expect("an import"));
+        assert!(told.contains(&format!("`aws pinpoint {command}`")), "{activity}: {told}");
+    }
+}

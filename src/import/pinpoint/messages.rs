@@ -27,11 +27,13 @@ pub(super) fn message(wanted: &Wanted, subject: &Subject, library: &mut Library,
     let Some(known) = known else {
         let name = if template.is_empty() { "without a template".to_owned() } else { format!("template `{template}`") };
         let text = format!("{name} is not there: its message is a line of the log");
-        bundle.report.lost(
-            subject,
-            text,
-            "give the answer of `aws pinpoint get-email-template` too, or write the message",
-        );
+        let command = match *kind {
+            "SMS" => "get-sms-template",
+            "PUSH" => "get-push-template",
+            _ => "get-email-template",
+        };
+        let help = format!("give the answer of `aws pinpoint {command}` too, or write the message");
+        bundle.report.lost(subject, text, &help);
         let body = verbatim(&format!("{kind} {template}"));
         return bundle.message(template, Leaves::Log, body);
     };
