@@ -240,9 +240,20 @@ fn the_workflow_example_runs() {
     let commands: Vec<&str> = workflow.lines().filter_map(|line| line.trim().strip_prefix("run: sojourn ")).collect();
     assert_eq!(commands.len(), 2, "check and test");
     for command in commands {
-        let arguments: Vec<&str> = command.split_whitespace().collect();
+        let arguments: Vec<&str> = command.split(" | ").next().unwrap_or_default().split_whitespace().collect();
         let output = sojourn(shop.path(), &arguments);
         assert_eq!(output.status.code(), Some(0), "{command}: {}", String::from_utf8_lossy(&output.stdout));
+        std::fs::write(shop.path().join("journeys.txt"), output.stdout).expect("written");
     }
     assert!(workflow.contains("path: journeys.xml") && shop.path().join("journeys.xml").exists());
+    // What the run's page shows.
+    let script =
+        workflow.split("        run: |\n").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("a script");
+    let summary = shop.path().join("summary.md");
+    let mut shell = Command::new("bash");
+    shell.args(["-e", "-c", script]).current_dir(shop.path()).env("GITHUB_STEP_SUMMARY", &summary);
+    assert!(shell.status().expect("bash").success(), "{script}");
+    let shown = std::fs::read_to_string(summary).expect("a summary");
+    assert!(shown.starts_with("| result | test |\n|---|---|\n| ok | cart: "), "{shown}");
+    assert!(shown.contains("1 tests: 1 passed, 0 failed"), "{shown}");
 }

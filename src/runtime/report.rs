@@ -200,6 +200,7 @@ fn draft_summary(tally: &Tally, catalog: &Catalog, name: &str) -> Option<Version
     Some(VersionSummary {
         number: catalog.next_number(name),
         status: if draft.test.is_some() { "draft_test" } else { "draft" }.to_owned(),
+        finished_as: None,
         entered: counts.map_or(0, |counts| counts.entered),
         active: counts.map_or(0, VersionCounts::active),
         held: 0,
@@ -214,9 +215,11 @@ pub fn summary(tally: &Tally, catalog: &Catalog, journey: JourneyId) -> JourneyS
         .map(|version| {
             let counts = tally.counts.get(version.program.version);
             let active = counts.map_or(0, VersionCounts::active);
+            let status = status_word(version, counts, catalog, tally.now);
             VersionSummary {
                 number: version.program.number,
-                status: status_word(version, counts, catalog, tally.now).to_owned(),
+                status: status.to_owned(),
+                finished_as: (status == "finished").then(|| ending_word(version, catalog, tally.now).to_owned()),
                 entered: counts.map_or(0, |c| c.entered),
                 active,
                 held: counts.map_or(0, VersionCounts::held),
@@ -250,6 +253,15 @@ fn status_word(version: &Version, counts: Option<&VersionCounts>, catalog: &Cata
         _ if keeps => "resuming",
         VersionStatus::Live => "live",
         VersionStatus::Closed | VersionStatus::Stopped => "closed",
+    }
+}
+
+/// How a version came to take no more entries.
+fn ending_word(version: &Version, catalog: &Catalog, now: Millis) -> &'static str {
+    match version.status {
+        _ if catalog.is_stopped(version.program.version, now) => "stopped",
+        VersionStatus::Closed => "closed",
+        VersionStatus::Live | VersionStatus::Stopped => "ended",
     }
 }
 

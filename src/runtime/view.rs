@@ -136,6 +136,10 @@ pub struct VersionSummary {
     /// `live`, `closed`, `stopped`; `paused`, and `resuming` until nobody is held any more; `finished` when closed, stopped or
     /// past its end date and nobody is inside; `draft`, and `draft_test` while it is in test.
     pub status: String,
+    /// How a finished version came to take no more entries: `stopped`, `closed` (by order, or by a later version), `ended` (past its
+    /// end date). Absent of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_as: Option<String>,
     /// Instances begun.
     pub entered: u64,
     /// Instances running.

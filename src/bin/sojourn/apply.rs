@@ -79,6 +79,7 @@ fn people(report: &Value) -> String {
                     table.add_row(headings.iter().map(|heading| row.get(*heading).map_or_else(String::new, plain)));
                 }
                 text.push_str(&format!("{table}\n"));
+                text.push_str(&what_stays(&rows));
                 for row in rows {
                     if let Some(difference) = row.get("difference") {
                         let name = row.get("name").map_or_else(String::new, plain);
@@ -95,6 +96,34 @@ fn people(report: &Value) -> String {
         text.push_str(&format!("{told}\n"));
     }
     text.trim_end().to_owned()
+}
+
+/// What readers of the table may take for something else: what is in no file is not closed, and what was stopped or closed takes
+/// no entries however often it is applied.
+fn what_stays(rows: &[&serde_json::Map<String, Value>]) -> String {
+    let word = |row: &serde_json::Map<String, Value>, key: &str| row.get(key).map_or_else(String::new, plain);
+    let mut text = String::new();
+    let vanished = rows.iter().filter(|row| word(row, "change") == "vanished");
+    let journeys: Vec<String> =
+        vanished.clone().filter(|row| word(row, "kind") == "journey").map(|row| word(row, "name")).collect();
+    if vanished.count() > 0 {
+        text.push_str(
+            "vanished: published and in none of these files; all of it stays as it is, and nothing is closed\n",
+        );
+    }
+    for name in journeys {
+        text.push_str(&format!("    journey {name} goes on; `sojourn journeys close {name}` closes it\n"));
+    }
+    for row in rows.iter().filter(|row| word(row, "kind") == "journey" && word(row, "change") == "unchanged") {
+        let (name, status) = (word(row, "name"), word(row, "status"));
+        if ["closed", "stopped", "finished"].contains(&status.as_str()) {
+            text.push_str(&format!(
+                "journey {name} is {status} and takes no entries, and applying the same again opens nothing: change it, in any \
+                 setting or node, to publish a new version\n"
+            ));
+        }
+    }
+    text
 }
 
 /// What differs in a journey, a line each, and what becomes of the profiles inside.
@@ -144,7 +173,7 @@ fn disposed(migration: &Value) -> String {
             _ => "",
         };
         let count = match word("waiting") {
-            count if count.is_empty() => "?".to_owned(),
+            count if count.is_empty() => "all".to_owned(),
             count => count,
         };
         text.push_str(&format!("      {count:>8} at {}: {choice}{by}\n", word("node")));
@@ -167,5 +196,44 @@ fn plain(value: &Value) -> String {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_stays_is_told() {
+        let row = |name: &str, change: &str, status: Option<&str>| {
+            let mut row = json!({"kind": "journey", "name": name, "change": change, "version": 1});
+            if let Some(status) = status {
+                row["status"] = status.into();
+            }
+            row
+        };
+        let told = |rows: &[Value]| people(&json!({"catalog_version": 3, "resources": rows, "warnings": []}));
+        let text = told(&[row("a", "unchanged", Some("live")), row("b", "created", None)]);
+        assert!(!text.contains("closes it") && !text.contains("takes no entries"), "{text}");
+        let text = told(&[row("a", "vanished", Some("live")), row("b", "unchanged", Some("stopped"))]);
+        assert!(
+            text.contains("nothing is closed\n    journey a goes on; `sojourn journeys close a` closes it"),
+            "{text}"
+        );
+        assert!(text.contains("journey b is stopped and takes no entries"), "{text}");
+        assert!(text.contains("to publish a new version"), "{text}");
+    }
+
+    #[test]
+    fn a_plan_without_counts_speaks_of_all() {
+        let migration = json!({"from": [1], "nodes": [{"node": "again", "choice": "exit", "chosen_by": "nobody"}]});
+        assert_eq!(
+            disposed(&migration),
+            "  profiles inside, of version 1\n           all at again: leave (nothing is chosen)\n"
+        );
+        let migration = json!({"from": [1], "nodes": [{"node": "again", "choice": "exit", "waiting": 7}]});
+        assert_eq!(disposed(&migration), "  profiles inside, of version 1\n             7 at again: leave\n");
     }
 }

@@ -47,7 +47,11 @@ pub fn rows(journeys: &[JourneySummary]) -> String {
         for v in &journey.versions {
             let (number, entered, active) = (v.number.to_string(), v.entered.to_string(), v.active.to_string());
             let held = (v.held + v.held_entrants).to_string();
-            table.add_row([&journey.name, &number, &v.status, &entered, &active, &held]);
+            let status = match &v.finished_as {
+                Some(how) => format!("{} ({how})", v.status),
+                None => v.status.clone(),
+            };
+            table.add_row([&journey.name, &number, &status, &entered, &active, &held]);
         }
     }
     table.to_string()

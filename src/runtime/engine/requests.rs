@@ -60,7 +60,7 @@ impl Engine {
     }
 
     /// Adds how many profiles are at each node that differs or lets somebody go, and warns where nothing was chosen for them.
-    async fn tell_waiting(&self, applied: &mut ApplyReport) -> Result<(), RequestError> {
+    pub(super) async fn tell_waiting(&self, applied: &mut ApplyReport) -> Result<(), RequestError> {
         if !applied.resources.iter().any(|resource| resource.difference.is_some()) {
             return Ok(());
         }

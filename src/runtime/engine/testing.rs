@@ -72,7 +72,9 @@ impl Engine {
             let files: Vec<SourceFile> = files.into_iter().map(|(name, text)| SourceFile { name, text }).collect();
             let (now, rails) = (engine.core.engine_now(), &engine.core.guardrails);
             let before = engine.catalog();
-            let (catalog, report) = before.apply_draft_within(&files, now, rails).map_err(RequestError::Findings)?;
+            let applied = before.apply_draft_within(&files, now, rails).map_err(RequestError::Findings)?;
+            let (catalog, mut report) = applied;
+            engine.tell_waiting(&mut report).await?;
             if catalog.version != before.version {
                 engine.install_catalog(catalog).await?;
             }
