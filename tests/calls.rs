@@ -5,6 +5,8 @@
 #[path = "support/server.rs"]
 mod server;
 
+use std::path::Path;
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,13 +42,14 @@ async fn serve(State(endpoint): State<Endpoint>, request: Request) -> Response {
     if answers.wait_for(|answers| *answers).await.is_err() {
         return StatusCode::GONE.into_response();
     }
-    if parts.uri.path().starts_with("/members/busy/") {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    }
     if parts.uri.path().starts_with("/members/bad/") {
         return (StatusCode::NOT_FOUND, json!({ "code": "E1" }).to_string()).into_response();
     }
-    (StatusCode::OK, json!({ "level": "gold" }).to_string()).into_response()
+    if parts.uri.path().starts_with("/members/none/") {
+        return (StatusCode::OK, "{}").into_response();
+    }
+    let level = if parts.uri.path().starts_with("/members/silver-") { "silver" } else { "gold" };
+    (StatusCode::OK, json!({ "level": level }).to_string()).into_response()
 }
 
 fn resources(port: u16) -> Vec<(String, String)> {
@@ -160,6 +163,77 @@ async fn a_stop_leaves_the_call_to_the_next_start() {
     assert!(timeout(Duration::from_secs(60), server.stop()).await.expect("it stops").success());
     let server = Starting::new(&data, &[], &log).listening().await;
     timeout(PATIENCE, seen.wait_for(|seen| seen.len() == 2)).await.expect("in time").expect("called again");
+    server.kill();
+}
+
+/// A journey whose way hangs on what was answered.
+fn branching(port: u16) -> Vec<(String, String)> {
+    let mut files = resources(port);
+    files[0].1 = files[0].1.replace("then: tell, on_error", "then: level, on_error").replace(
+        "nodes:\n",
+        "nodes:\n  level: { condition: [ { when: \"action.loyalty.level == 'gold'\", then: tell } ], otherwise: done }\n",
+    );
+    files
+}
+
+/// A dry run of these files on what the server recorded.
+fn dry_run(server: &Server, files: &[(String, String)], directory: &Path, more: &[&str]) -> Output {
+    let path = directory.join("draft.yaml");
+    std::fs::write(&path, &files[0].1).expect("written");
+    let mut command = Command::new(server::program());
+    command.arg("dry-run").arg(&path).args(["--journey", "ask", "--samples", "20", "--server", &server.api.base]);
+    command.args(more).env_remove("SOJOURN_API_KEY").output().expect("the program starts")
+}
+
+/// Every profile gets the answer that it got: an unchanged journey does in a dry run what it did.
+#[tokio::test]
+async fn a_dry_run_of_an_unchanged_journey_with_calls_shows_no_difference() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let port = listener.local_addr().expect("an address").port();
+    let (_answer, answers) = watch::channel(true);
+    let endpoint = Endpoint { seen: Arc::new(watch::Sender::new(Seen::new())), answers };
+    let router = Router::new().fallback(serve).with_state(endpoint);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let directory = tempfile::tempdir().expect("a directory");
+    let (data, log) = (directory.path().join("data"), directory.path().join("log"));
+    let server = Starting::new(&data, &[], &log).listening().await;
+    let files = branching(port);
+    server.api.publish(&files).await;
+    for who in ["gold-1", "silver-1", "bad", "none", "gold-2", "silver-2", "silver-3"] {
+        buy(&server, &format!("crm:{who}")).await;
+    }
+    let journey = report(&server, |journey| journey["exited"]["completed"] == 7).await;
+    assert_eq!(journey["nodes"]["tell"]["entered"], 2);
+
+    let until = tokio::time::Instant::now() + PATIENCE;
+    let told = loop {
+        let output = dry_run(&server, &files, directory.path(), &["--json"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        // The archive follows the journal.
+        if told["live"]["exited"]["completed"] == 7 {
+            break told;
+        }
+        assert!(tokio::time::Instant::now() < until, "{told}");
+        tokio::time::sleep(server::POLL).await;
+    };
+    assert_eq!(told["draft"], told["live"]);
+    assert_eq!(told["draft"]["calls"]["loyalty"], json!({ "http_200": 6, "http_404": 1 }));
+    let codes: Vec<&Value> = told["unknown"].as_array().expect("a list").iter().map(|it| &it["code"]).collect();
+    assert!(!codes.contains(&&json!("null_answers")), "{codes:?}");
+    let samples = told["samples"].to_string();
+    assert!(samples.contains(r#"http_200: {\"level\":\"silver\"}"#), "{samples}");
+
+    // A field that no answer ever had is nothing that a draft could go by.
+    let mut other = files.clone();
+    other[0].1 = other[0].1.replace("{ level: string }", "{ level: string, tier: string }");
+    other[0].1 = other[0].1.replace("action.loyalty.level ==", "action.loyalty.tier ==");
+    let output = dry_run(&server, &other, directory.path(), &[]);
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[2], "branches that nobody knows", "{text}");
+    assert!(lines[3].starts_with("  - 6 times `level` was decided by `action.loyalty.tier`"), "{text}");
     server.kill();
 }
 

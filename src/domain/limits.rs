@@ -202,8 +202,12 @@ pub const TEST_WAIT_MS_MAX: i64 = 3_600_000;
 pub const TEST_REACTION_MS: i64 = 40_000;
 /// A test that nobody has used for so long ends: a week (spec §4.7).
 pub const TEST_IDLE_MS: i64 = 7 * 86_400_000;
-/// Bytes of an answer that the log of a test shows.
-pub const TEST_ANSWER_BYTES_MAX: usize = 4_096;
+/// Bytes of the declared fields of an answer that are recorded with its call, as JSON: what `response` names is small, and
+/// history keeps one for every call.
+pub const ANSWER_NOTE_BYTES_MAX: usize = 4_096;
+/// How far from a call in a dry run a profile's own recorded answer counts as that to it: a week, as long as a draft is apart
+/// from the live version by a wait or two.
+pub const OWN_ANSWER_MS_MAX: i64 = 7 * 86_400_000;
 /// Producers whose last sequence is remembered at the door after they left; older ones are forgotten (a look-up only: partitions
 /// tell repeats).
 pub const PRODUCERS_REMEMBERED_MAX: usize = 65_536;

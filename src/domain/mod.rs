@@ -16,6 +16,7 @@ pub mod guardrails;
 pub mod ids;
 pub mod journey;
 pub mod limits;
+pub mod note;
 pub mod pause;
 pub mod profile;
 pub mod step;

@@ -8,6 +8,7 @@ use crate::domain::catalog::{Catalog, Version, VersionStatus};
 use crate::domain::ids::{JourneyId, Millis, NodeNo};
 use crate::domain::journey::program::{Method, NodeKind, Program};
 use crate::domain::journey::source::FALLBACK;
+use crate::domain::note;
 use crate::domain::step::{DiscardReason, Entrance, ExitReason, MessageOutcome, Path, Step, StepKind};
 use crate::runtime::partition::counts::{Counts, MessageCounts, NodeCounts, VersionCounts};
 use crate::runtime::projection::{HistoryEntry, HistoryEvent};
@@ -305,8 +306,10 @@ fn step_item(entry: &HistoryEntry, step: &Step, note: Option<&str>, catalog: &Ca
     if let Some(before) = came_over(entry, step) {
         reason = format!("migrated from version {}", catalog.program(before.version).number);
     }
-    if let Some(note) = note {
-        reason = format!("{reason}: {note}");
+    match (step.kind, note) {
+        (StepKind::Called(_), Some(note)) => reason = format!("{reason}: {}", note::shown(note)),
+        (_, Some(note)) => reason = format!("{reason}: {note}"),
+        (_, None) => {}
     }
     TimelineItem {
         at: entry.at.to_iso(),

@@ -122,7 +122,8 @@ impl Server {
 /// The HTTP API of a server. Cheap to clone.
 #[derive(Clone)]
 pub struct Api {
-    base: String,
+    /// Its address, as commands take it.
+    pub base: String,
     http: reqwest::Client,
 }
 

@@ -12,6 +12,7 @@ use sojourn::domain::catalog::{Rehearsal, Responses, SourceFile};
 use sojourn::domain::ids::Millis;
 use sojourn::replay::dry_run::account::Account;
 use sojourn::replay::dry_run::past::Past;
+use sojourn::replay::dry_run::recorded::RecordedAnswers;
 use sojourn::replay::dry_run::run::{Beside, Options, dry_run};
 use sojourn::replay::run::Pace;
 use sojourn::replay::source::Recording;
@@ -71,7 +72,15 @@ pub struct DryRunArgs {
 struct Known {
     past: Past,
     live: Option<Account>,
+    answers: RecordedAnswers,
     now: Option<Millis>,
+}
+
+impl Known {
+    /// Events and profiles, and nothing else.
+    fn of(past: Past) -> Self {
+        Self { past, live: None, answers: RecordedAnswers::default(), now: None }
+    }
 }
 
 /// Runs one.
@@ -108,7 +117,7 @@ pub fn run(args: &DryRunArgs, output: &Output) -> Result<(), Failure> {
     let directory = directory.map_err(|error| Failure::Failed(format!("can't make a temporary directory: {error}")))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::Failed(format!("can't start: {error}")))?;
-    let beside = Beside { live: known.live, responses };
+    let beside = Beside { live: known.live, responses, answers: known.answers };
     let progress = ProgressBar::new_spinner();
     let observe = |pace| match pace {
         Pace::Feeding(events, time) => {
@@ -159,7 +168,7 @@ fn of_server(args: &DryRunArgs, from: Option<Millis>, until: Option<Millis>) -> 
     client.lines(client.url(&["v1", "profiles"], &[]), |line| take_profile(&mut past, line))?;
     client.lines(client.url(&["v1", "history", "events"], &until), |line| take_recorded(&mut past, line))?;
     let journeys: JourneysBody = client.get(client.url(&["v1", "journeys"], &[]))?;
-    let mut live = None;
+    let (mut live, mut answers) = (None, RecordedAnswers::default());
     if journeys.journeys.iter().any(|journey| journey.name == args.journey) {
         let mut query = until;
         query.push(("journey", args.journey.clone()));
@@ -168,10 +177,11 @@ fn of_server(args: &DryRunArgs, from: Option<Millis>, until: Option<Millis>) -> 
         client.lines(client.url(&["v1", "steps"], &query), |line| {
             let step: StepEvent = serde_json::from_slice(line).map_err(|error| strange(&error))?;
             account.take(&step);
+            answers.take(&step);
             Ok(())
         })?;
     }
-    Ok(Known { past, live, now })
+    Ok(Known { past, live, answers, now })
 }
 
 /// What files hold.
@@ -184,7 +194,7 @@ fn of_files(events: &Path, profiles: Option<&Path>) -> Result<Known, Failure> {
     let is_recorded = head.fill_buf().is_ok_and(|bytes| bytes.trim_ascii_start().starts_with(RECORDED));
     if is_recorded {
         each_line(events, |line| take_recorded(&mut past, line))?;
-        return Ok(Known { past, live: None, now: None });
+        return Ok(Known::of(past));
     }
     let recording = Recording::open(events).map_err(|error| unreadable(events, &error))?;
     let recorded = recording.events(None, Default::default()).map_err(|error| Failure::Failed(error.to_string()))?;
@@ -194,7 +204,7 @@ fn of_files(events: &Path, profiles: Option<&Path>) -> Result<Known, Failure> {
         latest = latest.max(event.time.unwrap_or(latest));
         past.take_event(latest, event);
     }
-    Ok(Known { past, live: None, now: None })
+    Ok(Known::of(past))
 }
 
 fn each_line(path: &Path, mut take: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 
 use smol_str::SmolStr;
 
+use crate::domain::apply::answers::{Answers, Asked, Drawn};
 use crate::domain::apply::inputs::catch_up;
 use crate::domain::apply::memory::{copy_path, fits};
 use crate::domain::apply::walk::{Flow, Walk};
@@ -11,9 +12,9 @@ use crate::domain::content::RenderInput;
 use crate::domain::effect::{CallAnswer, CallStatus, Effect, OutboxRow, OutboxState};
 use crate::domain::expression::{EvalError, Expr};
 use crate::domain::ids::{DeliveryId, InstanceId, MessageId, Millis, stable_hash};
-use crate::domain::journey::action::{Action, ERROR_RESPONSE, STATUS};
+use crate::domain::journey::action::{Action, ERROR_RESPONSE, STATUS, answer_of};
 use crate::domain::journey::program::{Channel, Node, NodeKind, Program};
-use crate::domain::limits;
+use crate::domain::note;
 use crate::domain::profile::{DueKind, Profile};
 use crate::domain::step::{Failure, Path, StepKind};
 use crate::domain::value::{Map, Value};
@@ -64,12 +65,9 @@ impl Walk<'_, '_> {
         match self.world.calls {
             Calls::Made => {}
             Calls::Assumed => {
-                return self.answered(position, program, node, &CallAnswer::empty(CallStatus::Http(200)));
+                return self.take_answer(position, program, node, &CallAnswer::empty(CallStatus::Http(200)));
             }
-            Calls::Answered(answers) => {
-                let answer = answers.draw(&action.name, self.lot(position, program, node));
-                return self.answered(position, program, node, &answer);
-            }
+            Calls::Answered(answers) => return self.draw_answer(position, program, node, action, answers),
         }
         if !(self.world.room)(Room::Outbox(Some(&action.queue))) {
             self.park(position, program);
@@ -84,6 +82,27 @@ impl Walk<'_, '_> {
         let ordinal = self.profile.instances[position].ordinal.to_le_bytes();
         let names = [&*self.profile.identity, &*program.name, &*node.name].map(str::as_bytes);
         stable_hash(&[names[0], names[1], names[2], &ordinal, &self.now.0.to_le_bytes()])
+    }
+
+    /// An answer as it is declared or recorded; one of which only the status is known notes nothing.
+    fn draw_answer(
+        &mut self,
+        position: usize,
+        program: &Program,
+        node: &Node,
+        action: &Action,
+        answers: &Answers,
+    ) -> Flow {
+        let lot = self.lot(position, program, node);
+        let profile = self.profile.identity.clone();
+        let asked = Asked { action: &action.name, profile: &profile, node: &node.name, at: self.now, lot };
+        match answers.draw(&asked) {
+            Drawn::Declared(answer) => self.answered(position, program, node, answer),
+            Drawn::Recorded(status, fields) => {
+                self.answered(position, program, node, &answer_of(status, fields, action.declared_for(status)))
+            }
+            Drawn::Guessed(status) => self.take_answer(position, program, node, &CallAnswer::empty(status)),
+        }
     }
 
     fn parameters(&self, position: usize, with: &[(SmolStr, Option<Expr>)]) -> Result<Map, EvalError> {
@@ -125,15 +144,18 @@ impl Walk<'_, '_> {
         self.out.effects.push(Effect::Send(Box::new(row)));
     }
 
-    /// Takes the answer in; the way on.
+    /// Takes the answer in, and notes what it says with the step; the way on.
     fn answered(&mut self, position: usize, program: &Program, node: &Node, answer: &CallAnswer) -> Flow {
+        let NodeKind::Action { action, .. } = &node.kind else { unreachable!("called at an action") };
+        let declared = program.actions[usize::from(*action)].declared_for(answer.status);
+        let note = if declared.is_empty() { answer.reason.clone() } else { note::of_answer(answer) };
+        self.out.notes.extend(note.map(|note| (self.out.steps.len(), note)));
+        self.take_answer(position, program, node, answer)
+    }
+
+    /// Takes the answer in; the way on.
+    fn take_answer(&mut self, position: usize, program: &Program, node: &Node, answer: &CallAnswer) -> Flow {
         let NodeKind::Action { action, then, .. } = &node.kind else { unreachable!("called at an action") };
-        if let Some(reason) = &answer.reason {
-            self.out.notes.push((self.out.steps.len(), reason.clone()));
-        }
-        if program.is_in_test {
-            self.note_answer(answer);
-        }
         self.step(position, StepKind::Called(answer.status));
         self.keep_answer(position, program, &program.actions[usize::from(*action)], answer);
         if !fits(&self.profile.instances[position].context) {
@@ -144,19 +166,6 @@ impl Walk<'_, '_> {
             return self.fail_at(position, node, Failure::Action, None);
         }
         Flow::Go(*then, Path::Then)
-    }
-
-    /// What an action answered, in the declared fields, as text to the step: for the log of a test.
-    #[cold]
-    fn note_answer(&mut self, answer: &CallAnswer) {
-        let mut text = Value::Map(answer.fields.clone()).to_json().to_string();
-        if let Some(reason) = &answer.reason {
-            text = format!("{reason}: {text}");
-            self.out.notes.pop();
-        }
-        let end = (0..=limits::TEST_ANSWER_BYTES_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-        text.truncate(end.unwrap_or_default());
-        self.out.notes.push((self.out.steps.len(), text));
     }
 
     /// Remembers what the version reads of it, in the place of what the action answered before.

@@ -28,7 +28,7 @@ mod send;
 mod walk;
 mod world;
 
-pub use answers::Answers;
+pub use answers::{Answers, RecordedAnswer};
 pub use call::apply_answer;
 pub use cap::apply_place;
 pub use inputs::{DocumentTooLarge, apply_event, apply_timers, apply_update};

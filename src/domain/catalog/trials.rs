@@ -7,13 +7,13 @@ use smol_str::SmolStr;
 
 use crate::domain::catalog::attributes::profile_fields;
 use crate::domain::catalog::{Catalog, SourceFile};
-use crate::domain::effect::{CallAnswer, CallStatus};
+use crate::domain::effect::CallAnswer;
 use crate::domain::event::{FEEDBACK_PROPERTIES, PROFILE_UPDATE, is_feedback};
 use crate::domain::expression::{Fields, Type};
 use crate::domain::finding::Finding;
 use crate::domain::guardrails::Guardrails;
 use crate::domain::ids::Millis;
-use crate::domain::journey::action::{declared, titled};
+use crate::domain::journey::action::{answer_of, titled};
 use crate::domain::journey::definition::JourneyDefinition;
 use crate::domain::journey::findings::{At, Findings, Place};
 use crate::domain::journey::program::Channel;
@@ -23,7 +23,6 @@ use crate::domain::journey::trial::{
     TrialInput,
 };
 use crate::domain::suggest::did_you_mean;
-use crate::domain::value::Map;
 
 /// A set of files taken by themselves: what they publish, and the tests among them.
 #[derive(Clone, Debug)]
@@ -69,18 +68,6 @@ impl Rehearsal {
         let given = read_responses(&responses, 0, &mut findings);
         let answers = Resolver::new(&resources).answers(&given, START, &mut findings);
         if findings.any_error() { Err(findings.into_sorted()) } else { Ok(answers) }
-    }
-}
-
-/// What the channel would make of an answer.
-fn answered(status: CallStatus, body: &Map, fields: &Fields) -> CallAnswer {
-    match declared(body, fields) {
-        Ok(fields) => CallAnswer { fields, ..CallAnswer::empty(status) },
-        Err(_) if status.is_error() => CallAnswer::empty(status),
-        Err(path) => CallAnswer::because(
-            CallStatus::InternalError,
-            format!("`{path}` of the answer is not of its declared type"),
-        ),
     }
 }
 
@@ -183,7 +170,7 @@ impl<'r> Resolver<'r> {
                 let what = format!("`{what}` of {}", titled(&name.value));
                 let body = answer.body.as_ref().filter(|_| !action.broken);
                 let body = body.map(|tree| literal::fields(tree, fields, &what, start, findings));
-                of_action.push(answered(answer.status, &body.unwrap_or_default(), fields));
+                of_action.push(answer_of(answer.status, &body.unwrap_or_default(), fields));
             }
         }
         answers

@@ -81,6 +81,22 @@ pub struct FieldPath {
     pub path: Vec<SmolStr>,
 }
 
+/// As it is written: `profile.address.city`.
+impl std::fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.root.word())?;
+        self.path.iter().try_for_each(|name| write!(f, ".{name}"))
+    }
+}
+
+impl FieldPath {
+    /// Of what reads an answer of a custom action or data source: its name, as it is called by, and the path within.
+    pub fn of_answer(&self) -> Option<(SmolStr, &[SmolStr])> {
+        let (name, within) = self.path.split_first().filter(|_| matches!(self.root, Root::Action | Root::Source))?;
+        Some((self.root.kept_as(name), within))
+    }
+}
+
 /// The things an expression can start from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Root {

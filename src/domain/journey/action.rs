@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use smol_str::{SmolStr, format_smolstr};
 
+use crate::domain::effect::{CallAnswer, CallStatus};
 use crate::domain::endpoint::{Endpoint, Method};
 use crate::domain::expression::{EvalError, Expr, Fields, SOURCE_PREFIX, Schemas, Scope, Type};
 use crate::domain::ids::Millis;
@@ -138,6 +139,11 @@ pub struct Request {
 }
 
 impl Action {
+    /// Fields that are declared of an answer with this status.
+    pub fn declared_for(&self, status: CallStatus) -> &Fields {
+        if status.is_error() { &self.error_response } else { &self.response }
+    }
+
     /// Whether it is a data source, which is asked for what it knows.
     pub fn is_source(&self) -> bool {
         self.name.starts_with(SOURCE_PREFIX)
@@ -233,6 +239,18 @@ pub fn declared(answer: &Map, fields: &Fields) -> Result<Map, String> {
         }
     }
     Ok(kept)
+}
+
+/// What the channel makes of an answer with these fields.
+pub fn answer_of(status: CallStatus, body: &Map, fields: &Fields) -> CallAnswer {
+    match declared(body, fields) {
+        Ok(fields) => CallAnswer { fields, ..CallAnswer::empty(status) },
+        Err(_) if status.is_error() => CallAnswer::empty(status),
+        Err(path) => CallAnswer::because(
+            CallStatus::InternalError,
+            format!("`{path}` of the answer is not of its declared type"),
+        ),
+    }
 }
 
 fn as_declared(value: &Value, declared_type: &Type) -> Result<Value, String> {

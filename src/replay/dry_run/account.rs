@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::effect::CallStatus;
 use crate::domain::step::{DiscardReason, ExitReason};
 use crate::runtime::past::event::StepEvent;
 use crate::runtime::report::{discard_word, exit_word};
@@ -141,12 +140,6 @@ impl Account {
         }
         channels
     }
-
-    /// How calls of an action ended, and how often.
-    pub fn outcomes(&self, action: &str) -> Vec<(CallStatus, u64)> {
-        let recorded = self.calls.get(action).into_iter().flatten();
-        recorded.filter_map(|(word, n)| Some((status(word)?, *n))).collect()
-    }
 }
 
 /// The id of the step behind this one in its record.
@@ -161,13 +154,6 @@ fn count(counts: &mut BTreeMap<String, u64>, key: &str) {
         Some(n) => *n += 1,
         None => drop(counts.insert(key.to_owned(), 1)),
     }
-}
-
-/// The outcome of a word, as [`CallStatus`] is shown.
-fn status(word: &str) -> Option<CallStatus> {
-    let named = [CallStatus::TimedOut, CallStatus::Capped, CallStatus::InternalError];
-    let code = || word.strip_prefix("http_")?.parse().ok().map(CallStatus::Http);
-    named.into_iter().find(|status| status.to_string() == word).or_else(code)
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! What a dry run could not know, in words. A figure without them would be a promise.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use crate::domain::apply::Answers;
-use crate::domain::catalog::Responses;
-use crate::domain::effect::CallAnswer;
 use crate::domain::ids::Millis;
 use crate::replay::dry_run::account::Account;
+use crate::replay::dry_run::observe::Observed;
 use crate::replay::dry_run::past::Gaps;
-use crate::replay::dry_run::view::Unknown;
+use crate::replay::dry_run::view::{NULL_ANSWERS, Unknown};
 
 /// What is known beside the past.
 #[derive(Clone, Debug)]
@@ -17,15 +19,16 @@ pub(super) struct Known<'a> {
     pub(super) is_from_the_start: bool,
     /// What the live version did.
     pub(super) live: Option<&'a Account>,
-    /// What custom actions are declared to answer.
-    pub(super) responses: &'a Responses,
+    /// What calls are answered.
+    pub(super) answers: Arc<Answers>,
     /// Journeys of the files beside the one it is about.
     pub(super) others: Vec<String>,
 }
 
-/// Everything there is to say about a run that began at `from`.
-pub(super) fn doubts(known: &Known<'_>, gaps: &Gaps, from: Millis, account: &Account, active: u64) -> Vec<Unknown> {
-    let mut found = Vec::new();
+/// Everything there is to say about a run that began at `from`, the gravest first.
+pub(super) fn doubts(known: &Known<'_>, gaps: &Gaps, from: Millis, observed: &Observed, active: u64) -> Vec<Unknown> {
+    let (mut found, account) = (Vec::new(), &observed.account);
+    about_nulls(&observed.nulls, &mut found);
     about_time(known, from, &mut found);
     about_profiles(known, gaps, &mut found);
     if gaps.feedback > 0 {
@@ -106,20 +109,34 @@ fn about_profiles(known: &Known<'_>, gaps: &Gaps, found: &mut Vec<Unknown>) {
 fn about_calls(known: &Known<'_>, account: &Account, found: &mut Vec<Unknown>) {
     for (action, outcomes) in &account.calls {
         let calls = outcomes.values().sum();
-        let recorded: u64 = known.live.map_or(0, |live| live.outcomes(action).iter().map(|(_, n)| n).sum());
-        let text = if known.responses.contains_key(action.as_str()) {
-            format!("calls of `{action}` got the answers that were declared, by lot where there are several")
-        } else if recorded > 0 {
-            format!(
-                "calls of `{action}` ended like the {recorded} recorded ones, by lot; what those answered is not recorded, so \
-                 every field of an answer is null: --responses declares them"
-            )
-        } else {
-            format!(
+        let text = match (known.answers.declares(action), known.answers.recorded(action)) {
+            (true, _) => {
+                format!("calls of `{action}` got the answers that were declared, by lot where there are several")
+            }
+            (false, (0, _)) => format!(
                 "calls of `{action}` were answered 200 with every field null: nothing is recorded, and --responses has none"
-            )
+            ),
+            (false, (recorded, 0)) => format!(
+                "calls of `{action}` ended like the {recorded} recorded ones, the profile's own or by lot; no fields of \
+                 answers are recorded, so every one is null: --responses declares them"
+            ),
+            (false, (recorded, told)) => format!(
+                "calls of `{action}` were answered as the profile's own call near in time was, else by lot like one of the \
+                 {recorded} recorded ones, of which {told} have the fields of their answers: --responses declares others"
+            ),
         };
         found.push(counted("calls", calls, &text));
+    }
+}
+
+/// Branches that were decided by what nobody knows: said first, since all figures behind them hang on it.
+fn about_nulls(nulls: &BTreeMap<(String, String), u64>, found: &mut Vec<Unknown>) {
+    for ((node, field), count) in nulls {
+        let text = format!(
+            "times `{node}` was decided by `{field}`, of which nothing is recorded: it counted as null, so do not trust what \
+             comes after that node; --responses declares answers"
+        );
+        found.push(counted(NULL_ANSWERS, *count, &text));
     }
 }
 
@@ -136,23 +153,6 @@ fn about_others(known: &Known<'_>, found: &mut Vec<Unknown>) {
         let text = "there is no live version to compare with: this journey was never live on the server, or no server was asked";
         found.push(plain("no_live_version", text.to_owned()));
     }
-}
-
-/// What calls of the run are answered: as declared, or else as recorded calls ended.
-pub(super) fn answers(known: &Known<'_>) -> Answers {
-    let mut answers = Answers::default();
-    for (action, declared) in known.responses {
-        for answer in declared {
-            answers.add(action, answer.clone(), 1);
-        }
-    }
-    for (live, action) in known.live.iter().flat_map(|live| live.calls.keys().map(move |action| (live, action))) {
-        for (status, n) in live.outcomes(action).into_iter().filter(|_| !known.responses.contains_key(action.as_str()))
-        {
-            answers.add(action, CallAnswer::empty(status), n);
-        }
-    }
-    answers
 }
 
 fn counted(code: &'static str, count: u64, text: &str) -> Unknown {

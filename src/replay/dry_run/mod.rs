@@ -4,6 +4,7 @@
 //! | file        | is                                                                 |
 //! |-------------|--------------------------------------------------------------------|
 //! | `past`      | recorded events and profiles, and what documents were at the start |
+//! | `recorded`  | what calls were answered                                           |
 //! | `account`   | what happened, by node, channel and day: of the draft or the live  |
 //! | `observe`   | follows the run's journal: its account, and sample timelines       |
 //! | `run`       | the run from its first event to its end                            |
@@ -16,6 +17,7 @@ pub mod account;
 mod doubts;
 mod observe;
 pub mod past;
+pub mod recorded;
 pub mod run;
 pub mod view;
 

@@ -12,9 +12,10 @@ use crate::domain::ids::{HashKey, JourneyId, Millis, SandboxId};
 use crate::domain::step::MessageOutcome;
 use crate::domain::suggest::did_you_mean;
 use crate::replay::dry_run::account::Account;
-use crate::replay::dry_run::doubts::{Known, answers, doubts};
+use crate::replay::dry_run::doubts::{Known, doubts};
 use crate::replay::dry_run::observe::{Observed, Observer};
 use crate::replay::dry_run::past::{Feed, Past};
+use crate::replay::dry_run::recorded::RecordedAnswers;
 use crate::replay::dry_run::view::{DryRun, Sample};
 use crate::replay::run::{BATCH_EVENTS, BadRows, Feed as Way, Pace, Repeats, ReplayError, STOP_DEADLINE};
 use crate::replay::run::{refused, run_on, start};
@@ -45,6 +46,8 @@ pub struct Beside {
     pub live: Option<Account>,
     /// What custom actions are declared to answer.
     pub responses: Responses,
+    /// What they answered, where nothing is declared.
+    pub answers: RecordedAnswers,
 }
 
 /// Runs `resources` (name and text of each file) over `past`, with the engine's files in `directory`, which is empty and
@@ -64,12 +67,12 @@ pub async fn dry_run(
         is_whole: past.is_whole,
         is_from_the_start: options.from.is_none(),
         live: beside.live.as_ref(),
-        responses: &beside.responses,
+        answers: Arc::new(beside.answers.answers(&beside.responses)),
         others: Vec::new(),
     };
     let feed = past.cut(options.from, options.until);
-    let observer = Arc::new(Observer::new(options.samples));
-    let calls = Calls::Answered(Arc::new(answers(&known)));
+    let observer = Arc::new(Observer::new(options.samples, Arc::clone(&known.answers)));
+    let calls = Calls::Answered(Arc::clone(&known.answers));
     let (engine, sink) = start(directory, options.shards, calls, Arc::clone(&observer) as Arc<dyn Projection>)?;
     sink.connect(&engine);
     let run = Run { engine: &engine, options, observer: &observer };
@@ -95,7 +98,7 @@ pub async fn dry_run(
         until: until.to_iso(),
         events: feed.gaps.events,
         profiles: feed.identities.len() as u64,
-        unknown: doubts(&known, &feed.gaps, from, &observed.account, whole.active),
+        unknown: doubts(&known, &feed.gaps, from, &observed, whole.active),
         report: whole,
         draft: observed.account,
         live: beside.live.clone(),

@@ -7,11 +7,12 @@ use serde_json::json;
 use super::account::Account;
 use super::past::Past;
 use super::run::{Beside, Options, dry_run};
-use super::view::DryRun;
+use super::view::{DryRun, NULL_ANSWERS};
 use crate::domain::catalog::{Rehearsal, SourceFile};
 use crate::domain::ids::Millis;
 use crate::replay::run::ReplayError;
 use crate::runtime::engine::recorded::{RecordedEvent, RecordedProfile};
+use crate::runtime::past::event::StepEvent;
 
 const FILES: &str = r#"
 kind: event
@@ -147,6 +148,7 @@ fn real_waits_on_the_recorded_clock_and_what_is_not_known() {
     let outcomes: std::collections::BTreeSet<&str> = messages.map(|item| item.reason.as_str()).collect();
     assert!(outcomes.contains("requested") && !outcomes.contains("sent"), "{outcomes:?}");
     let expected = [
+        NULL_ANSWERS,
         "before_the_start",
         "unnamed_profiles",
         "earlier_values",
@@ -192,25 +194,72 @@ fn calls_are_answered_by_what_was_declared_or_else_recorded() {
     let sources = [SourceFile { name: "f.yaml".to_owned(), text: FILES.to_owned() }];
     let file = |text: &str| SourceFile { name: "r.yaml".to_owned(), text: text.to_owned() };
     let responses = Rehearsal::responses(&sources, file(&text)).expect("reads");
-    let declared = run(past(), &Beside { responses, live: None }, |_| {}).expect("runs");
+    let declared = run(past(), &Beside { responses, ..Beside::default() }, |_| {}).expect("runs");
     assert_eq!(declared.draft.messages.get("note"), Some(&1));
 
     let wrong = Rehearsal::responses(&sources, file("scoer: { status: 200 }")).expect_err("no such action");
     assert!(wrong[0].file == "r.yaml" && wrong[0].line == 1 && wrong[0].message.contains("scoer"), "{wrong:?}");
 
-    let mut live = Account::default();
-    live.calls.entry("score".to_owned()).or_default().insert("http_503".to_owned(), 4);
-    let recorded = run(past(), &Beside { live: Some(live), ..Beside::default() }, |_| {}).expect("runs");
+    let failed = StepEvent { reason: Some("http_503".to_owned()), ..called("crm:9", "2026-03-01T00:00:00Z", None) };
+    let recorded = run(past(), &beside(&[failed]), |_| {}).expect("runs");
     assert_eq!(recorded.draft.calls["score"], [("http_503".to_owned(), 1)].into());
     assert!(recorded.report.errors == 0 && !recorded.draft.messages.contains_key("note"), "it left by on_error");
 }
 
 #[test]
 fn what_the_live_version_went_through_alone_is_said() {
-    let live = Account { migrated: 2, held: 3, ..Account::default() };
+    let mut live = Account::default();
+    (live.migrated, live.held) = (2, 3);
     let run = run(past(), &Beside { live: Some(live), ..Beside::default() }, |_| {}).expect("runs");
     let counts = |code: &str| run.unknown.iter().find(|unknown| unknown.code == code).and_then(|unknown| unknown.count);
     assert_eq!((counts("live_migrated"), counts("live_paused")), (Some(2), Some(3)));
+}
+
+/// The end of a call, as a server tells it.
+fn called(who: &str, at: &str, answer: Option<serde_json::Value>) -> StepEvent {
+    StepEvent {
+        step: "called".to_owned(),
+        time: at.to_owned(),
+        profile: Some(who.to_owned()),
+        node: Some("scored".to_owned()),
+        action: Some("score".to_owned()),
+        reason: Some("http_200".to_owned()),
+        answer,
+        ..StepEvent::default()
+    }
+}
+
+fn beside(steps: &[StepEvent]) -> Beside {
+    let mut beside = Beside::default();
+    steps.iter().for_each(|step| beside.answers.take(step));
+    beside
+}
+
+#[test]
+fn calls_are_answered_as_the_profiles_own_were() {
+    // Whatever lot crm:3 would draw among the others: its own answer is that it has nine points.
+    let mut steps: Vec<StepEvent> =
+        (0..50).map(|n| called(&format!("crm:1{n}"), "2026-03-03T08:00:00Z", Some(json!({"points": 1})))).collect();
+    let others = run(past(), &beside(&steps), |_| {}).expect("runs");
+    assert!(others.draft.messages.get("note").is_none() && !codes(&others).contains(&NULL_ANSWERS));
+    steps.push(called("crm:3", "2026-03-03T08:00:01Z", Some(json!({"points": 9}))));
+    let own = run(past(), &beside(&steps), |_| {}).expect("runs");
+    assert_eq!(own.draft.messages.get("note"), Some(&1));
+    let told = own.unknown.iter().find(|unknown| unknown.code == "calls").expect("is said");
+    assert!(told.message.contains("51 recorded ones, of which 51"), "{}", told.message);
+}
+
+/// What was recorded before fields were, and fields that no answer ever had.
+#[test]
+fn a_branch_that_an_unknown_answer_decides_is_said_first() {
+    let without = called("crm:3", "2026-03-03T08:00:01Z", None);
+    let of_others = called("crm:3", "2026-03-03T08:00:01Z", Some(json!({"level": "gold"})));
+    for beside in [beside(&[]), beside(&[without]), beside(&[of_others])] {
+        let run = run(past(), &beside, |_| {}).expect("runs");
+        let first = &run.unknown[0];
+        assert_eq!((first.code, first.count), (NULL_ANSWERS, Some(1)));
+        assert!(first.message.starts_with("1 times `rich` was decided by `action.score.points`"), "{}", first.message);
+    }
 }
 
 #[test]

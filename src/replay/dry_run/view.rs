@@ -27,7 +27,7 @@ pub struct DryRun {
     pub live: Option<Account>,
     /// Some who entered.
     pub samples: Vec<Sample>,
-    /// What it could not know.
+    /// What it could not know, the gravest first.
     pub unknown: Vec<Unknown>,
     /// Hash over all decisions: the same for the same files over the same past.
     pub hash: String,
@@ -41,6 +41,9 @@ pub struct Sample {
     /// In order, from the first entry.
     pub timeline: Vec<TimelineItem>,
 }
+
+/// Code of what is said first: a branch was decided by a field of an answer that nobody knows.
+pub const NULL_ANSWERS: &str = "null_answers";
 
 /// Something a dry run could not know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

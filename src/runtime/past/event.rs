@@ -6,6 +6,7 @@ use crate::domain::catalog::Catalog;
 use crate::domain::effect::CallStatus;
 use crate::domain::ids::{InstanceId, SandboxId};
 use crate::domain::journey::program::{Channel, NodeKind, Program};
+use crate::domain::note;
 use crate::domain::step::{Entrance, ExitReason, Path, Step, StepKind};
 use crate::runtime::past::transition::{Cause, Transition, transitions};
 use crate::runtime::projection::HistoryEntry;
@@ -66,6 +67,10 @@ pub struct StepEvent {
     /// The custom action that was called; a data source is `source:NAME`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
+    /// Calls: the declared fields of the answer, if they are recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub answer: Option<serde_json::Value>,
     /// Id of the event that caused it; absent where time, an operator or a provider did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_id: Option<String>,
@@ -104,6 +109,10 @@ fn step_event(entry: &HistoryEntry, told: &Transition<'_>, identity: Option<&str
         StepKind::Message { message, .. } => program.messages.get(usize::from(message)),
         _ => None,
     };
+    let (error, answer) = match (step.kind, told.note) {
+        (StepKind::Called(_), Some(note)) => note::parts(note),
+        (_, note) => (note, None),
+    };
     StepEvent {
         id: format!("s-{:04x}-{:x}-{:x}", entry.partition.0, entry.pseq.0, told.index),
         time: entry.at.to_iso(),
@@ -116,7 +125,7 @@ fn step_event(entry: &HistoryEntry, told: &Transition<'_>, identity: Option<&str
         node: node.map(|node| node.name.to_string()),
         node_kind: node.map(|node| node_word(&node.kind).to_owned()),
         reason: reason_word(step, program),
-        error: told.note.map(str::to_owned),
+        error: error.map(str::to_owned),
         previous_node: match (told.came_from, told.came_over) {
             (Some((node, _)), _) => Some(program.node(node).name.to_string()),
             (None, Some(before)) => Some(catalog.program(before.version).node(before.node).name.to_string()),
@@ -128,6 +137,7 @@ fn step_event(entry: &HistoryEntry, told: &Transition<'_>, identity: Option<&str
         message: message.map(|message| message.name.to_string()),
         channel: message.map(|message| channel_word(message.channel).to_owned()),
         action: called(told),
+        answer,
         event_id: told.cause.event_id().map(str::to_owned),
         event_type: match &told.cause {
             Cause::Event(event) => Some(event.kind.to_string()),

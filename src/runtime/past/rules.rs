@@ -133,13 +133,8 @@ pub(super) fn draft(text: String, held: Option<bool>, reads: &[FieldPath], sight
     let mut draft = RuleDraft::plain(text, held);
     for read in reads {
         let Some(value) = value_of(read, sight) else { continue };
-        let mut field = root_word(read.root).to_owned();
-        for name in &read.path {
-            field.push('.');
-            field.push_str(name);
-        }
         let of_document = (read.root == Root::Profile).then(|| read.path.first().cloned().unwrap_or_default());
-        draft.rule.values.push(RuleValue { field, value: shown(&value), as_of: String::new() });
+        draft.rule.values.push(RuleValue { field: read.to_string(), value: shown(&value), as_of: String::new() });
         draft.fields.push(of_document);
     }
     draft
@@ -165,20 +160,6 @@ fn value_of(read: &FieldPath, sight: Sight<'_>) -> Option<Value> {
                 _ => None,
             }
         }
-    }
-}
-
-fn root_word(root: Root) -> &'static str {
-    match root {
-        Root::Event => "event",
-        Root::Last => "last",
-        Root::Profile => "profile",
-        Root::Meta => "meta",
-        Root::Journey => "journey",
-        Root::Action => "action",
-        Root::With => "with",
-        Root::Source => "source",
-        Root::Lookup => "lookup",
     }
 }
 

@@ -6,6 +6,7 @@ use crate::domain::ids::{Millis, NodeNo};
 use crate::domain::journey::duration;
 use crate::domain::journey::program::{Arm, Method, NodeKind, Program, Reentry};
 use crate::domain::limits;
+use crate::domain::note;
 use crate::domain::step::{DiscardReason, Entrance, ExitReason, MessageOutcome, Path, Step, StepKind};
 use crate::runtime::past::event::channel_word;
 use crate::runtime::past::rules::{Seen, Sight, draft, holds, rule};
@@ -61,7 +62,7 @@ impl Story<'_> {
                 self.runs.remove(&step.ordinal);
             }
             StepKind::Called(status) => {
-                let note = told.note.map_or(String::new(), |note| format!(": {note}"));
+                let note = told.note.map_or(String::new(), |note| format!(": {}", note::shown(note)));
                 let called = name(node.as_ref());
                 let text = match program.node(step.node).kind {
                     NodeKind::Action { action, .. } if program.actions[usize::from(action)].is_source() => {

@@ -463,7 +463,7 @@ nodes:
     let resources = RESOURCES.split("kind: journey").next().expect("what comes before journeys").to_owned() + nodes;
     let mut life = Life::new(&resources);
     let mut answers = Answers::default();
-    answers.add("loyalty", CallAnswer::empty(CallStatus::Http(503)), 1);
+    answers.declare("loyalty", CallAnswer::empty(CallStatus::Http(503)));
     life.calls = Calls::Answered(std::sync::Arc::new(answers));
     life.at(0, Some("add"), r#"{"total": 60}"#);
     let why = life.why("calls", 1);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use sojourn::replay::dry_run::account::{Account, Day};
-use sojourn::replay::dry_run::view::{DryRun, Sample};
+use sojourn::replay::dry_run::view::{DryRun, NULL_ANSWERS, Sample, Unknown};
 use sojourn::runtime::view::JourneyReport;
 
 use crate::output::table;
@@ -20,6 +20,12 @@ pub fn people(run: &DryRun) -> String {
         "dry run of {}: {} to {}, {} events, {} profiles; nothing was sent\n\n",
         run.journey, run.from, run.until, run.events, run.profiles
     );
+    let (grave, other): (Vec<&Unknown>, Vec<&Unknown>) = run.unknown.iter().partition(|it| it.code == NULL_ANSWERS);
+    if !grave.is_empty() {
+        text.push_str("branches that nobody knows\n");
+        list(&mut text, &grave);
+        text.push('\n');
+    }
     text.push_str(&side_by_side(run));
     text.push_str(&nodes(run, &run.report));
     text.push_str(&days(run));
@@ -27,10 +33,14 @@ pub fn people(run: &DryRun) -> String {
         text.push_str(&timeline(sample));
     }
     text.push_str("what this could not know\n");
-    for unknown in &run.unknown {
-        let _ = writeln!(text, "  - {}", unknown.message);
-    }
+    list(&mut text, &other);
     text.trim_end().to_owned()
+}
+
+fn list(text: &mut String, unknown: &[&Unknown]) {
+    for one in unknown {
+        let _ = writeln!(text, "  - {}", one.message);
+    }
 }
 
 /// Entries, ends and messages of draft and live version.

@@ -27,11 +27,12 @@ enum Column {
     MaybeInstant(fn(&StepEvent) -> Option<&str>),
     Number(fn(&StepEvent) -> u32),
     MaybeNumber(fn(&StepEvent) -> Option<u32>),
+    MaybeJson(fn(&StepEvent) -> Option<&serde_json::Value>),
     Flag(fn(&StepEvent) -> bool),
 }
 
 /// All columns, in the order of the fields.
-const COLUMNS: [(&str, Column); 26] = [
+const COLUMNS: [(&str, Column); 27] = [
     ("id", Column::Text(|e| &e.id)),
     ("time", Column::Instant(|e| &e.time)),
     ("profile", Column::MaybeText(|e| e.profile.as_deref())),
@@ -51,6 +52,7 @@ const COLUMNS: [(&str, Column); 26] = [
     ("message", Column::MaybeText(|e| e.message.as_deref())),
     ("channel", Column::MaybeText(|e| e.channel.as_deref())),
     ("action", Column::MaybeText(|e| e.action.as_deref())),
+    ("answer", Column::MaybeJson(|e| e.answer.as_ref())),
     ("event_id", Column::MaybeText(|e| e.event_id.as_deref())),
     ("event_type", Column::MaybeText(|e| e.event_type.as_deref())),
     ("entrance", Column::Flag(|e| e.entrance)),
@@ -65,6 +67,7 @@ impl Column {
     fn declaration(&self, name: &str) -> String {
         match self {
             Self::Text(_) => format!("required binary {name} (STRING);"),
+            Self::MaybeJson(_) => format!("optional binary {name} (JSON);"),
             Self::MaybeText(_) => format!("optional binary {name} (STRING);"),
             Self::Instant(_) => format!("required int64 {name} (TIMESTAMP(MILLIS,true));"),
             Self::MaybeInstant(_) => format!("optional int64 {name} (TIMESTAMP(MILLIS,true));"),
@@ -86,6 +89,11 @@ impl Column {
             Self::MaybeText(of) => {
                 let levels: Vec<i16> = rows.iter().map(|row| i16::from(of(row).is_some())).collect();
                 put::<_, ByteArrayType>(group, rows.iter().map(|row| of(row).map(bytes)), Some(&levels))
+            }
+            Self::MaybeJson(of) => {
+                let levels: Vec<i16> = rows.iter().map(|row| i16::from(of(row).is_some())).collect();
+                let values = rows.iter().map(|row| of(row).map(|json| bytes(&json.to_string())));
+                put::<_, ByteArrayType>(group, values, Some(&levels))
             }
             Self::Instant(of) => {
                 let values: Result<Vec<_>, _> = rows.iter().map(|row| instant(of(row)).map(Some)).collect();
@@ -225,6 +233,7 @@ mod tests {
             message: Some(String::new()),
             channel: Some(String::new()),
             action: Some(String::new()),
+            answer: Some(serde_json::json!({})),
             event_id: Some(String::new()),
             event_type: Some(String::new()),
             ..StepEvent::default()
