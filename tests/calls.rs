@@ -42,6 +42,9 @@ async fn serve(State(endpoint): State<Endpoint>, request: Request) -> Response {
     if answers.wait_for(|answers| *answers).await.is_err() {
         return StatusCode::GONE.into_response();
     }
+    if parts.uri.path().starts_with("/members/busy/") {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
     if parts.uri.path().starts_with("/members/bad/") {
         return (StatusCode::NOT_FOUND, json!({ "code": "E1" }).to_string()).into_response();
     }
