@@ -39,9 +39,9 @@ impl DeliverySink for Sink {
         if self.full.load(Ordering::Acquire) {
             return Err(job);
         }
-        if !self.silent.load(Ordering::Acquire)
-            && let Some(engine) = self.engine.get()
-        {
+        // An engine offers what it found at its start before anybody knows it: nobody could report it.
+        let Some(engine) = self.engine.get() else { return Err(job) };
+        if !self.silent.load(Ordering::Acquire) {
             // The report counts as submitted when the call returns: who sees the message below and then drains has both.
             drop(ReportSink::report(engine, DeliveryReport { id: job.row.id, outcome: DeliveryOutcome::Sent }));
         }
