@@ -7,7 +7,7 @@ use crate::domain::expression::Fields;
 use crate::domain::journey::action::{
     Action, ActionDefinition, ActionShape, BodyDefinition, ERROR_RESPONSE, STATUS, source_name,
 };
-use crate::domain::journey::findings::{At, Findings};
+use crate::domain::journey::findings::{At, Findings, Place};
 use crate::domain::journey::source::capping::read_rating;
 use crate::domain::journey::source::reader::{MapReader, choice, duration, entries, full_text, listed, text, truth};
 use crate::domain::journey::source::schema::read_fields;
@@ -105,6 +105,9 @@ fn read_shape(map: &mut MapReader<'_>, method: Method, findings: &mut Findings<'
     let query = map.optional("query").map(|tree| read_texts(tree, "`query`", findings)).unwrap_or_default();
     let headers = map.optional("headers").map(|tree| read_texts(tree, "`headers`", findings)).unwrap_or_default();
     check_headers(&headers, findings);
+    for (name, value) in &query {
+        check_query(name, value.place, findings);
+    }
     let body = map.optional("body").map(|tree| (read_body(tree, findings), tree.place));
     if let (Some((_, place)), Method::Get) = (&body, method) {
         let suggestion = "use `query`, or `method: POST`".to_owned();
@@ -175,6 +178,17 @@ fn check_headers(headers: &[(SmolStr, At<SmolStr>)], findings: &mut Findings<'_>
             findings.error_with(value.place, "bad_header", message, "remove it, or rename it".to_owned());
         }
     }
+}
+
+/// Names of parameters of a query (spec §3.7).
+fn check_query(name: &str, place: Place, findings: &mut Findings<'_>) {
+    let problem = match name.chars().next() {
+        None => "has no name",
+        Some('.' | '$') => "begins with `.` or `$`",
+        Some(_) => return,
+    };
+    let message = format!("query parameter `{name}` {problem}");
+    findings.error_with(place, "bad_query", message, "remove it, or rename it".to_owned());
 }
 
 /// Names and texts.
@@ -257,7 +271,11 @@ fn read_key_place(map: &mut MapReader<'_>, findings: &mut Findings<'_>) -> Optio
             check_headers(&[(header.value.clone(), At::new("json".into(), header.place))], findings);
             Some(Some(KeyPlace::Header(header.value.to_string())))
         }
-        (None, Some(query)) => Some(Some(KeyPlace::Query(query?.value.to_string()))),
+        (None, Some(query)) => {
+            let query = query?;
+            check_query(&query.value, query.place, findings);
+            Some(Some(KeyPlace::Query(query.value.to_string())))
+        }
         (None, None) => Some(None),
     }
 }

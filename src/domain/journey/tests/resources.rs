@@ -120,6 +120,25 @@ fn fragments() {
     );
 }
 
+/// Spec §3.7: names begin with neither `.` nor `$`. Those of keys and tokens are names of headers and queries too.
+#[test]
+fn names_in_the_requests_of_actions() {
+    let action = "kind: action\nname: a\nurl: 'https://api.example.com'\n";
+    check(&format!("{action}headers: {{ X-Shop: a, $b: c, .d: e }}\n"), &["4:27 bad_header", "4:34 bad_header"]);
+    check(
+        &format!("{action}query: {{ page: a, a.$b: c, $b: c, .d: e, '': f }}\n"),
+        &["4:32 bad_query", "4:39 bad_query", "4:46 bad_query"],
+    );
+    for kind in ["type: api_key, key_env: K", "type: token, url: 'https://login.example.com'"] {
+        check(&format!("{action}auth: {{ {kind}, query: key }}\n"), &[]);
+        let begin = 9 + kind.len();
+        check(&format!("{action}auth: {{ {kind}, query: $key }}\n"), &[&format!("4:{} bad_query", begin + 9)]);
+        check(&format!("{action}auth: {{ {kind}, header: $key }}\n"), &[&format!("4:{} bad_header", begin + 10)]);
+    }
+    let source = "kind: data_source\nname: s\nurl: 'https://api.example.com'\nquery: { $q: a }\n";
+    check(source, &["4:14 bad_query"]);
+}
+
 #[test]
 fn expressions() {
     let when = |text: &str| format!("{{ condition: [ {{ when: {text}, then: done }} ], otherwise: done }}");
