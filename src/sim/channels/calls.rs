@@ -19,6 +19,9 @@ use crate::sim::dice::Dice;
 use crate::sim::history::{Fate, History};
 use crate::sim::machine::Machine;
 
+/// The code of an answer without a body.
+const SILENT: u16 = 204;
+
 /// A call that the channel has.
 pub(super) struct Call {
     job: CallJob,
@@ -49,7 +52,9 @@ pub fn says(delivery: &str, is_error: bool) -> Map<String, Json> {
 
 /// The answer to a call that ends so.
 pub fn answer(id: DeliveryId, status: CallStatus) -> CallAnswer {
-    let CallStatus::Http(_) = status else { return CallAnswer::empty(status) };
+    if status == CallStatus::Http(SILENT) || !matches!(status, CallStatus::Http(_)) {
+        return CallAnswer::empty(status);
+    }
     match Value::from_json(&Json::Object(says(&id.to_string(), status.is_error()))) {
         Value::Map(fields) => CallAnswer { fields, ..CallAnswer::empty(status) },
         other => unreachable!("an object is no {other:?}"),
@@ -125,7 +130,10 @@ impl Channels {
                 (Mood::Moody, 1) => (Some(CallStatus::Http(*dice.pick(&[401, 403, 404]))), 3),
                 (Mood::Moody, 2) => (Some(CallStatus::Capped), 0),
                 (Mood::Moody, 3) => (Some(CallStatus::InternalError), 0),
-                (Mood::Moody, 4) => (Some(CallStatus::Http(201)), dice.below(40_000)),
+                (Mood::Moody, 4) => {
+                    let takes_ms = dice.below(40_000);
+                    (Some(CallStatus::Http(if takes_ms.is_multiple_of(2) { 201 } else { SILENT })), takes_ms)
+                }
                 (Mood::Out | Mood::Moody, _) => (Some(CallStatus::Http(503)), dice.below(2_000)),
             };
             spent_ms = u64::saturating_add(spent_ms, takes_ms);

@@ -138,7 +138,9 @@ impl Judge<'_> {
         self.expect_of(index, &step.reason, None)?;
         let is_answer = status.starts_with("http_");
         let is_error = !(is_answer && status.starts_with("http_2"));
-        let said = if is_answer { says(&id, is_error) } else { Map::new() };
+        // 204 is "no content".
+        let has_words = is_answer && status != "http_204";
+        let said = if has_words { says(&id, is_error) } else { Map::new() };
         self.keep(index, action, status, &said);
         if !is_error {
             return self.go(index, then, "then");
