@@ -11,7 +11,7 @@ mod value;
 
 pub use load::{ConfigError, Loaded, Origin, Sources, load, variable_of};
 pub use sections::{
-    Archive, Auth, Checkpoint, Config, Dedup, Engine, Guardrails, Http, Journal, Limits, Log, Outbox, SECTIONS,
+    Archive, Auth, Calls, Checkpoint, Config, Dedup, Engine, Guardrails, Http, Journal, Limits, Log, Outbox, SECTIONS,
     Section, Shutdown, Tcp, Tls, setting,
 };
 pub use value::{ByteSize, Clock, KeyDigest, LogFormat, Rate, Setting, ShardCount, Span};

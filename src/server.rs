@@ -33,6 +33,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::channel::log::LogError;
+use crate::channel::{CallTls, Unusable};
 use crate::config::{Clock, Config};
 use crate::report::archive::ArchiveError;
 use crate::runtime::engine::Engine;
@@ -153,20 +154,38 @@ pub fn api_keys(config: &Config, environment_key: Option<&str>) -> ApiKeys {
 /// TLS as the settings have it, offering these protocols; `None` without a certificate.
 pub fn tls(config: &Config, protocols: &[&[u8]]) -> Result<Option<Arc<rustls::ServerConfig>>, StartError> {
     let (Some(certificate), Some(key)) = (&config.tls.certificate, &config.tls.key) else { return Ok(None) };
-    let refuse = |setting: &'static str, path: &Path, error: &dyn std::fmt::Display| StartError::Tls {
-        setting,
-        message: format!("{}: {error}", path.display()),
-    };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect)
-        .map_err(|e| refuse("tls.certificate", certificate, &e))?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| refuse("tls.key", key, &e))?;
+        .map_err(|e| unusable("tls.certificate", certificate, &e))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| unusable("tls.key", key, &e))?;
     let mut tls = rustls::ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, private)
-        .map_err(|e| refuse("tls.certificate", certificate, &e))?;
+        .map_err(|e| unusable("tls.certificate", certificate, &e))?;
     tls.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
     Ok(Some(Arc::new(tls)))
+}
+
+/// What calls show and trust, as the settings have it. An error names the setting and the file.
+pub fn call_tls(config: &Config) -> Result<CallTls, StartError> {
+    let read = |setting, path: &Path| std::fs::read(path).map_err(|error| unusable(setting, path, &error));
+    let mut tls = CallTls::default();
+    if let (Some(certificate), Some(key)) = (&config.calls.client_certificate, &config.calls.client_key) {
+        let (chain, private) = (read("calls.client_certificate", certificate)?, read("calls.client_key", key)?);
+        tls = tls.showing(&chain, &private).map_err(|which| match which {
+            Unusable::Certificate(message) => unusable("calls.client_certificate", certificate, &message),
+            Unusable::Key(message) => unusable("calls.client_key", key, &message),
+        })?;
+    }
+    if let Some(ca) = &config.calls.ca {
+        tls = tls.trusting(&read("calls.ca", ca)?).map_err(|message| unusable("calls.ca", ca, &message))?;
+    }
+    Ok(tls)
+}
+
+/// The file of a setting can't be used, for this reason.
+fn unusable(setting: &'static str, path: &Path, why: &dyn std::fmt::Display) -> StartError {
+    StartError::Tls { setting, message: format!("{}: {why}", path.display()) }
 }
 
 /// Binds the address of a setting.

@@ -14,7 +14,12 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use axum_server::tls_rustls::RustlsConfig;
 use reqwest::Method;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -55,7 +60,7 @@ async fn serve(State(endpoint): State<Endpoint>, request: Request) -> Response {
     (StatusCode::OK, json!({ "level": level }).to_string()).into_response()
 }
 
-fn resources(port: u16) -> Vec<(String, String)> {
+fn resources(endpoint: &str) -> Vec<(String, String)> {
     let text = format!(
         r#"
 kind: event
@@ -64,7 +69,7 @@ schema: {{ total: number }}
 ---
 kind: action
 name: loyalty
-url: "http://127.0.0.1:{port}/members"
+url: "{endpoint}/members"
 allow_private: true
 parameters: {{ member: string, points: number }}
 path: "/{{member}}/points"
@@ -124,7 +129,7 @@ async fn a_call_survives_a_kill_with_its_key() {
     let directory = tempfile::tempdir().expect("a directory");
     let (data, log) = (directory.path().join("data"), directory.path().join("log"));
     let server = Starting::new(&data, &[], &log).listening().await;
-    server.api.publish(&resources(port)).await;
+    server.api.publish(&resources(&format!("http://127.0.0.1:{port}"))).await;
     buy(&server, "crm:ann").await;
     timeout(PATIENCE, seen.wait_for(|seen| seen.len() == 1)).await.expect("in time").expect("called");
     let journey = report(&server, |journey| journey["active"] == 1).await;
@@ -160,7 +165,7 @@ async fn a_stop_leaves_the_call_to_the_next_start() {
     let directory = tempfile::tempdir().expect("a directory");
     let (data, log) = (directory.path().join("data"), directory.path().join("log"));
     let server = Starting::new(&data, &[], &log).listening().await;
-    server.api.publish(&resources(port)).await;
+    server.api.publish(&resources(&format!("http://127.0.0.1:{port}"))).await;
     buy(&server, "crm:ann").await;
     timeout(PATIENCE, seen.wait_for(|seen| seen.len() == 1)).await.expect("in time").expect("called");
     assert!(timeout(Duration::from_secs(60), server.stop()).await.expect("it stops").success());
@@ -171,7 +176,7 @@ async fn a_stop_leaves_the_call_to_the_next_start() {
 
 /// A journey whose way hangs on what was answered.
 fn branching(port: u16) -> Vec<(String, String)> {
-    let mut files = resources(port);
+    let mut files = resources(&format!("http://127.0.0.1:{port}"));
     files[0].1 = files[0].1.replace("then: tell, on_error", "then: level, on_error").replace(
         "nodes:\n",
         "nodes:\n  level: { condition: [ { when: \"action.loyalty.level == 'gold'\", then: tell } ], otherwise: done }\n",
@@ -253,7 +258,7 @@ async fn fewer_calls_of_a_host_and_no_retries() {
     let (data, log) = (directory.path().join("data"), directory.path().join("log"));
     let flags = [("guardrails-calls-per-host-max", "2".to_owned()), ("guardrails-call-retries-max", "0".to_owned())];
     let server = Starting::new(&data, &flags, &log).listening().await;
-    server.api.publish(&resources(port)).await;
+    server.api.publish(&resources(&format!("http://127.0.0.1:{port}"))).await;
     buy(&server, "crm:busy").await;
     report(&server, |journey| journey["messages"]["told"]["sent"] == 1).await;
     assert_eq!(seen.borrow().len(), 1, "it failed, and is not repeated");
@@ -267,4 +272,60 @@ async fn fewer_calls_of_a_host_and_no_retries() {
     assert!(server.stop().await.success());
     let lines = std::fs::read_to_string(data.join("messages.ndjson")).expect("a log");
     assert!(lines.contains(" http_500 ") && lines.contains("gold http_200 ") && lines.contains(" capped "), "{lines}");
+}
+
+/// An HTTPS endpoint that answers nobody without a certificate of the authority of clients; its port.
+fn serve_known_clients(tls: &Path, router: Router) -> u16 {
+    let certificate = |name: &str| CertificateDer::from_pem_file(tls.join(name)).expect("a certificate");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut clients = RootCertStore::empty();
+    clients.add(certificate("clients.pem")).expect("an authority");
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(clients), Arc::clone(&provider));
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_client_cert_verifier(verifier.build().expect("a verifier"))
+        .with_single_cert(
+            vec![certificate("localhost.pem")],
+            PrivateKeyDer::from_pem_file(tls.join("localhost.key.pem")).expect("a key"),
+        )
+        .expect("they fit");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    listener.set_nonblocking(true).expect("can be");
+    let port = listener.local_addr().expect("an address").port();
+    let serving = axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(Arc::new(config))).expect("listens");
+    tokio::spawn(serving.serve(router.into_make_service()));
+    port
+}
+
+/// Mutual TLS from the settings to the answer; without a certificate the call fails, and the step says why.
+#[tokio::test]
+async fn an_endpoint_that_asks_is_shown_the_certificate_of_the_settings() {
+    let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tls");
+    let (seen, (_answer, answers)) = (Arc::new(watch::Sender::new(Seen::new())), watch::channel(true));
+    let endpoint = Endpoint { seen: Arc::clone(&seen), answers };
+    let port = serve_known_clients(&tls, Router::new().fallback(serve).with_state(endpoint));
+    let directory = tempfile::tempdir().expect("a directory");
+    let (data, log) = (directory.path().join("data"), directory.path().join("log"));
+    let file = |name: &str| tls.join(name).display().to_string();
+    let trusted = ("calls-ca", file("authority.pem"));
+    let shown = [("calls-client-certificate", file("client.pem")), ("calls-client-key", file("client.key.pem"))];
+
+    let server = Starting::new(&data, std::slice::from_ref(&trusted), &log).listening().await;
+    server.api.publish(&resources(&format!("https://localhost:{port}"))).await;
+    buy(&server, "crm:ann").await;
+    report(&server, |journey| journey["messages"]["told"]["sent"] == 1).await;
+    let timeline = server.api.get("/v1/profiles/crm:ann").await.to_string();
+    assert!(timeline.contains("internal_error") && timeline.contains("CertificateRequired"), "{timeline}");
+    assert!(server.stop().await.success());
+    assert_eq!(seen.borrow().len(), 0);
+
+    let [certificate, key] = shown;
+    let server = Starting::new(&data, &[trusted, certificate, key], &log).listening().await;
+    buy(&server, "crm:bea").await;
+    report(&server, |journey| journey["messages"]["told"]["sent"] == 2).await;
+    assert!(server.stop().await.success());
+    assert_eq!(seen.borrow().len(), 1);
+    let lines = std::fs::read_to_string(data.join("messages.ndjson")).expect("a log");
+    assert!(lines.contains(" internal_error ") && lines.contains("gold http_200 "), "{lines}");
 }

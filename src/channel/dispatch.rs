@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::attempt::pause_before;
-use super::call::{CallBounds, CallPool, Limits, pause_before_retry};
+use super::call::{CallBounds, CallPool, CallTls, Limits, pause_before_retry};
 use super::log::{LogChannel, LogFile};
 use super::metrics::DeliveryMetrics;
 use super::pool::{Context, Pool};
@@ -39,6 +39,7 @@ pub struct Dispatcher {
     /// One pool an action; grows only with the number of actions published.
     call_pools: RwLock<HashMap<SmolStr, CallPool>>,
     call_limits: Arc<Limits>,
+    call_tls: CallTls,
     webhook: Context,
     email: Context,
     call: Context,
@@ -54,14 +55,15 @@ impl fmt::Debug for Dispatcher {
 }
 
 impl Dispatcher {
-    /// Starts the channels on `runtime`, with at most `in_flight_max` attempts at once per surface. Install the metrics
-    /// recorder before.
+    /// Starts the channels on `runtime`, with at most `in_flight_max` attempts at once per surface, and calls that are made with
+    /// `call_tls`. Install the metrics recorder before.
     pub fn start(
         runtime: &Handle,
         log: LogFile,
         reports: &Arc<dyn ReportSink>,
         clock: &EngineClock,
         in_flight_max: usize,
+        call_tls: CallTls,
     ) -> Arc<Self> {
         let (stop, stopping) = watch::channel(None);
         let context = |channel| Context {
@@ -80,6 +82,7 @@ impl Dispatcher {
             pools: RwLock::new(HashMap::new()),
             call_pools: RwLock::new(HashMap::new()),
             call_limits: Arc::new(Limits::new()),
+            call_tls,
             webhook: context(Channel::Webhook),
             email: context(Channel::Email),
             call: Context {
@@ -167,7 +170,8 @@ impl Dispatcher {
             return Err(job);
         }
         let mut pools = self.call_pools.write();
-        let start = || CallPool::start(&self.runtime, self.call.clone(), Arc::clone(&self.call_limits));
+        let (limits, tls) = (Arc::clone(&self.call_limits), self.call_tls.clone());
+        let start = || CallPool::start(&self.runtime, self.call.clone(), limits, tls);
         pools.entry(job.action.name.clone()).or_insert_with(start).offer(job)
     }
 }
@@ -214,7 +218,7 @@ mod tests {
     fn start(reports: &Arc<Reports>, directory: &std::path::Path) -> Arc<Dispatcher> {
         let log = LogFile::open(&directory.join("messages.ndjson"), 0).expect("opens");
         let clock: EngineClock = Arc::new(|| Millis::MIN);
-        Dispatcher::start(&Handle::current(), log, &reports.sink(), &clock, 64)
+        Dispatcher::start(&Handle::current(), log, &reports.sink(), &clock, 64, CallTls::default())
     }
 
     /// Spec §14: AJO's `maxHttpConnections`.
@@ -223,7 +227,7 @@ mod tests {
         let (reports, directory) = (Reports::new(), tempfile::tempdir().expect("directory"));
         let log = LogFile::open(&directory.path().join("messages.ndjson"), 0).expect("opens");
         let clock: EngineClock = Arc::new(|| Millis::MIN);
-        let dispatcher = Dispatcher::start(&Handle::current(), log, &reports.sink(), &clock, 5_000);
+        let dispatcher = Dispatcher::start(&Handle::current(), log, &reports.sink(), &clock, 5_000, CallTls::default());
         assert_eq!(dispatcher.webhook.in_flight_max, 5_000);
         assert_eq!((dispatcher.call.in_flight_max, CALLS_IN_FLIGHT_MAX), (400, 400));
         dispatcher.stop(Duration::ZERO).await;

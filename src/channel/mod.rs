@@ -21,4 +21,4 @@ mod smtp;
 mod testing;
 mod webhook;
 
-pub use call::CallBounds;
+pub use call::{CallBounds, CallTls, Unusable};

@@ -178,6 +178,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.tls.certificate.is_some() != config.tls.key.is_some() {
         return refuse("tls.certificate and tls.key belong together: give both or none");
     }
+    if config.calls.client_certificate.is_some() != config.calls.client_key.is_some() {
+        return refuse("calls.client_certificate and calls.client_key belong together: give both or none");
+    }
     if let ShardCount::Exactly(count) = config.engine.shards
         && count > SHARDS_MAX
     {

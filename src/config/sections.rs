@@ -214,6 +214,15 @@ sections! {
         /// Messages in flight to one surface at once.
         in_flight_max: usize = "64",
     }
+    /// Requests of custom actions and data sources.
+    Calls calls "calls." {
+        /// Certificate chain, PEM, read at start. With `calls.client_key`: what endpoints are shown that ask who calls (mutual TLS).
+        client_certificate: Option<PathBuf> = "",
+        /// Its private key, PEM, not encrypted.
+        client_key: Option<PathBuf> = "",
+        /// Certificates of authorities, PEM, read at start, that are trusted besides the system's: for endpoints with private ones.
+        ca: Option<PathBuf> = "",
+    }
     /// Stopping.
     Shutdown shutdown "shutdown." {
         /// Deadline of an orderly stop, all phases together. What is not done by then is recovered at the next start.

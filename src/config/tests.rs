@@ -108,6 +108,10 @@ fn mistakes_are_named_with_place_and_remedy() {
         text(check(None, &[("SOJOURN_TLS_KEY", "k.pem")], &[])),
         "tls.certificate and tls.key belong together: give both or none"
     );
+    assert_eq!(
+        text(check(Some(("s.toml", "[calls]\nclient_certificate = \"c.pem\"")), &[], &[])),
+        "calls.client_certificate and calls.client_key belong together: give both or none"
+    );
     assert!(text(check(Some(("s.toml", "a = [")), &[], &[])).starts_with("configuration file s.toml: "));
     assert!(text(check(Some(("s.ini", "")), &[], &[])).contains("must end in .toml"));
 }

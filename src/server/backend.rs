@@ -25,7 +25,7 @@ use crate::runtime::engine::start::{EngineConfig, EngineParts};
 use crate::runtime::engine::stop::Ended;
 use crate::runtime::engine::{ClockMode, Engine};
 use crate::runtime::keeper::KeeperConfig;
-use crate::server::StartError;
+use crate::server::{StartError, call_tls};
 use crate::store::directory::{CreatedBy, DataDirectory, DirectoryOptions};
 use crate::store::journal::{JournalConfig, SyncMode};
 use crate::store::timers::{SledTimers, TimerIndexConfig};
@@ -61,6 +61,7 @@ impl Backend {
         runtime: &Handle,
         sync: SyncMode,
     ) -> Result<Self, StartError> {
+        let call_tls = call_tls(config)?;
         let path = config.engine.data.clone();
         let options =
             DirectoryOptions { partition_count: config.engine.partitions, command, ..DirectoryOptions::default() };
@@ -77,7 +78,7 @@ impl Backend {
         let reports = LateReports::new();
         let sink: Arc<dyn ReportSink> = Arc::clone(&reports) as _;
         let clock = channel_clock(config.engine.clock);
-        let dispatcher = Dispatcher::start(runtime, messages, &sink, &clock, config.outbox.in_flight_max);
+        let dispatcher = Dispatcher::start(runtime, messages, &sink, &clock, config.outbox.in_flight_max, call_tls);
         let rails = config.guardrails.limits();
         dispatcher.bound_calls(CallBounds {
             per_host: rails.calls_per_host_max,

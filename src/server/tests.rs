@@ -52,6 +52,33 @@ fn unusable_certificates_are_named() {
     assert!(text.starts_with("tls.certificate: /nowhere/c.pem: "), "{text}");
 }
 
+#[test]
+fn what_calls_show_and_trust_is_read_at_start() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tls");
+    let check = |settings: &[(&str, &str)], expected: &str| {
+        let paths: Vec<_> = settings.iter().map(|(key, file)| (*key, format!("{directory}/{file}"))).collect();
+        let flags: Vec<_> = paths.iter().map(|(key, path)| (*key, path.as_str())).collect();
+        let outcome = call_tls(&config(&flags)).map_or_else(|error| error.to_string(), |tls| format!("{tls:?}"));
+        assert_eq!(outcome.replace(directory, "TLS"), expected);
+    };
+    let both = |certificate, key| [("calls.client_certificate", certificate), ("calls.client_key", key)];
+    check(&[], "CallTls { has_identity: false, authorities: 0 }");
+    check(&both("client.pem", "client.key.pem"), "CallTls { has_identity: true, authorities: 0 }");
+    check(&[("calls.ca", "authority.pem")], "CallTls { has_identity: false, authorities: 1 }");
+    let missing = "No such file or directory (os error 2)";
+    check(&both("none.pem", "client.key.pem"), &format!("calls.client_certificate: TLS/none.pem: {missing}"));
+    check(&both("client.pem", "none.pem"), &format!("calls.client_key: TLS/none.pem: {missing}"));
+    check(
+        &both("client.pem", "localhost.key.pem"),
+        "calls.client_key: TLS/localhost.key.pem: it is not the key of the certificate",
+    );
+    check(
+        &both("client.key.pem", "client.key.pem"),
+        "calls.client_certificate: TLS/client.key.pem: it holds no certificate",
+    );
+    check(&[("calls.ca", "client.key.pem")], "calls.ca: TLS/client.key.pem: it holds no certificate");
+}
+
 /// What happens once a stop has begun.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Then {

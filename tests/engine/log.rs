@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
+use sojourn::channel::CallTls;
 use sojourn::channel::dispatch::Dispatcher;
 use sojourn::channel::log::LogFile;
 use sojourn::channel::reports::LateReports;
@@ -73,7 +74,8 @@ async fn restart(disk: Arc<MemoryDisk>, directory: &Path, path: &Path) {
     let reports = LateReports::new();
     let file = LogFile::open_with_mark(path).expect("opens");
     let sink: Arc<dyn ReportSink> = Arc::clone(&reports) as _;
-    let dispatcher = Dispatcher::start(&Handle::current(), file, &sink, &(Arc::new(|| Millis::MIN) as _), 1);
+    let dispatcher =
+        Dispatcher::start(&Handle::current(), file, &sink, &(Arc::new(|| Millis::MIN) as _), 1, CallTls::default());
     let parts = EngineParts {
         disk,
         timers: Box::new(MemoryTimers::default()),

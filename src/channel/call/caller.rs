@@ -11,6 +11,7 @@ use super::cache::Cache;
 use super::client::{Attempted, EndpointClient};
 use super::limits::{Bound, Limits};
 use super::throttle::{Errand, Passage};
+use super::tls::CallTls;
 use crate::domain::effect::{CallAnswer, CallStatus};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::Millis;
@@ -46,10 +47,10 @@ struct Asked {
 }
 
 impl Caller {
-    pub(super) fn build(endpoint: &Endpoint) -> Result<Self, String> {
+    pub(super) fn build(endpoint: &Endpoint, tls: &CallTls) -> Result<Self, String> {
         let host = host_of(&endpoint.url);
         Ok(Self {
-            client: EndpointClient::build(endpoint)?,
+            client: EndpointClient::build(endpoint, tls)?,
             url: endpoint.url.trim_end_matches('/').to_owned(),
             host: Bound { key: format_smolstr!("host:{host}"), calls: CALLS_PER_HOST_MAX, period_ms: HOST_PERIOD_MS },
             slow: Bound {

@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::assertion::Asserter;
+use super::tls::CallTls;
 use crate::channel::address::{PublicOnly, RefusedAddress, is_public, system_lookup};
 use crate::channel::http::{chain, retry_after};
 use crate::channel::secret;
@@ -80,7 +81,7 @@ struct Grant {
 }
 
 impl EndpointClient {
-    pub(super) fn build(endpoint: &Endpoint) -> Result<Self, String> {
+    pub(super) fn build(endpoint: &Endpoint, tls: &CallTls) -> Result<Self, String> {
         // One process-wide provider, so that only one TLS library is linked; a second call is harmless.
         static PROVIDER: Once = Once::new();
         PROVIDER.call_once(|| {
@@ -88,7 +89,8 @@ impl EndpointClient {
         });
         let url: Url = endpoint.url.parse().map_err(|error| format!("its url is not valid: {error}"))?;
         let login = Login::read(&endpoint.auth)?;
-        let mut client = Client::builder()
+        let mut client = tls
+            .apply(Client::builder())
             .user_agent(USER_AGENT)
             .redirect(Policy::custom(within_host))
             .no_proxy()

@@ -13,8 +13,10 @@ mod pool;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod tls;
 
 pub(super) use caller::pause_before_retry;
 pub use limits::CallBounds;
 pub(super) use limits::Limits;
 pub(super) use pool::CallPool;
+pub use tls::{CallTls, Unusable};

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::caller::Caller;
 use super::limits::Limits;
+use super::tls::CallTls;
 use crate::channel::pool::Context;
 use crate::channel::queue::{Queue, Queued, queue};
 use crate::domain::effect::{CallAnswer, CallStatus, DeliveryOutcome, DeliveryReport};
@@ -34,7 +35,7 @@ pub(in crate::channel) struct CallPool {
 
 impl CallPool {
     /// Starts the pool on `runtime`.
-    pub(in crate::channel) fn start(runtime: &Handle, context: Context, limits: Arc<Limits>) -> Self {
+    pub(in crate::channel) fn start(runtime: &Handle, context: Context, limits: Arc<Limits>, tls: CallTls) -> Self {
         let (queue, jobs) = queue(CALL_QUEUE_MAX);
         let pool_loop = PoolLoop {
             jobs,
@@ -43,6 +44,7 @@ impl CallPool {
             current: None,
             context: Arc::new(context),
             limits,
+            tls,
         };
         Self { queue, task: Mutex::new(Some(runtime.spawn(pool_loop.run()))) }
     }
@@ -72,6 +74,7 @@ struct PoolLoop {
     current: Option<Built>,
     context: Arc<Context>,
     limits: Arc<Limits>,
+    tls: CallTls,
 }
 
 impl PoolLoop {
@@ -125,7 +128,7 @@ impl PoolLoop {
         match &mut self.current {
             Some(built) if built.endpoint == *endpoint && built.caller.is_ok() => built.caller.clone(),
             current => {
-                let caller = Caller::build(endpoint).map(Arc::new);
+                let caller = Caller::build(endpoint, &self.tls).map(Arc::new);
                 if let Err(error) = &caller {
                     tracing::error!(action = %endpoint.name, %error, "action can't be called");
                 }

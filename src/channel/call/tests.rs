@@ -1,5 +1,7 @@
 //! Calls against a small HTTP server on loopback.
 
+mod tls;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use tokio::runtime::Handle;
 use super::caller::Caller;
 use super::limits::Limits;
 use super::pool::CallPool;
+use super::tls::CallTls;
 use crate::channel::testing::{Reports, call_job, context, delivery_id};
 use crate::domain::effect::{CallAnswer, CallStatus, DeliveryOutcome};
 use crate::domain::endpoint::{
@@ -97,10 +100,15 @@ async fn answer(State(server): State<Server>, request: Request) -> Response {
     }
 }
 
+/// The caller of `endpoint`.
+fn build(endpoint: &Endpoint) -> Caller {
+    Caller::build(endpoint, &CallTls::default()).expect("builds")
+}
+
 /// One call with this time: the answer, and how many requests came.
 async fn call(script: &[Reply], timeout_ms: i64) -> (CallAnswer, usize) {
     let server = Server::start(script).await;
-    let caller = Caller::build(&server.endpoint(Auth::None)).expect("builds");
+    let caller = build(&server.endpoint(Auth::None));
     let job = call_job(1, &server.endpoint(Auth::None), timeout_ms);
     let answer = caller.call(&job, &Limits::new(), Duration::ZERO, |_, _| Duration::ZERO).await;
     let seen = server.seen.lock();
@@ -119,7 +127,7 @@ async fn the_request_is_as_the_action_says_and_the_answer_as_it_declares() {
     let reply = Reply::Json(200, r#"{"level":"gold","points":7,"more":1}"#);
     let server = Server::start(&[reply]).await;
     let endpoint = server.endpoint(Auth::None);
-    let caller = Caller::build(&endpoint).expect("builds");
+    let caller = build(&endpoint);
     let answer =
         caller.call(&call_job(1, &endpoint, 30_000), &Limits::new(), Duration::ZERO, |_, _| Duration::ZERO).await;
     assert_eq!(answer.status, CallStatus::Http(200));
@@ -196,7 +204,7 @@ async fn redirects_are_followed_within_the_host() {
 async fn trap_17_a_host_has_one_sliding_window_and_retries_take_places() {
     let server = Server::start(&[Reply::Status(500)]).await;
     let endpoint = server.endpoint(Auth::None);
-    let caller = Caller::build(&endpoint).expect("builds").limited_to(6);
+    let caller = build(&endpoint).limited_to(6);
     let limits = Limits::new();
     let mut statuses = Vec::new();
     for n in 0..3 {
@@ -215,7 +223,8 @@ async fn trap_17_throttled_calls_wait_in_order() {
     let reports = Reports::new();
     let (context, _stop) = context(&reports);
     let limits = Arc::new(Limits::new());
-    let pools = [1, 2].map(|_| CallPool::start(&Handle::current(), context.clone(), Arc::clone(&limits)));
+    let start = || CallPool::start(&Handle::current(), context.clone(), Arc::clone(&limits), CallTls::default());
+    let pools = [start(), start()];
     let endpoint = server.endpoint(Auth::None);
     let throttling = throttling(&server, 3);
     let began_at = tokio::time::Instant::now();
@@ -242,7 +251,7 @@ async fn trap_17_throttled_calls_wait_in_order() {
 async fn a_throttled_call_waits_six_hours() {
     let server = Server::start(&[Reply::Json(200, "{}")]).await;
     let endpoint = server.endpoint(Auth::None);
-    let (caller, limits) = (Caller::build(&endpoint).expect("builds"), Limits::new());
+    let (caller, limits) = (build(&endpoint), Limits::new());
     let job = CallJob { throttling: Some(throttling(&server, 1)), ..call_job(1, &endpoint, 30_000) };
     let waited = Duration::from_secs(6 * 3_600);
     let call = |waited| caller.call(&job, &limits, waited, |_, _| Duration::ZERO);
@@ -258,7 +267,7 @@ async fn a_data_source_is_asked_as_often_as_it_says() {
     let server = Server::start(&[Reply::Json(200, r#"{"level":"gold"}"#)]).await;
     let asking = |cache_ms| Some(Asking { calls: SOURCE_CALLS_MAX, period_ms: 3_600_000, cache_ms });
     let endpoint = Endpoint { asking: asking(0), ..server.endpoint(Auth::None) };
-    let (caller, limits) = (Caller::build(&endpoint).expect("builds"), Limits::new());
+    let (caller, limits) = (build(&endpoint), Limits::new());
     let job = CallJob { throttling: Some(throttling(&server, 1)), ..call_job(1, &endpoint, 30_000) };
     let call =
         async |caller: &Caller, job: &CallJob| caller.call(job, &limits, Duration::ZERO, |_, _| Duration::ZERO).await;
@@ -268,7 +277,7 @@ async fn a_data_source_is_asked_as_often_as_it_says() {
     assert_eq!(call(&caller, &job).await.status, CallStatus::Capped);
     assert_eq!(server.seen.lock().len(), 15);
     let endpoint = Endpoint { name: "other".into(), asking: asking(60_000), ..endpoint };
-    let caller = Caller::build(&endpoint).expect("builds");
+    let caller = build(&endpoint);
     let first = call(&caller, &job).await;
     for _ in 0..2 * SOURCE_CALLS_MAX {
         assert_eq!(call(&caller, &job).await, first, "asked once");
@@ -303,7 +312,7 @@ async fn cappings_count_what_they_cover() {
     let limits = Limits::new();
     let mut statuses = Vec::new();
     for _ in 0..3 {
-        let caller = Caller::build(&endpoint).expect("builds");
+        let caller = build(&endpoint);
         statuses.push(caller.call(&job, &limits, Duration::ZERO, |_, _| Duration::ZERO).await.status);
     }
     assert_eq!(statuses, [CallStatus::Http(200), CallStatus::Http(200), CallStatus::Capped]);
@@ -315,7 +324,7 @@ async fn every_way_to_show_who_calls() {
     let secret = |text: &str| Secret::Inline(text.to_owned());
     let header = |auth: Auth| async move {
         let server = Server::start(&[Reply::Json(200, "{}")]).await;
-        let caller = Caller::build(&server.endpoint(auth)).expect("builds");
+        let caller = build(&server.endpoint(auth));
         let endpoint = server.endpoint(Auth::None);
         caller.call(&call_job(1, &endpoint, 30_000), &Limits::new(), Duration::ZERO, |_, _| Duration::ZERO).await;
         let seen = server.seen.lock().pop().expect("a request");
@@ -350,7 +359,7 @@ async fn a_token_is_got_once_and_again_when_it_is_refused() {
         assertion: None,
     };
     let endpoint = server.endpoint(Auth::Token(Box::new(grant)));
-    let caller = Caller::build(&endpoint).expect("builds");
+    let caller = build(&endpoint);
     let (limits, job) = (Limits::new(), call_job(1, &endpoint, 30_000));
     for expected in [200, 401, 200] {
         let answer = caller.call(&job, &limits, Duration::ZERO, |_, _| Duration::ZERO).await;
@@ -394,7 +403,7 @@ async fn a_private_key_shows_who_calls() {
         assertion: Some(assertion),
     };
     let endpoint = server.endpoint(Auth::Token(Box::new(grant)));
-    let caller = Caller::build(&endpoint).expect("builds");
+    let caller = build(&endpoint);
     let (limits, job) = (Limits::new(), call_job(1, &endpoint, 30_000));
     for expected in [401, 200, 200] {
         let answer = caller.call(&job, &limits, Duration::ZERO, |_, _| Duration::ZERO).await;
@@ -415,7 +424,7 @@ async fn a_private_key_shows_who_calls() {
 async fn private_addresses_are_refused() {
     let server = Server::start(&[Reply::Json(200, "{}")]).await;
     let endpoint = Endpoint { network: Network::Public, ..server.endpoint(Auth::None) };
-    let caller = Caller::build(&endpoint).expect("builds");
+    let caller = build(&endpoint);
     let answer =
         caller.call(&call_job(1, &endpoint, 30_000), &Limits::new(), Duration::ZERO, |_, _| Duration::ZERO).await;
     assert_eq!(answer.status, CallStatus::InternalError);
@@ -428,7 +437,7 @@ async fn a_pool_reports_each_answer_once() {
     let server = Server::start(&[Reply::Json(200, "{}")]).await;
     let reports = Reports::new();
     let (context, _stop) = context(&reports);
-    let pool = CallPool::start(&Handle::current(), context, Arc::new(Limits::new()));
+    let pool = CallPool::start(&Handle::current(), context, Arc::new(Limits::new()), CallTls::default());
     let endpoint = server.endpoint(Auth::None);
     for n in 0..200 {
         assert!(pool.offer(call_job(n, &endpoint, 30_000)).is_ok(), "room");
