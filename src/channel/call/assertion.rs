@@ -113,8 +113,9 @@ fn url_safe(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use rustls::pki_types::SubjectPublicKeyInfoDer;
+    use serde_json::Value;
 
     use super::*;
     use crate::domain::surface::Secret;
@@ -164,24 +165,30 @@ mod tests {
         let asserter = Asserter::read(&assertion(algorithm, key)).expect("a key");
         for id in 0..50 {
             let token = asserter.token(1_700_000_000, id).expect("signs");
-            let parts: Vec<&str> = token.split('.').collect();
-            let [header, claims, signature] = parts[..] else { panic!("{token}") };
-            let json = |part: &str| serde_json::from_slice::<serde_json::Value>(&decode(part)).expect("JSON");
-            assert_eq!(json(header), json!({ "alg": algorithm.word(), "typ": "JWT", "kid": "k1" }));
-            let claims_read = json(claims);
-            assert_eq!((&claims_read["iss"], &claims_read["sub"]), (&json!("shop"), &json!("shop")));
-            assert_eq!(claims_read["aud"], "https://login.example.com/token");
-            assert_eq!((&claims_read["iat"], &claims_read["exp"]), (&json!(1_700_000_000), &json!(1_700_000_300)));
-            assert_eq!(claims_read["jti"], format!("{id:032x}"));
-            let mut signature = decode(signature);
-            if algorithm == Algorithm::Es256 {
-                assert_eq!(signature.len(), 64);
-                let numbers = [der_of(&signature[..32]), der_of(&signature[32..])].concat();
-                signature = [&[0x30, numbers.len() as u8], numbers.as_slice()].concat();
-            }
-            let said = format!("{header}.{claims}");
-            assert!(is_signed(&asserter, algorithm, said.as_bytes(), &signature), "{token}");
+            let (header, claims) = verified(&token, algorithm, key);
+            assert_eq!(header, json!({ "alg": algorithm.word(), "typ": "JWT", "kid": "k1" }));
+            assert_eq!((&claims["iss"], &claims["sub"]), (&json!("shop"), &json!("shop")));
+            assert_eq!(claims["aud"], "https://login.example.com/token");
+            assert_eq!((&claims["iat"], &claims["exp"]), (&json!(1_700_000_000), &json!(1_700_000_300)));
+            assert_eq!(claims["jti"], format!("{id:032x}"));
         }
+    }
+
+    /// Head and claims of a token as its receiver reads them, who knows the public half of `key`: signed by the other half.
+    pub(in crate::channel::call) fn verified(token: &str, algorithm: Algorithm, key: &str) -> (Value, Value) {
+        let parts: Vec<&str> = token.split('.').collect();
+        let [header, claims, signature] = parts[..] else { panic!("{token}") };
+        let mut signature = decode(signature);
+        if algorithm == Algorithm::Es256 {
+            assert_eq!(signature.len(), 64);
+            let numbers = [der_of(&signature[..32]), der_of(&signature[32..])].concat();
+            signature = [&[0x30, numbers.len() as u8], numbers.as_slice()].concat();
+        }
+        let asserter = Asserter::read(&assertion(algorithm, key)).expect("a key");
+        let said = format!("{header}.{claims}");
+        assert!(is_signed(&asserter, algorithm, said.as_bytes(), &signature), "{token}");
+        let json = |part: &str| serde_json::from_slice(&decode(part)).expect("JSON");
+        (json(header), json(claims))
     }
 
     /// Whether the public half says that `signature` is of `message`.

@@ -70,10 +70,10 @@ impl Caller {
         })
     }
 
-    /// With a lower limit of its host, for tests.
+    /// With lower limits, of its host and of itself while it is slow, for tests.
     #[cfg(test)]
-    pub(super) fn limited_to(mut self, calls: u32) -> Self {
-        self.host.calls = calls;
+    pub(super) fn limited_to(mut self, host: u32, slow: u32) -> Self {
+        (self.host.calls, self.slow.calls) = (host, slow);
         self
     }
 
