@@ -109,9 +109,12 @@ impl Judge<'_> {
 
     /// Timers first; then, if this is an answer, its instance hears it.
     pub(super) fn hear_answer(&mut self) -> Result<(), String> {
-        // On the events' clock messages come before what is due at their instant.
-        if self.clock == Clock::Events && self.hear_place()? && self.next_step().is_none() {
-            return Ok(());
+        // On the events' clock messages come before what is due at their instant, and behind what versions and pauses say.
+        if self.clock == Clock::Events {
+            self.settle_changes()?;
+            if self.hear_place()? && self.next_step().is_none() {
+                return Ok(());
+            }
         }
         // So do answers: when what is due before them fires, time has come to it.
         match self.clock == Clock::Events && !self.observed.gone.is_empty() {
