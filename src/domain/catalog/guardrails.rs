@@ -76,16 +76,11 @@ fn check_node(node: &NodeDefinition, rails: &Guardrails, rule: &mut Rule<'_, '_>
             rule.span(span.place, &format!("the wait of node `{name}`"), span.value, ("wait_max", rails.wait_max_ms));
         }
     }
+    check_reaction(node, rails, rule);
     match &node.form {
-        NodeForm::Event { awaited, within_ms: Some(within), .. } => {
+        NodeForm::Event { within_ms: Some(within), .. } => {
             let limit = ("event_timeout_max", rails.event_timeout_max_ms);
             rule.span(within.place, &format!("`within` of node `{name}`"), within.value, limit);
-            if is_feedback(&awaited.filter.event.value) && within.value < rails.reaction_timeout_min_ms {
-                let message = format!("node `{name}` waits {} for feedback: few are so quick", print(within.value));
-                let least = print(rails.reaction_timeout_min_ms);
-                let suggestion = format!("wait {least} at least; see `guardrails.reaction_timeout_min`");
-                rule.findings.warning(within.place, "short_reaction", message, suggestion);
-            }
         }
         NodeForm::UpdateProfile { fields, .. } => {
             let limit = ("update_fields_max", rails.update_fields_max);
@@ -100,6 +95,27 @@ fn check_node(node: &NodeDefinition, rails: &Guardrails, rule: &mut Rule<'_, '_>
             rule.count(node.name.place, &format!("node `{name}` has"), treatments.len(), "treatments", limit);
         }
         _ => {}
+    }
+}
+
+/// How long it waits for feedback: `within`, or the shortest wait beside it.
+fn check_reaction(node: &NodeDefinition, rails: &Guardrails, rule: &mut Rule<'_, '_>) {
+    if !node.form.awaited().any(|awaited| is_feedback(&awaited.filter.event.value)) {
+        return;
+    }
+    let beside = node.form.waits().filter_map(|wait| match wait {
+        WaitDefinition::For(span) => Some(span),
+        WaitDefinition::Until(_) | WaitDefinition::Local { .. } => None,
+    });
+    let span = match &node.form {
+        NodeForm::Event { within_ms, .. } => within_ms.as_ref(),
+        _ => beside.min_by_key(|span| span.value),
+    };
+    if let Some(span) = span.filter(|span| span.value < rails.reaction_timeout_min_ms) {
+        let message = format!("node `{}` waits {} for feedback: few are so quick", node.name.value, print(span.value));
+        let least = print(rails.reaction_timeout_min_ms);
+        let suggestion = format!("wait {least} at least; see `guardrails.reaction_timeout_min`");
+        rule.findings.warning(span.place, "short_reaction", message, suggestion);
     }
 }
 

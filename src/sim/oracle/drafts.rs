@@ -132,9 +132,15 @@ impl Journey {
             match node {
                 Node::Wait { wait, .. } => *wait = Wait::For(wait_ms),
                 Node::FirstOf { arms } => {
+                    let mut least_ms = wait_ms;
+                    for (arm, _) in arms.iter() {
+                        if matches!(arm, Arm::Event(awaited) if awaited.filter.event.starts_with("message.")) {
+                            least_ms = wait_ms.max(REACTION_MS);
+                        }
+                    }
                     for (arm, _) in arms {
                         if let Arm::Wait(wait) = arm {
-                            *wait = Wait::For(wait_ms);
+                            *wait = Wait::For(least_ms);
                         }
                     }
                 }

@@ -125,8 +125,8 @@ fn trap_18_a_split_is_drawn_once_per_profile() {
     assert!(ways.iter().all(|line| line.contains("/branch0")) || ways.iter().all(|line| line.contains("/branch1")));
 }
 
-/// In test mode a split takes its top way, whatever it would draw, and every wait lasts as long as the test says. Only test
-/// profiles enter, and before what is live; the draft is published as it is written.
+/// In test mode a split takes its top way, whatever it would draw, and every wait lasts as long as the test says, where feedback
+/// may come 40 s at least. Only test profiles enter, and before what is live; the draft is published as it is written.
 #[test]
 fn trap_18_test_mode_takes_the_top_way_of_a_split() {
     let draft = |top: &str, other: &str| {
@@ -154,6 +154,58 @@ fn trap_18_test_mode_takes_the_top_way_of_a_split() {
              2h20s j.2#2: /timed_out f~2h1m
              2h1m j.2#2: /timed_out done =completed"
         ));
+    }
+}
+
+/// Feedback that races waits is waited for 40 s at least in a test, however many waits there are and whatever they are; a
+/// race without feedback is not.
+#[test]
+fn trap_18_test_mode_waits_for_feedback_also_beside_other_things() {
+    let nodes = [
+        "m: { message: hello, then: a }",
+        "a: { first_of: [ { event: buy, then: done }, { event: message.opened, of: m, then: done }, { wait: { time: '09:00' }, then: done }, { wait: 1d, then: b } ] }",
+        "b: { first_of: [ { event: buy, then: done }, { wait: 1d, then: done } ] }",
+    ];
+    let in_test = |wait_ms: i64| {
+        let nodes = nodes.map(|node| node.replace("{ wait: { time: '09:00' }, then: done }, ", ""));
+        Rig::new("").draft(&journey("", &nodes.each_ref().map(String::as_str)), wait_ms).flag()
+    };
+    in_test(10_000).run("0 go\n10s tick\n39s999ms tick\n40s tick\n50s tick").expect(
+        "0 j#1: enter m *hello /then a~40s
+         40s j#1: /branch2 b~50s
+         50s j#1: /branch1 done =completed",
+    );
+    in_test(60_000).run("0 go\n1m tick").expect("0 j#1: enter m *hello /then a~1m\n1m j#1: /branch2 b~2m");
+    // A time of day is cut to the same length.
+    let rig = Rig::new("").draft(&journey("", &nodes), 10_000).flag();
+    rig.run("0 go\n40s tick").expect("0 j#1: enter m *hello /then a~40s\n40s j#1: /branch2 done =completed");
+}
+
+/// In test mode a cap lets everybody pass and claims no place, and an experiment gives its first treatment, whatever it
+/// would draw and hold out.
+#[test]
+fn trap_18_test_mode_ignores_caps_and_takes_the_top_treatment() {
+    let experiment = |first: &str, second: &str| {
+        journey(
+            "",
+            &[
+                "a: { profile_cap: 1, then: b, otherwise: done }",
+                &format!(
+                    "b: {{ optimize: {{ experiment: [ {{ treatment: x, weight: 1, then: {first} }}, {{ treatment: y, weight: 10000, then: {second} }} ], holdout: {{ percent: 50, then: done }} }} }}"
+                ),
+                "c: { wait: 3d, then: done }",
+                "d: { wait: 5d, then: done }",
+            ],
+        )
+    };
+    for (first, second) in [("c", "d"), ("d", "c")] {
+        let rig = Rig::new("").draft(&experiment(first, second), 10_000).flag();
+        let rig = rig.run("0 go\n10s tick\n1h go").expect(&format!(
+            "0 j#1: enter a /way(0) b /way(0) {first}~10s
+             10s j#1: /wait_ended done =completed
+             1h j#2: enter a /way(0) b /way(0) {first}~1h10s"
+        ));
+        assert!(rig.claims.is_empty(), "no place is claimed in a test");
     }
 }
 

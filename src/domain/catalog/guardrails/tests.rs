@@ -149,6 +149,25 @@ fn reaction_timeouts() {
     assert_eq!(found(&reaction("40s"), &Guardrails::DEFAULT), [""; 0]);
     assert_eq!(found(&reaction("39s"), &Guardrails::DEFAULT), ["8:52 short_reaction reaction_timeout_min"]);
     assert_eq!(found(&reaction("39s"), &Guardrails::WIDEST), [""; 0]);
+    // The shortest wait beside it is as long as feedback has.
+    let race = |waits: &str| {
+        let race = format!(
+            "then: seen }}\n  seen: {{ first_of: [ {{ event: message.opened, of: send, then: done }}, {waits} ] }}\n  over: {{ end: true }}"
+        );
+        JOURNEY.replace("message: hello, then: done }", &format!("message: hello, {race}"))
+    };
+    assert_eq!(found(&race("{ wait: 40s, then: over }"), &Guardrails::DEFAULT), [""; 0]);
+    assert_eq!(
+        found(&race("{ wait: 39s, then: over }"), &Guardrails::DEFAULT),
+        ["8:80 short_reaction reaction_timeout_min"]
+    );
+    assert_eq!(found(&race("{ wait: { until: meta.time }, then: over }"), &Guardrails::DEFAULT), [""; 0]);
+    check(
+        "wait: 1h, then: send",
+        "first_of: [ { event: quit, then: send }, { wait: 1s, then: send } ]",
+        &Guardrails::DEFAULT,
+        &[],
+    );
     // An event of one's own may come sooner.
     check("wait: 1h", "event: quit, within: 1s", &Guardrails::DEFAULT, &[]);
 }
