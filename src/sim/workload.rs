@@ -153,7 +153,7 @@ schema: {}
 "#;
 
 /// Properties of every event that journeys name. One schema for all, so that `last` may be any of them.
-const SCHEMA: &str = "{ n: integer, total: number, tag: string, flag: boolean, at: timestamp, cart: { id: string, size: integer }, items: [{ id: string }] }";
+const SCHEMA: &str = "{ n: integer, total: number, tag: string, flag: boolean, at: timestamp, local: string, cart: { id: string, size: integer }, items: [{ id: string }] }";
 
 /// Nodes of the fragments: a pause and a message, and a question that may fail.
 fn fragments(dice: &mut Dice) -> [String; FRAGMENTS.len()] {

@@ -5,7 +5,7 @@ use crate::domain::apply::walk::{Flow, Walk};
 use crate::domain::apply::world::EventInput;
 use crate::domain::calendar::next_local;
 use crate::domain::event::FEEDBACK_DELIVERY;
-use crate::domain::expression::EvalError;
+use crate::domain::expression::{EvalError, moment};
 use crate::domain::ids::{DeliveryId, InstanceId, Millis, NodeNo};
 use crate::domain::journey::definition::Since;
 use crate::domain::journey::program::{Arm, Awaited, Node, NodeKind, Pause, Program};
@@ -18,7 +18,11 @@ impl<'w> Walk<'_, 'w> {
     pub(super) fn ends_at(&self, position: usize, program: &'w Program, pause: &Pause) -> Result<Millis, EvalError> {
         Ok(match pause {
             Pause::For(duration_ms) => self.now.plus(*duration_ms),
-            Pause::Until(until) => until.eval_time(&self.scope(position))?.unwrap_or(Millis::MIN),
+            Pause::Until(until) => match until.eval(&self.scope(position))? {
+                Value::Str(text) => moment(&text, &self.zone(program))?,
+                Value::Time(instant) => instant,
+                _ => Millis::MIN,
+            },
             Pause::Local { time, days } => next_local(self.now, *time, *days, &self.zone(program)),
         })
     }

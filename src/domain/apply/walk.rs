@@ -334,13 +334,16 @@ impl<'a, 'w> Walk<'a, 'w> {
 
     /// The zone whose clock counts for the instance (spec §2.6).
     pub(super) fn zone(&self, program: &'w Program) -> Cow<'w, TimeZone> {
-        if program.local_time == LocalTime::Profile
-            && let Some(Value::Str(name)) = self.profile.document.get("timezone")
-            && let Some(zone) = zone(name)
-        {
-            return Cow::Owned(zone);
+        let own = self.zone_of_profile(program).and_then(zone);
+        own.map_or(Cow::Borrowed(&program.zone), Cow::Owned)
+    }
+
+    /// The zone that the profile names, if its clock is to count; there may be no such zone.
+    fn zone_of_profile(&self, program: &Program) -> Option<&str> {
+        match (program.local_time, self.profile.document.get("timezone")) {
+            (LocalTime::Profile, Some(Value::Str(name))) => Some(name),
+            _ => None,
         }
-        Cow::Borrowed(&program.zone)
     }
 
     pub(super) fn scope(&self, position: usize) -> Scope<'_> {
@@ -462,6 +465,7 @@ impl Knows for Walk<'_, '_> {
             node: name(instance.node),
             previous_node: extra.and_then(|extra| extra.previous_node).map(name),
             error: extra.and_then(|extra| extra.error).map(|(node, failure)| (failure.word(), name(node))),
+            zones: (self.zone_of_profile(program), &program.zone_name),
         }
     }
 }

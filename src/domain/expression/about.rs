@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use smol_str::SmolStr;
 
+use crate::domain::calendar;
 use crate::domain::expression::types::{Fields, Type};
 use crate::domain::ids::{InstanceId, JourneyId, Millis, SandboxId};
 use crate::domain::value::Value;
@@ -35,10 +36,12 @@ pub(in crate::domain) enum Fact {
     Error,
     /// Where.
     ErrorNode,
+    /// The zone whose clock it goes by.
+    Timezone,
 }
 
 impl Fact {
-    const ALL: [(&str, Self); 12] = [
+    const ALL: [(&str, Self); 13] = [
         ("name", Self::Name),
         ("version", Self::Version),
         ("instance", Self::Instance),
@@ -51,6 +54,7 @@ impl Fact {
         ("previous_node", Self::PreviousNode),
         ("error", Self::Error),
         ("error_node", Self::ErrorNode),
+        ("timezone", Self::Timezone),
     ];
 
     /// The fact of this name.
@@ -93,6 +97,8 @@ pub struct About<'a> {
     pub previous_node: Option<&'a str>,
     /// How it failed last where there was a way on, and where.
     pub error: Option<(&'a str, &'a str)>,
+    /// The zone that the profile names, if its clock is to count, and the journey's, which counts where there is no such zone.
+    pub zones: (Option<&'a str>, &'a str),
 }
 
 /// Whoever knows the instances that expressions run in.
@@ -142,6 +148,10 @@ impl<'a> About<'a> {
             Fact::PreviousNode => return self.previous_node.map(Cow::Borrowed),
             Fact::Error => return self.error.map(|(error, _)| Cow::Borrowed(error)),
             Fact::ErrorNode => return self.error.map(|(_, node)| Cow::Borrowed(node)),
+            Fact::Timezone => {
+                let (own, journeys) = self.zones;
+                own.filter(|name| calendar::zone(name).is_some()).unwrap_or(journeys)
+            }
             Fact::Instance => {
                 let (sandbox, journey, ordinal) = self.instance;
                 return Some(Cow::Owned(InstanceId::new(sandbox, self.identity, journey, ordinal).to_string()));

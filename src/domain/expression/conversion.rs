@@ -3,8 +3,11 @@
 
 use std::borrow::Cow;
 
+use jiff::tz::TimeZone;
+
 use super::code::{Code, Literal, Run, Typed, run, run_text};
 use super::compile::{Compiler, Problem};
+use super::dates::local_instant;
 use super::operators::overflow;
 use super::parse::At;
 use super::read::{Instant, Span};
@@ -12,6 +15,9 @@ use super::scope::{EvalError, Fault, fault};
 use super::time;
 use super::types::Type;
 use crate::domain::ids::Millis;
+
+/// What to do about a literal that is a time of some clock, one knows not where.
+const NO_ZONE: &str = "say in which zone: `timestamp('…', 'Europe/Paris')` or, inside a journey, `timestamp('…', journey.timezone)`; `until` takes the text alone, and reads it by that clock";
 
 /// `f` where the operand is not null.
 pub(super) fn each<A: 'static, R: 'static>(
@@ -90,6 +96,7 @@ impl Compiler<'_> {
                 Some((ty, Some(literal))) => return Some(Typed::literal(ty, literal)),
                 Some((ty, None)) => {
                     let suggestion = match ty {
+                        Type::Timestamp if local_instant(&text, &TimeZone::UTC).is_some() => NO_ZONE,
                         Type::Timestamp => "write it like '2026-03-01' or '2026-03-01T09:00:00+01:00'",
                         _ => "write it like '1d12h', '90s' or 'PT5M'",
                     };

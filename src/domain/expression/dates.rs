@@ -18,7 +18,7 @@ use super::cost;
 use super::operators::overflow;
 use super::parse::At;
 use super::read::{Instant, Span};
-use super::scope::{Env, Fault, Out, fault};
+use super::scope::{Env, EvalError, Fault, Out, fault};
 use super::types::Type;
 use crate::domain::calendar;
 use crate::domain::ids::Millis;
@@ -76,7 +76,7 @@ fn instant(zoned: &Zoned) -> Instant {
 }
 
 fn beyond_calendar(time: Instant) -> Fault {
-    Box::new(super::scope::EvalError::Other(format!("{} ms is no instant of the calendar", time.0)))
+    Box::new(EvalError::Other(format!("{} ms is no instant of the calendar", time.0)))
 }
 
 /// The zone an argument names.
@@ -288,8 +288,19 @@ fn set_part(
     }
 }
 
+/// The instant that a text means: by itself if it has an offset, else as local time in `zone`, a date alone as its midnight.
+///
+/// # Errors
+/// The text is no date or time.
+pub fn moment(text: &str, zone: &TimeZone) -> Result<Millis, EvalError> {
+    match local_instant(text, zone) {
+        Some(Instant(ms)) => Ok(Millis(ms)),
+        None => Err(EvalError::Other(unreadable(text, "timestamp"))),
+    }
+}
+
 /// A text with an offset is an instant by itself; one without is local time in the zone, a date alone its midnight.
-fn local_instant(text: &str, zone: &TimeZone) -> Option<Instant> {
+pub(super) fn local_instant(text: &str, zone: &TimeZone) -> Option<Instant> {
     const DATE_ALONE: usize = 10;
     if text.len() != DATE_ALONE
         && let Some(time) = Millis::parse_iso(text)

@@ -9,7 +9,6 @@ use super::code::{Code, Owned};
 use super::compile;
 use super::scope::{Env, EvalError, Fault, Scope};
 use super::types::{FieldPath, Schemas, SourceError, Type};
-use crate::domain::ids::Millis;
 use crate::domain::limits;
 use crate::domain::value::Value;
 
@@ -97,15 +96,6 @@ impl Expr {
         match &*self.code {
             Code::Bool(run) => self.run(scope, |_, env| Ok(run(env)? == Some(true))),
             _ => Ok(matches!(self.eval(scope)?, Value::Bool(true))),
-        }
-    }
-
-    /// Runs a timestamp expression; null is `None`.
-    pub fn eval_time(&self, scope: &Scope<'_>) -> Result<Option<Millis>, EvalError> {
-        match self.eval(scope)? {
-            Value::Time(t) => Ok(Some(t)),
-            Value::Null => Ok(None),
-            other => Err(EvalError::Other(format!("{other:?} is no timestamp"))),
         }
     }
 

@@ -2,7 +2,9 @@
 //! over paths that were split beforehand. Nothing here reads a clock, and nothing walks a syntax tree at run time.
 //!
 //! Roots: `event` (entry event), `last` (latest event this instance received), `profile`, `meta` (`id`, `type`, `time`
-//! of the entry event), `journey` (facts of the running instance); `now` is the engine time. `docs/expressions.md` is the reference; a test runs its examples.
+//! of the entry event), `journey` (facts of the running instance), `action`, `source` and `lookup` (what was answered and
+//! found), `with` (parameters of an action); `now` is the engine time. `docs/expressions.md` is the reference; a test runs
+//! its examples.
 //!
 //! # Null
 //!
@@ -57,6 +59,7 @@ mod verdict;
 mod tests;
 
 pub use about::{About, Facts, Knows};
+pub use dates::moment;
 pub use expr::Expr;
 pub use scope::{EvalError, Scope};
 pub use types::{FieldPath, Fields, LOOKUP_PREFIX, Root, SOURCE_PREFIX, Schemas, SourceError, Type};

@@ -361,6 +361,7 @@ fn errors_of_the_source() {
         ("event.name.matches('(')", "bad_literal", "                   ^", ""),
         ("event.name.matches(event.text)", "bad_literal", "                        ^", "contains"),
         ("timestamp('tomorrow') < now", "bad_literal", "^", "2026-03-01"),
+        ("timestamp('2026-12-24T18:00') < now", "bad_literal", "^", "journey.timezone"),
         ("duration('5 minutes') < now - now", "bad_literal", "^", "PT5M"),
         ("now.getHours('Europe/Pariss') == 1", "bad_literal", "    ^", "IANA"),
         ("18446744073709551615u == 1", "bad_literal", "^", ""),

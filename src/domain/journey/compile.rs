@@ -118,6 +118,7 @@ pub fn compile(
         number: numbers.number,
         name: definition.name.value.clone(),
         zone: zone(&definition.timezone).unwrap_or(TimeZone::UTC),
+        zone_name: definition.timezone.clone(),
         local_time: definition.local_time,
         starts_at: definition.starts_at,
         ends_at: definition.ends_at.as_ref().map(|at| at.value),

@@ -246,7 +246,7 @@ pub enum NodeForm {
 pub enum WaitDefinition {
     /// `1h`: milliseconds.
     For(At<i64>),
-    /// `{ until: … }`: timestamp expression.
+    /// `{ until: … }`: an expression for a timestamp, or for text that means one.
     Until(At<SmolStr>),
     /// `{ time: …, days: … }`.
     Local {

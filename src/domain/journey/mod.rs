@@ -4,6 +4,7 @@
 pub mod action;
 pub mod check;
 pub mod compile;
+pub mod constant;
 pub mod definition;
 pub mod duration;
 pub mod findings;

@@ -26,6 +26,8 @@ pub struct Program {
     pub name: SmolStr,
     /// Zone of the journey (UTC if none was given).
     pub zone: TimeZone,
+    /// Its name, as written.
+    pub zone_name: SmolStr,
     /// Whose clock waits and conditions go by.
     pub local_time: LocalTime,
     /// Nobody enters before.
@@ -108,7 +110,7 @@ pub struct Awaited {
 pub enum Pause {
     /// Milliseconds.
     For(i64),
-    /// Until an instant; a past or null one passes at once.
+    /// Until an instant: a timestamp, or text that is read by the clock of the instance. A past or null one passes at once.
     Until(Expr),
     /// Until the clock shows a time on one of some days.
     Local {

@@ -15,6 +15,8 @@ pub(super) enum Cel {
     List(Vec<Cel>),
     /// `timestamp(…)`, `duration(…)`.
     Call(String, Box<Cel>),
+    /// `timestamp(…, zone)`.
+    Local(Box<Cel>, Box<Cel>),
     /// `last.tag.startsWith('a')`, `event.items.exists(i, i.id == 'k1')`, `math.greatest(a, b)`.
     Method(Box<Cel>, String, Vec<Cel>),
     /// A field of what a method gives.
@@ -179,6 +181,11 @@ impl Reader<'_> {
         }
         if self.take_sign("(") {
             let argument = self.choice()?;
+            if word == "timestamp" && self.take_sign(",") {
+                let zone = self.choice()?;
+                self.must_take(")")?;
+                return Ok(Cel::Local(argument.into(), zone.into()));
+            }
             self.must_take(")")?;
             return Ok(match (word.as_str(), argument) {
                 ("has", Cel::Path(path)) => Cel::Has(path),

@@ -4,8 +4,10 @@ use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZoneDatabase;
+use serde_json::{Map, Value as Json};
 
 use crate::domain::ids::Millis;
+use crate::sim::oracle::resources::Journey;
 use crate::sim::oracle::yaml::Tree;
 
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
@@ -35,6 +37,14 @@ pub(super) fn time_ms(text: &str) -> Result<i64, String> {
 /// Whether there is such a zone.
 pub(super) fn is_zone(name: &str) -> bool {
     ZONES.get(name).is_ok()
+}
+
+/// The zone whose clock counts in a journey, for who has this document.
+pub(super) fn zone_of<'a>(journey: &'a Journey, document: &'a Map<String, Json>) -> &'a str {
+    match document.get("timezone") {
+        Some(Json::String(name)) if journey.is_local_to_profile && is_zone(name) => name,
+        _ => &journey.timezone,
+    }
 }
 
 /// What the clock shows at an instant, as if it were UTC.

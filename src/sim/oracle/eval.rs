@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::domain::ids::Millis;
 use crate::sim::oracle::cel::Cel;
+use crate::sim::oracle::clock;
 use crate::sim::oracle::functions;
 use crate::sim::oracle::person::Run;
 use crate::sim::oracle::reading::duration_ms;
@@ -64,10 +65,11 @@ pub(super) fn stored(cel: &Cel, scope: &Scope<'_>) -> Result<Json, String> {
     })
 }
 
-/// The instant an expression comes to, if any.
-pub(super) fn instant_ms(cel: &Cel, scope: &Scope<'_>) -> Result<Option<i64>, String> {
+/// The instant an expression comes to, if any; text without an offset is what a clock in `zone` shows.
+pub(super) fn instant_ms(cel: &Cel, scope: &Scope<'_>, zone: &str) -> Result<Option<i64>, String> {
     match eval(cel, scope)? {
         Value::Instant(at_ms) => Ok(Some(at_ms)),
+        Value::Text(text) => clock::begins_ms(&text, zone).map(Some),
         Value::Null => Ok(None),
         other => Err(format!("{other:?} is no instant")),
     }
@@ -85,6 +87,7 @@ pub(super) fn eval(cel: &Cel, scope: &Scope<'_>) -> Result<Value, String> {
         Cel::Has(path) => Value::Boolean(find(path, scope)?.is_some()),
         Cel::List(items) => Value::List(items.iter().map(|item| eval(item, scope)).collect::<Result<_, _>>()?),
         Cel::Call(name, argument) => call(name, eval(argument, scope)?)?,
+        Cel::Local(text, zone) => local(eval(text, scope)?, eval(zone, scope)?)?,
         Cel::Method(receiver, name, arguments) => functions::method(receiver, name, arguments, scope)?,
         Cel::Select(object, name) => functions::select(eval(object, scope)?, name, scope)?,
         Cel::Not(operand) => Value::Boolean(!holds(operand, scope)?),
@@ -212,6 +215,16 @@ fn call(name: &str, argument: Value) -> Result<Value, String> {
     }
 }
 
+/// What a clock in a zone shows, as an instant. A zone that is none is an error, even where there is no text to read.
+fn local(text: Value, zone: Value) -> Result<Value, String> {
+    match (text, zone) {
+        (_, Value::Text(zone)) if !clock::is_zone(&zone) => Err(format!("`{zone}` is no zone")),
+        (Value::Null, _) | (_, Value::Null) => Ok(Value::Null),
+        (Value::Text(text), Value::Text(zone)) => clock::begins_ms(&text, &zone).map(Value::Instant),
+        (text, zone) => Err(format!("timestamp({text:?}, {zone:?}) is not known here")),
+    }
+}
+
 fn instant(text: &str) -> Result<Value, String> {
     Millis::parse_iso(text).map(|at| Value::Instant(at.0)).ok_or_else(|| format!("`{text}` is no instant"))
 }
@@ -292,6 +305,7 @@ fn fact(path: &[String], scope: &Scope<'_>) -> Result<Value, String> {
         "previous_node" => text(run.previous_node.as_deref()),
         "error" => text(error.map(|(error, _)| error.as_str())),
         "error_node" => text(error.map(|(_, node)| node.as_str())),
+        "timezone" => text(Some(clock::zone_of(&run.program, scope.profile))),
         other => return Err(format!("nothing is known of journey.{other}")),
     })
 }

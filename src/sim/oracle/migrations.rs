@@ -357,7 +357,9 @@ impl Reads {
                 self.take(receiver);
                 arguments.iter().for_each(|argument| self.take(argument));
             }
-            Cel::Binary(_, left, right) => [left, right].into_iter().for_each(|side| self.take(side)),
+            Cel::Binary(_, left, right) | Cel::Local(left, right) => {
+                [left, right].into_iter().for_each(|side| self.take(side));
+            }
             Cel::Choice(condition, yes, no) => [condition, yes, no].into_iter().for_each(|part| self.take(part)),
         }
     }

@@ -329,22 +329,18 @@ impl Judge<'_> {
         let zone = self.zone(index);
         Ok(match test {
             Test::When(when) => holds(when, &self.scope(index))?,
-            Test::Time { days, from_ms, to_ms } => clock::is_between(self.now_ms, days, *from_ms, *to_ms, &zone),
+            Test::Time { days, from_ms, to_ms } => clock::is_between(self.now_ms, days, *from_ms, *to_ms, zone),
             Test::Date { from, to } => {
-                let from_ms = from.as_ref().map(|from| clock::begins_ms(from, &zone)).transpose()?;
-                let to_ms = to.as_ref().map(|to| clock::ends_ms(to, &zone)).transpose()?;
+                let from_ms = from.as_ref().map(|from| clock::begins_ms(from, zone)).transpose()?;
+                let to_ms = to.as_ref().map(|to| clock::ends_ms(to, zone)).transpose()?;
                 from_ms.is_none_or(|from_ms| from_ms <= self.now_ms) && to_ms.is_none_or(|to_ms| self.now_ms < to_ms)
             }
         })
     }
 
     /// The zone whose clock the instance goes by.
-    pub(super) fn zone(&self, index: usize) -> String {
-        let program = &self.person.runs[index].program;
-        match self.person.document.get("timezone") {
-            Some(Json::String(name)) if program.is_local_to_profile && clock::is_zone(name) => name.clone(),
-            _ => program.timezone.clone(),
-        }
+    pub(super) fn zone(&self, index: usize) -> &str {
+        clock::zone_of(&self.person.runs[index].program, &self.person.document)
     }
 
     /// Decides a message; false if the instance does not go on: it found no room and stays, or left before.

@@ -94,8 +94,8 @@ impl Judge<'_> {
     pub(super) fn wait_ends_ms(&self, index: usize, wait: &Wait) -> Result<Option<i64>, String> {
         Ok(match wait {
             Wait::For(wait_ms) => Some(self.now_ms + wait_ms),
-            Wait::Until(until) => instant_ms(until, &self.scope(index))?,
-            Wait::Clock { time_ms, days } => Some(clock::next_ms(self.now_ms, *time_ms, days, &self.zone(index))),
+            Wait::Until(until) => instant_ms(until, &self.scope(index), self.zone(index))?,
+            Wait::Clock { time_ms, days } => Some(clock::next_ms(self.now_ms, *time_ms, days, self.zone(index))),
         })
     }
 

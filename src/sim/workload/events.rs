@@ -109,6 +109,21 @@ pub(super) fn instant(dice: &mut Dice, now_ms: i64) -> Value {
     Value::from(if dice.chance(10) { text[..10].to_owned() } else { text })
 }
 
+/// What some clock shows near `now_ms`, mostly without saying where: also at times that clocks skip, or show twice.
+fn local(dice: &mut Dice, now_ms: i64) -> Value {
+    let text = Millis(now_ms + dice.between(-3, 40) * HOUR_MS / 2).to_iso();
+    let (date, time) = (&text[..10], &text[11..23]);
+    Value::from(match dice.below(12) {
+        0 => text.clone(),
+        1 => date.to_owned(),
+        2 => format!("{date}T{}+02:00", &time[..8]),
+        3 => "soon".to_owned(),
+        4..7 => format!("{date}T02:30"),
+        7 => format!("{date}T00:00:00"),
+        _ => format!("{date}T{}", &time[..5]),
+    })
+}
+
 /// Something of another type than was asked for.
 fn wrong(dice: &mut Dice) -> Value {
     dice.pick(&[json!("x"), json!(2.5), json!(true), json!([1, "a"]), json!({ "size": 1 }), json!(7)]).clone()
@@ -149,6 +164,8 @@ fn properties(dice: &mut Dice, now_ms: i64) -> Map<String, Value> {
     set(dice, &mut map, "flag", flag);
     let at = instant(dice, now_ms);
     set(dice, &mut map, "at", at);
+    let local = local(dice, now_ms);
+    set(dice, &mut map, "local", local);
     let mut cart = Map::new();
     let id = Value::from(*dice.pick(&["a", "k1", "gold"]));
     set(dice, &mut cart, "id", id);

@@ -1,6 +1,8 @@
 //! Expressions drawn at random: the part of the language the oracle knows, often without the brackets nobody needs.
 
 use crate::sim::dice::Dice;
+use crate::sim::workload::durations::moment;
+use crate::sim::workload::journeys::ZONES;
 use crate::sim::workload::{drawn_duration, functions};
 
 /// Which events an expression may read.
@@ -46,7 +48,9 @@ pub(super) fn condition(dice: &mut Dice, roots: Roots, depth: u32) -> String {
 
 /// Something about the running instance.
 fn fact(dice: &mut Dice) -> String {
-    match dice.below(8) {
+    match dice.below(10) {
+        8 => format!("journey.timezone != '{}'", dice.pick::<&str>(&ZONES)),
+        9 => format!("{} < now", local_instant(dice)),
         0 => format!("journey.previous_node == 'n{}'", dice.below(5)),
         1 => "has(journey.error)".to_owned(),
         2 => format!("journey.error_node != 'n{}'", dice.below(5)),
@@ -84,7 +88,11 @@ pub(super) fn found(dice: &mut Dice) -> String {
 /// When a wait ends.
 pub(super) fn until(dice: &mut Dice) -> String {
     let span = drawn_duration(dice, i64::MAX).1;
-    match dice.below(7) {
+    match dice.below(12) {
+        7..9 => field(dice, Roots::Inside, "local"),
+        9 => format!("'{}'", moment(dice.between(0, 90), dice.between(0, 2))),
+        10 => format!("event.flag ? last.local : {}", text(dice, Roots::Inside)),
+        11 => local_instant(dice),
         6 => functions::moved(dice, Roots::Inside),
         0 => format!("meta.time + duration('{span}')"),
         1 => "event.at".to_owned(),
@@ -93,6 +101,12 @@ pub(super) fn until(dice: &mut Dice) -> String {
         4 => format!("now + duration('{span}')"),
         _ => format!("event.flag ? now + duration('{span}') : meta.time"),
     }
+}
+
+/// The instant at which some clock shows what an event says.
+fn local_instant(dice: &mut Dice) -> String {
+    let zone = if dice.chance(75) { "journey.timezone" } else { "profile.timezone" };
+    format!("timestamp({}, {zone})", field(dice, Roots::Inside, "local"))
 }
 
 /// Fields that an update may set, and fields of events.

@@ -13,7 +13,7 @@ pub(super) fn condition(dice: &mut Dice, roots: Roots) -> String {
         4 => format!("{} == {}", made(dice, roots), text(dice, roots)),
         5 => {
             let (way, unit) = (*dice.pick(&["inLast", "inNext"]), *dice.pick(&["hours", "days", "weeks"]));
-            format!("{}.{way}({}, '{unit}'{})", instant(dice, roots), dice.between(0, 30), behind(&zone(dice)))
+            format!("{}.{way}({}, '{unit}'{})", instant(dice, roots), dice.between(0, 30), behind(&zone(dice, roots)))
         }
         6 => format!("{} {} now", moved(dice, roots), dice.pick::<&str>(&["<", ">="])),
         _ => format!(
@@ -105,7 +105,7 @@ fn whole(dice: &mut Dice, roots: Roots) -> String {
         8 => format!("math.{}({})", dice.pick::<&str>(&["abs", "sign"]), field(dice, roots, "n")),
         _ => {
             let part = *dice.pick(&["getHours", "getMinutes", "getDayOfWeek", "getDate"]);
-            format!("{}.{part}({})", instant(dice, roots), zone(dice))
+            format!("{}.{part}({})", instant(dice, roots), zone(dice, roots))
         }
     }
 }
@@ -113,7 +113,7 @@ fn whole(dice: &mut Dice, roots: Roots) -> String {
 /// An instant that functions make of another.
 pub(super) fn moved(dice: &mut Dice, roots: Roots) -> String {
     let at = instant(dice, roots);
-    let zone = zone(dice);
+    let zone = zone(dice, roots);
     match dice.below(4) {
         0 => format!("{at}.startOfDay({zone})"),
         1 => format!("{at}.setHours({}{})", dice.below(24), behind(&zone)),
@@ -125,10 +125,11 @@ pub(super) fn moved(dice: &mut Dice, roots: Roots) -> String {
 }
 
 /// A zone as an argument; nothing: UTC.
-fn zone(dice: &mut Dice) -> String {
-    match dice.below(4) {
+fn zone(dice: &mut Dice, roots: Roots) -> String {
+    match dice.below(5) {
         0 => String::new(),
         1 => "profile.timezone".to_owned(),
+        2 if roots == Roots::Inside => "journey.timezone".to_owned(),
         _ => format!("'{}'", dice.pick::<&str>(&ZONES)),
     }
 }

@@ -209,14 +209,65 @@ fn trap_18_test_mode_ignores_caps_and_takes_the_top_treatment() {
     }
 }
 
-/// Local times go by the journey's zone, or the profile's, which falls back to the journey's.
+/// Local times go by the journey's zone, or the profile's, which falls back to the journey's. So do custom waits until a text
+/// without an offset, in which an offset is not needed but understood (AJO: "the profile may get stuck"); and `journey.timezone` is that
+/// zone.
 #[test]
 fn trap_20_local_waits_fall_back_to_the_journeys_zone() {
     let head = "timezone: Europe/Paris\nlocal_time: profile";
-    let journeys = journey(head, &["a: { wait: { time: '09:00' }, then: b }", "b: { wait: 1h, then: done }"]);
-    check(&journeys, "0 go", "0 j#1: enter a~8h");
-    check(&journeys, "0 profile.update {\"timezone\": \"Asia/Kathmandu\"}\n0 go", "0 j#1: enter a~3h15m");
-    check(&journeys, "0 profile.update {\"timezone\": \"nowhere\"}\n0 go", "0 j#1: enter a~8h");
+    let in_nepal = "0 profile.update {\"timezone\": \"Asia/Kathmandu\"}\n";
+    let nowhere = "0 profile.update {\"timezone\": \"nowhere\"}\n";
+    let check = |head: &str, wait: &str, before: &str, local: &str, due: &str| {
+        let nodes = [format!("a: {{ wait: {wait}, then: b }}"), "b: { wait: 1h, then: done }".to_owned()];
+        let journeys = journey(head, &nodes.each_ref().map(String::as_str));
+        check(&journeys, &format!("{before}0 go {{\"s\": \"{local}\"}}"), &format!("0 j#1: enter a{due}"));
+    };
+    for wait in [
+        "{ time: '09:00' }",
+        "{ until: event.s }",
+        "{ until: \"'2026-01-01T09:00'\" }",
+        "{ until: \"timestamp(event.s, journey.timezone)\" }",
+        "{ until: \"timestamp('2026-01-01T09:00', journey.timezone)\" }",
+    ] {
+        let check = |head: &str, before: &str, due: &str| check(head, wait, before, "2026-01-01T09:00", due);
+        check(head, "", "~8h");
+        check(head, in_nepal, "~3h15m");
+        check(head, nowhere, "~8h");
+        check("timezone: Europe/Paris", in_nepal, "~8h");
+        check("local_time: profile", in_nepal, "~3h15m");
+        check("local_time: profile", nowhere, "~9h");
+        check("", in_nepal, "~9h");
+    }
+    for (local, due) in [
+        // With an offset it is that instant, wherever the profile is; a date alone is its midnight there.
+        ("2026-01-01T09:00:00Z", "~9h"),
+        ("2026-01-01T09:00:00+02:00", "~7h"),
+        ("2026-01-02", "~23h"),
+        // Clocks are set forward from 02:00 to 03:00 on March 29, the 88th day: 02:30 is 03:30.
+        ("2026-03-29T02:30", "~87d1h30m"),
+        ("2026-03-29T03:30", "~87d1h30m"),
+        ("2026-03-29T01:59:59", "~87d59m59s"),
+        // What is past holds nobody up, and what can't be read fails.
+        ("2026-01-01T01:00", " /wait_ended b~1h"),
+        ("soon", " !expression"),
+        ("", " !expression"),
+    ] {
+        check(head, "{ until: event.s }", "", local, due);
+        check(head, "{ until: \"timestamp(event.s, journey.timezone)\" }", "", local, due);
+    }
+    let error_way = journey(
+        head,
+        &[
+            "a: { wait: { until: event.s }, then: b, on_error: c }",
+            "b: { wait: 1h, then: done }",
+            "c: { wait: 2h, then: done }",
+        ],
+    );
+    super::check(&error_way, "0 go {\"s\": \"soon\"}", "0 j#1: enter a /failed c~2h");
+    super::check(&error_way, "0 go {\"s\": null}", "0 j#1: enter a /wait_ended b~1h");
+    // Clocks are set back from 03:00 to 02:00 on October 25, the 298th day: 02:30 comes twice, and the first time counts.
+    let october = journey(head, &["a: { wait: { until: event.s }, then: done }"]);
+    super::check(&october, "297d go {\"s\": \"2026-10-25T02:30\"}", "297d j#1: enter a~297d30m");
 }
 
 /// Pausing stops only nodes that act: waits, conditions, updates and exits go on, and lifetimes keep ticking.

@@ -106,6 +106,10 @@ fn waits_and_timeouts() {
         "first_of: [ { wait: 11d, then: done }, { event: quit, then: send } ]",
         &["7:32 guardrail wait_max"],
     );
+    // An instant that is always as far ahead is as long as a wait.
+    with("wait: 1h", "wait: { until: \"now + duration('10d')\" }", &[]);
+    with("wait: 1h", "wait: { until: \"now + duration('11d')\" }", &["7:27 guardrail wait_max"]);
+    with("wait: 1h", "wait: { until: \"meta.time + duration('11d')\" }", &[]);
     with("wait: 1h", "event: quit, within: 5d", &[]);
     with("wait: 1h", "event: quit, within: 6d", &["7:33 guardrail event_timeout_max"]);
     with("timeout: 20d", "timeout: 21d", &["2:7 guardrail timeout_max"]);
@@ -115,6 +119,8 @@ fn waits_and_timeouts() {
     check("wait: 1h", "wait: 90d1ms", &Guardrails::WIDEST, &["6:18 duration_out_of_range wait_max"]);
     let beyond = ["6:33 duration_out_of_range event_timeout_max"];
     check("wait: 1h", "event: quit, within: 90d1ms", &Guardrails::WIDEST, &beyond);
+    check("wait: 1h", "wait: { until: \"now + duration('90d')\" }", &Guardrails::WIDEST, &[]);
+    check("wait: 1h", "wait: { until: \"now + duration('91d')\" }", &Guardrails::WIDEST, &["6:27 guardrail wait_max"]);
     check("start:", "timeout: 92d\nstart:", &Guardrails::WIDEST, &["4:10 duration_out_of_range timeout_max"]);
 }
 

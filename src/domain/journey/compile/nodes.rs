@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use smol_str::SmolStr;
 
 use super::{Compiler, Entrance, node_no, taken};
-use crate::domain::expression::{Expr, FieldPath, Root, Schemas, Type};
-use crate::domain::ids::NodeNo;
+use crate::domain::expression::{Expr, FieldPath, Root, Schemas, Type, moment};
+use crate::domain::ids::{Millis, NodeNo};
 use crate::domain::journey::action::{Action, ActionShape, titled};
+use crate::domain::journey::constant::value_at;
 use crate::domain::journey::definition::{
     Assignment, AwaitedDefinition, FilterDefinition, NodeDefinition, NodeForm, OptimizeMethod, RacerDefinition, SHARES,
     ShareDefinition, Since, TestDefinition, WaitDefinition,
@@ -19,6 +21,7 @@ use crate::domain::journey::program::{
 };
 use crate::domain::journey::source::HOLDOUT;
 use crate::domain::suggest::did_you_mean;
+use crate::domain::value::Value;
 
 impl<'c> Compiler<'c, '_> {
     pub(super) fn entry(&mut self) -> Option<EventFilter> {
@@ -88,9 +91,24 @@ impl<'c> Compiler<'c, '_> {
     fn pause(&mut self, wait: &WaitDefinition, whence: &str) -> Option<Pause> {
         Some(match wait {
             WaitDefinition::For(duration_ms) => Pause::For(duration_ms.value),
-            WaitDefinition::Until(until) => Pause::Until(self.inside(until, &Type::Timestamp, whence)?),
+            WaitDefinition::Until(until) => Pause::Until(self.until(until, whence)?),
             WaitDefinition::Local { time, days } => Pause::Local { time: *time, days: *days },
         })
+    }
+
+    /// When a wait ends: a timestamp, or text that is read by the clock of the instance (spec §3.4).
+    fn until(&mut self, until: &At<SmolStr>, whence: &str) -> Option<Expr> {
+        let is_text = Expr::compile(&until.value, &self.inside, &Type::String).is_ok();
+        let expr = self.inside(until, if is_text { &Type::String } else { &Type::Timestamp }, whence)?;
+        if let Some(Value::Str(text)) = value_at(&expr, Millis(0))
+            && let Err(error) = moment(&text, &TimeZone::UTC)
+        {
+            let message = format!("{whence} in journey `{}`: {error}", self.definition.name.value);
+            let suggestion = "write it like '2026-12-24T18:00', or '2026-12-24T18:00:00+01:00'".to_owned();
+            self.findings.error_within(until, 0, "bad_literal", message, Some(suggestion));
+            return None;
+        }
+        Some(expr)
     }
 
     /// All nodes in the order of the definition; those that have errors are `None`.

@@ -166,6 +166,14 @@ fn expressions() {
     check_with(node, block, &["11:20 unknown_field", "14:11 syntax", "14:13 syntax"]);
     check_with("wait: 1h", "wait: { until: meta.time + duration('1h') }", &[]);
     check_with("wait: 1h", "wait: { until: event.total }", &["6:27 type_mismatch"]);
+    check_with("wait: 1h", "wait: { until: event.currency }", &[]);
+    check_with("wait: 1h", "wait: { until: \"'2026-12-24T18:00'\" }", &[]);
+    check_with("wait: 1h", "wait: { until: \"'2026-12-24T18:00+01:00'\" }", &[]);
+    check_with("wait: 1h", "wait: { until: \"event.items > 1 ? event.currency : '2026-12-24'\" }", &[]);
+    check_with("wait: 1h", "wait: { until: \"timestamp('2026-12-24T18:00', journey.timezone)\" }", &[]);
+    check_with("wait: 1h", "wait: { until: \"'tomorrow'\" }", &["6:28 bad_literal"]);
+    check_with("wait: 1h", "wait: { until: \"'2026-12-' + '32'\" }", &["6:28 bad_literal"]);
+    check_with("wait: 1h", "wait: { until: \"timestamp('2026-12-24T18:00')\" }", &["6:28 bad_literal"]);
     check_with("wait: 1h", "wait: { untill: event.total }", &["6:18 missing_key", "6:20 unknown_key"]);
 }
 
