@@ -80,7 +80,7 @@ fn start(span: Span) -> usize {
 /// What is known of a value in a template.
 #[derive(Clone, Debug, PartialEq)]
 enum Shape {
-    /// One of the four roots as a whole.
+    /// A root as a whole.
     Root(Root),
     /// A value of a schema's type.
     Typed(Type),
@@ -324,7 +324,7 @@ impl Checker<'_> {
             let suggestion = match (owner, nearest(name, words())) {
                 (Some(root), _) => format!("did you mean `{}.{name}`?", root.word()),
                 (None, Some(word)) => format!("did you mean `{word}`?"),
-                (None, None) => "names start with `profile`, `event`, `last`, `meta` or `journey`".to_owned(),
+                (None, None) => "names start with a root: `profile`, `event`, `last`, `journey`, …".to_owned(),
             };
             self.report(start(span), "unknown_field", format!("unknown name `{name}`"), Some(suggestion));
             return Seen::new(Shape::Any, 1);

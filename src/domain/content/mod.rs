@@ -1,4 +1,5 @@
-//! Message content: sandboxed templates with `{{ profile.* }}`, `{{ event.* }}`, `{{ last.* }}`, `{{ meta.* }}`, `{{ journey.* }}`.
+//! Message content: sandboxed templates with `{{ profile.* }}`, `{{ event.* }}`, `{{ last.* }}`, `{{ meta.* }}`, `{{ journey.* }}`,
+//! `{{ action.* }}`, `{{ source.* }}` and `{{ lookup.* }}`.
 //!
 //! A missing attribute renders empty; one that no schema declares is an error at publish. Fuel, recursion and
 //! output size are bounded; HTML bodies escape automatically. A template reaches nothing but its input: there are no
