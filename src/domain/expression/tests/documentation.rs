@@ -202,8 +202,8 @@ fn spelled(source: &str, letters: &str) -> String {
             _ => c.len_utf8(),
         };
         let (token, after) = rest.split_at(length);
-        let is_name = !spelled.ends_with('.') && !after.starts_with('(') && !(is_loop && token == "x");
-        let value = known.iter().find(|(letter, _)| is_name && *letter == token).map_or(token, |(_, value)| value);
+        let is_other = spelled.ends_with('.') || after.starts_with('(') || (is_loop && token == "x");
+        let value = known.iter().find(|(letter, _)| !is_other && *letter == token).map_or(token, |(_, value)| value);
         spelled.push_str(value);
         rest = after;
     }
