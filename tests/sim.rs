@@ -52,7 +52,7 @@ const MET: [&str; 42] = [
 ];
 
 /// Those of the first few hundred that meet all of it. Where what is drawn changes, others may.
-const SEEDS: std::ops::Range<u64> = 144..192;
+const SEEDS: std::ops::Range<u64> = 0..48;
 
 #[test]
 fn seeds_hold_and_meet_every_fault() {
