@@ -56,26 +56,27 @@ mod tests {
     use super::*;
     use crate::domain::effect::CallStatus;
 
-    fn answer(status: u16, fields: serde_json::Value, reason: Option<&str>) -> CallAnswer {
-        let fields = fields_of(&fields).expect("an object");
+    fn answer(status: u16, fields: &serde_json::Value, reason: Option<&str>) -> CallAnswer {
+        let fields = fields_of(fields).expect("an object");
         CallAnswer { status: CallStatus::Http(status), fields, reason: reason.map(str::to_owned) }
     }
 
     #[test]
     fn an_answer_is_noted_with_its_fields_and_reads_back() {
-        let noted = of_answer(&answer(200, json!({"level": "a\nb"}), None)).expect("is noted");
+        let noted = of_answer(&answer(200, &json!({"level": "a\nb"}), None)).expect("is noted");
         assert_eq!(parts(&noted), (None, Some(json!({"level": "a\nb"}))));
         assert_eq!(shown(&noted), r#"{"level":"a\nb"}"#);
-        let noted = of_answer(&answer(404, json!({"code": "E1"}), Some("the server\nanswered 404"))).expect("is noted");
+        let noted =
+            of_answer(&answer(404, &json!({"code": "E1"}), Some("the server\nanswered 404"))).expect("is noted");
         assert_eq!(parts(&noted), (Some("the server\nanswered 404"), Some(json!({"code": "E1"}))));
         assert_eq!(shown(&noted), "the server\nanswered 404: {\"code\":\"E1\"}");
     }
 
     #[test]
     fn a_good_answer_without_fields_is_known_to_have_none_and_a_failure_has_a_reason_only() {
-        assert_eq!(of_answer(&answer(200, json!({}), None)).as_deref(), Some("\n{}"));
-        assert_eq!(of_answer(&answer(503, json!({}), Some("no"))).as_deref(), Some("no"));
-        assert_eq!(of_answer(&answer(503, json!({}), None)), None);
+        assert_eq!(of_answer(&answer(200, &json!({}), None)).as_deref(), Some("\n{}"));
+        assert_eq!(of_answer(&answer(503, &json!({}), Some("no"))).as_deref(), Some("no"));
+        assert_eq!(of_answer(&answer(503, &json!({}), None)), None);
         for before in ["no answer", "two\nlines", "{\"level\":\"gold\"}"] {
             assert_eq!((parts(before), shown(before).as_str()), ((Some(before), None), before));
         }
@@ -83,7 +84,7 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_not_kept_in_part() {
-        let long = |chars: usize| answer(200, json!({"text": "x".repeat(chars)}), None);
+        let long = |chars: usize| answer(200, &json!({"text": "x".repeat(chars)}), None);
         let empty = r#"{"text":""}"#.len();
         assert!(of_answer(&long(limits::ANSWER_NOTE_BYTES_MAX - empty)).is_some());
         assert_eq!(of_answer(&long(limits::ANSWER_NOTE_BYTES_MAX - empty + 1)), None);

@@ -157,5 +157,10 @@ async fn closed_journeys_count_until_they_are_empty() {
     assert!(found[0].suggestion.as_deref().is_some_and(|text| text.contains("`guardrails.journeys_max`")), "{found:?}");
     engine.advance_clock(Millis::parse_iso("2026-01-01T02:00:00Z")).await.expect("time moves");
     engine.apply(files("new")).await.expect("everybody is out");
+    engine.stop_journey("new", None).await.expect("stops");
+    let listed: Vec<_> =
+        engine.journeys().await.expect("lists").into_iter().map(|mut journey| journey.versions.remove(0)).collect();
+    let told: Vec<_> = listed.iter().map(|version| (version.status.as_str(), version.finished_as.as_deref())).collect();
+    assert_eq!(told, [("finished", Some("closed")), ("finished", Some("stopped"))]);
     engine.stop(Duration::from_secs(30)).await;
 }

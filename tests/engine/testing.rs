@@ -10,7 +10,7 @@ use sojourn::runtime::engine::{ClockMode, Engine};
 use sojourn::store::memory::MemoryDisk;
 use sojourn::store::timers::MemoryTimers;
 
-use crate::harness::{Hand, config, event, start_on, submit};
+use crate::harness::{Hand, config, event, start, start_on, submit};
 
 /// 2026-01-01.
 const START: Millis = Millis(1_767_225_600_000);
@@ -55,4 +55,25 @@ async fn a_test_that_nobody_uses_ends_after_a_week() {
     // The live version takes the profile again, as it takes everybody.
     go(&engine, "after", &clock).await;
     assert_eq!(engine.report(None).await.expect("tells").journeys["j"].versions["1"].entered, 1);
+}
+
+/// Who keeps a draft learns how many wait where it would let somebody go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_draft_tells_how_many_wait() {
+    let (engine, _) = start(&config(1), Arc::new(MemoryDisk::new()));
+    let waits =
+        |rest: &str| GREETS.replace("{ end: true }", &format!("{{ wait: 9d, then: c }}\n  c: {{ end: true }}\n{rest}"));
+    engine.apply(vec![("j.yaml".to_owned(), waits(""))]).await.expect("publishes");
+    submit(&engine, vec![event("1", "go", "crm:1", &START.to_iso(), &[])]).await;
+    let draft = waits("migration: { nodes: { b: exit } }\n").replace("9d", "8d");
+    let kept = engine.apply_draft(vec![("j.yaml".to_owned(), draft)]).await.expect("is kept");
+    let resources = kept["resources"].as_array().expect("a list");
+    let journey = resources.iter().find(|resource| resource["name"] == "j").expect("is there");
+    let node = &journey["migration"]["nodes"][0];
+    assert_eq!(
+        (&node["node"], &node["choice"], &node["waiting"]),
+        (&"b".into(), &"exit".into(), &1.into()),
+        "{journey}"
+    );
+    engine.stop(std::time::Duration::from_secs(30)).await;
 }

@@ -180,13 +180,13 @@ mod tests {
     const HOUR: i64 = 3_600_000;
     const OK: CallStatus = CallStatus::Http(200);
 
-    fn map(json: serde_json::Value) -> Map {
-        let Value::Map(map) = Value::from_json(&json) else { panic!("no object") };
+    fn map(json: &serde_json::Value) -> Map {
+        let Value::Map(map) = Value::from_json(json) else { panic!("no object") };
         map
     }
 
     fn recorded(profile: &str, node: &str, at: i64, level: Option<&str>) -> RecordedAnswer {
-        let fields = level.map(|level| map(json!({"level": level})));
+        let fields = level.map(|level| map(&json!({"level": level})));
         RecordedAnswer { profile: Some(profile.into()), node: node.into(), at: Millis(at), status: OK, fields }
     }
 

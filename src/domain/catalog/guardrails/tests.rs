@@ -244,7 +244,7 @@ fn live_journeys() {
     // Closed ones count until everybody is out.
     let closed = five.close("j002", None).expect("closes");
     let beside = |closing: &[&str]| {
-        let closing = closing.iter().map(|name| SmolStr::new(name)).collect();
+        let closing = closing.iter().map(SmolStr::new).collect();
         codes(closed.apply_beside(&files(&[PRELUDE, &many(5, 1)]), Millis(0), &rails, &closing))
     };
     assert_eq!(beside(&["j002"]), ["guardrail journeys_max"]);
