@@ -162,6 +162,11 @@ impl Instance {
         self.context.extra.as_ref()?.held
     }
 
+    /// Events that came while a pause held it, and are kept: the node that awaits each, the way it leads, its properties.
+    pub fn kept_events(&self) -> &[(NodeNo, u16, Map)] {
+        self.context.extra.as_ref().map_or(&[], |extra| extra.kept.as_slice())
+    }
+
     /// Whether it has not begun.
     pub fn is_entrant(&self) -> bool {
         self.held().is_some_and(|held| held.at == HeldAt::Entrance)

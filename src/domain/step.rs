@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::effect::CallStatus;
 use crate::domain::ids::{Millis, NodeNo, VersionId};
+use crate::domain::limits;
 
 /// One step. `node` is [`Step::NO_NODE`] where none is meant (discards at entry).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,10 +51,34 @@ pub enum StepKind {
     },
     /// The call of the node's custom action has ended.
     Called(CallStatus),
-    /// A pause holds the instance at the node; without a node it holds it at the entrance, and it has not begun.
-    Held,
-    /// It holds it no longer.
-    Released,
+    /// A pause holds the instance at the node, with so many events kept for it already; without a node it holds it at the
+    /// entrance, and it has not begun.
+    Held(u16),
+    /// It holds it no longer; so many events are kept for it.
+    Released(u16),
+    /// The event is kept for this node, to which the held instance may come next.
+    Kept(NodeNo),
+    /// A node to which the held instance may come next would have taken the event, and it is not kept.
+    NotKept(Unkept),
+}
+
+/// Why an event is not kept for an instance that a pause holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unkept {
+    /// As many are kept already as may be.
+    TooMany,
+    /// The state of the instance would pass the size limit.
+    TooLarge,
+}
+
+impl Unkept {
+    /// For people.
+    pub fn told(self) -> String {
+        match self {
+            Self::TooMany => format!("{} events are kept already, as many as may be", limits::HELD_EVENTS_MAX),
+            Self::TooLarge => "with it the run would remember more than it may".to_owned(),
+        }
+    }
 }
 
 /// Whether a profile enters a journey for the first time.
@@ -215,8 +240,11 @@ impl StepKind {
             Self::Discarded(reason) => (7, reason.code()),
             Self::Message { message, outcome } => (MESSAGE_BASE + outcome.code() as u8, message),
             Self::Called(status) => (CALLED, status.code()),
-            Self::Held => (HELD, 0),
-            Self::Released => (RELEASED, 0),
+            Self::Held(kept) => (HELD, kept),
+            Self::Released(kept) => (RELEASED, kept),
+            Self::Kept(node) => (KEPT, node.0),
+            Self::NotKept(Unkept::TooMany) => (NOT_KEPT, 0),
+            Self::NotKept(Unkept::TooLarge) => (NOT_KEPT, 1),
         }
     }
 
@@ -239,8 +267,11 @@ impl StepKind {
             (7, detail) => Self::Discarded(DiscardReason::from_code(detail)?),
             (WAY, index) => Self::Left(Path::Way(index)),
             (CALLED, status) => Self::Called(CallStatus::from_code(status)?),
-            (HELD, 0) => Self::Held,
-            (RELEASED, 0) => Self::Released,
+            (HELD, kept) => Self::Held(kept),
+            (RELEASED, kept) => Self::Released(kept),
+            (KEPT, node) => Self::Kept(NodeNo(node)),
+            (NOT_KEPT, 0) => Self::NotKept(Unkept::TooMany),
+            (NOT_KEPT, 1) => Self::NotKept(Unkept::TooLarge),
             (code, message) => {
                 let outcome = MessageOutcome::from_code(u16::from(code.checked_sub(MESSAGE_BASE)?))?;
                 Self::Message { message, outcome }
@@ -265,8 +296,10 @@ impl StepKind {
             | Self::Exited(_)
             | Self::Failed(_)
             | Self::Discarded(_)
-            | Self::Held
-            | Self::Released => true,
+            | Self::Held(_)
+            | Self::Released(_)
+            | Self::Kept(_)
+            | Self::NotKept(_) => true,
         }
     }
 }
@@ -279,6 +312,8 @@ const HELD: u8 = 65;
 const RELEASED: u8 = 66;
 /// Code of a way that is counted.
 const WAY: u8 = 67;
+const KEPT: u8 = 68;
+const NOT_KEPT: u8 = 69;
 
 /// Gives an enum without fields its stored codes, from 0 in the order of `ALL`.
 macro_rules! codes {
@@ -389,8 +424,13 @@ mod tests {
             (StepKind::Discarded(DiscardReason::CapReached), (7, 6)),
             (StepKind::Discarded(DiscardReason::LowerPriority), (7, 7)),
             (StepKind::Discarded(DiscardReason::Paused), (7, 8)),
-            (StepKind::Held, (65, 0)),
-            (StepKind::Released, (66, 0)),
+            (StepKind::Held(0), (65, 0)),
+            (StepKind::Held(3), (65, 3)),
+            (StepKind::Released(0), (66, 0)),
+            (StepKind::Released(10), (66, 10)),
+            (StepKind::Kept(NodeNo(7)), (68, 7)),
+            (StepKind::NotKept(Unkept::TooMany), (69, 0)),
+            (StepKind::NotKept(Unkept::TooLarge), (69, 1)),
             (message(MessageOutcome::Requested), (8, 513)),
             (message(MessageOutcome::Excluded), (9, 513)),
             (message(MessageOutcome::Sent), (10, 513)),
@@ -410,7 +450,7 @@ mod tests {
     #[test]
     fn other_codes_are_none() {
         for (code, detail) in
-            [(0, 0), (1, 3), (3, 6), (5, 8), (6, 7), (7, 9), (17, 0), (64, 99), (64, 1_003), (65, 1), (255, 0)]
+            [(0, 0), (1, 3), (3, 6), (5, 8), (6, 7), (7, 9), (17, 0), (64, 99), (64, 1_003), (69, 2), (255, 0)]
         {
             assert_eq!(StepKind::from_code(code, detail), None, "{code} {detail}");
         }

@@ -27,6 +27,8 @@ pub struct Forecast {
     pub held: u64,
     /// Entrants that wait.
     pub held_entrants: u64,
+    /// Events kept for the profiles held, to be heard once they are let go.
+    pub held_events: u64,
     /// Nodes at which profiles are held, by name.
     pub nodes: BTreeMap<String, ForecastNode>,
     /// What would become of what is held, by `--overdue`: `send`, `shift`, `merge`, `drop`.
@@ -74,6 +76,7 @@ pub struct ForecastOutcome {
 pub struct Survey {
     now: Millis,
     entrants: u64,
+    events: u64,
     nodes: BTreeMap<SmolStr, ForecastNode>,
     messages: u64,
     merged: u64,
@@ -86,7 +89,7 @@ impl Survey {
     /// Nothing yet, at `now`.
     pub fn new(now: Millis) -> Self {
         let (nodes, latest) = (BTreeMap::new(), Millis::MIN);
-        Self { now, entrants: 0, nodes, messages: 0, merged: 0, calls: 0, latest }
+        Self { now, entrants: 0, events: 0, nodes, messages: 0, merged: 0, calls: 0, latest }
     }
 
     /// Looks at a partition's rows.
@@ -112,6 +115,7 @@ impl Survey {
                 self.entrants += 1;
                 continue;
             }
+            self.events += instance.kept_events().len() as u64;
             self.latest = self.latest.max(held.since);
             let program = catalog.program(instance.version);
             let node = program.node(instance.node);
@@ -155,6 +159,7 @@ impl Survey {
     /// Adds what was found elsewhere.
     pub fn add(&mut self, other: Self) {
         self.entrants += other.entrants;
+        self.events += other.events;
         self.messages += other.messages;
         self.merged += other.merged;
         self.calls += other.calls;
@@ -192,6 +197,7 @@ impl Survey {
             journey: summary,
             held,
             held_entrants: self.entrants,
+            held_events: self.events,
             overdue: Overdue::ALL.into_iter().map(|overdue| (overdue.word().to_owned(), outcome(overdue))).collect(),
             nodes: self.nodes.into_iter().map(|(name, node)| (name.to_string(), node)).collect(),
             chosen: chosen.word().to_owned(),

@@ -206,6 +206,7 @@ fn draft_summary(tally: &Tally, catalog: &Catalog, name: &str) -> Option<Version
         active: counts.map_or(0, VersionCounts::active),
         held: 0,
         held_entrants: 0,
+        held_events: 0,
     })
 }
 
@@ -225,6 +226,7 @@ pub fn summary(tally: &Tally, catalog: &Catalog, journey: JourneyId) -> JourneyS
                 active,
                 held: counts.map_or(0, VersionCounts::held),
                 held_entrants: counts.map_or(0, |c| c.entrants),
+                held_events: counts.map_or(0, |c| c.kept),
             }
         })
         .chain(draft_summary(tally, catalog, catalog.journey_name(journey)))
@@ -336,14 +338,20 @@ fn came_over<'e>(entry: &'e HistoryEntry, step: &Step) -> Option<&'e Step> {
 fn step_words(step: &Step, program: &Program) -> (&'static str, String, Option<String>) {
     match step.kind {
         StepKind::Entered(_) => ("entered", format!("event {}", program.entry.event), None),
-        StepKind::Arrived => ("arrived", format!("due {}", step.due.to_iso()), None),
+        // Elsewhere the next timer is the journey's end, which says nothing of the node.
+        StepKind::Arrived if program.node(step.node).kind.pauses() => {
+            ("arrived", format!("due {}", step.due.to_iso()), None)
+        }
+        StepKind::Arrived => ("arrived", String::new(), None),
         StepKind::Left(path) => ("left", path_words(path, &program.node(step.node).kind), None),
         StepKind::Exited(reason) => ("exited", exit_word(reason).to_owned(), None),
         StepKind::Failed(failure) => ("failed", failure.word().to_owned(), None),
         StepKind::Discarded(reason) => ("discarded", discard_word(reason).to_owned(), None),
         StepKind::Called(status) => ("called", status.to_string(), None),
-        StepKind::Held => ("held", "paused".to_owned(), None),
-        StepKind::Released => ("released", "paused".to_owned(), None),
+        StepKind::Held(_) => ("held", "paused".to_owned(), None),
+        StepKind::Released(_) => ("released", "paused".to_owned(), None),
+        StepKind::Kept(node) => ("kept", format!("paused: for {}", program.node(node).name), None),
+        StepKind::NotKept(why) => ("not_kept", format!("paused: {}", why.told()), None),
         StepKind::Message { message, outcome } => {
             let name = program.messages.get(usize::from(message)).map(|m| m.name.to_string());
             ("message", outcome_word(outcome).to_owned(), name)

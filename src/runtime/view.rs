@@ -150,6 +150,9 @@ pub struct VersionSummary {
     /// Entrants that wait for the end of a pause.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub held_entrants: u64,
+    /// Events kept for those held at actions, to be heard once they are let go.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held_events: u64,
 }
 
 /// A profile: state and timeline.
@@ -197,6 +200,9 @@ pub struct InstanceView {
     /// Since when a pause holds it, ISO-8601.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_since: Option<String>,
+    /// Events kept for it while a pause held it, to be heard by the nodes that come next.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held_events: u64,
 }
 
 /// One item of a timeline: an event, or a step with its reason.
@@ -204,7 +210,8 @@ pub struct InstanceView {
 pub struct TimelineItem {
     /// Engine time, ISO-8601.
     pub at: String,
-    /// `event`, `entered`, `arrived`, `left`, `exited`, `failed`, `discarded`, `message`, `called`, `held`, `released`.
+    /// `event`, `entered`, `arrived`, `left`, `exited`, `failed`, `discarded`, `message`, `called`, `held`, `released`, `kept`,
+    /// `not_kept`.
     pub what: String,
     /// Journey, for steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -218,7 +225,8 @@ pub struct TimelineItem {
     /// Node, for steps at one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
-    /// Why: path taken, reason of exit or discard, outcome of a message, type of an event.
+    /// Why: path taken, reason of exit or discard, outcome of a message, type of an event; of an arrival when the node's timer is
+    /// due, and empty where the node does not wait.
     pub reason: String,
     /// For messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -376,17 +376,26 @@ fn check_ends(
 pub fn check_counts(history: &History) -> Result<(), Violation> {
     for (id, book) in &history.books {
         let mut inside: BTreeMap<(VersionId, u16), u64> = BTreeMap::new();
+        let mut kept: BTreeMap<VersionId, u64> = BTreeMap::new();
         for profile in book.shadow.table.profiles() {
             let profile = profile.map_err(|error| Violation::new(format!("a profile can't be read: {error}")))?;
             // Who waits to enter has not entered.
             for instance in profile.instances.iter().filter(|instance| !instance.is_entrant()) {
                 *inside.entry((instance.version, instance.node.0)).or_default() += 1;
+                if instance.held().is_some() {
+                    *kept.entry(instance.version).or_default() += instance.kept_events().len() as u64;
+                }
             }
         }
         for (version, counts) in book.shadow.counts.iter() {
             let active: u64 = inside.iter().filter(|((v, _), _)| *v == version).map(|(_, n)| n).sum();
             let ended = counts.exited.iter().sum::<u64>() + counts.errors();
             check_sum(*id, version, "it", counts.entered, active + ended)?;
+            let there = kept.get(&version).copied().unwrap_or(0);
+            if counts.kept != there {
+                let told = format!("{there} events are kept for those held, and {} are counted", counts.kept);
+                return Err(Violation::new(format!("partition {id}, version {version}: {told}")));
+            }
             for (node, n) in counts.nodes.iter().enumerate() {
                 let there = inside.get(&(version, node as u16)).copied().unwrap_or(0);
                 check_sum(*id, version, &format!("node {node}"), n.entered, there + n.left + n.exited + n.errors)?;

@@ -9,7 +9,7 @@ use crate::domain::content::RenderInput;
 use crate::domain::effect::OutboxRow;
 use crate::domain::ids::{HashKey, Millis, ProfileKey, SandboxId};
 use crate::domain::journey::program::{Channel, Program};
-use crate::domain::step::{DiscardReason, Entrance, ExitReason, Failure, MessageOutcome, Path, Step, StepKind};
+use crate::domain::step::{DiscardReason, Entrance, ExitReason, Failure, MessageOutcome, Path, Step, StepKind, Unkept};
 use crate::domain::value::Value;
 use crate::sim::workload::ScriptEvent;
 use crate::wire::outbox::OutboxChange;
@@ -222,7 +222,7 @@ fn observed_step(step: &Step, catalog: &Catalog) -> ObservedStep {
         version: number(program, catalog),
         node: program.nodes.get(usize::from(step.node.0)).map(|node| node.name.to_string()).unwrap_or_default(),
         entry: step.ordinal,
-        reason: reason(step.kind, message),
+        reason: reason(step.kind, program, message),
         due_ms: (step.kind == StepKind::Arrived).then_some(step.due.0),
     }
 }
@@ -238,7 +238,7 @@ fn number(program: &Program, catalog: &Catalog) -> u32 {
 
 /// The word for a step: `entered`, `arrived`, the path by which a node is left, how an instance ended, why an event was
 /// discarded, or what became of a message followed by its name.
-fn reason<'a>(kind: StepKind, message_name: impl Fn(u16) -> &'a str) -> String {
+fn reason<'a>(kind: StepKind, program: &Program, message_name: impl Fn(u16) -> &'a str) -> String {
     let word = match kind {
         StepKind::Entered(Entrance::Migrated) => "came over",
         StepKind::Entered(_) => "entered",
@@ -275,8 +275,13 @@ fn reason<'a>(kind: StepKind, message_name: impl Fn(u16) -> &'a str) -> String {
         StepKind::Discarded(DiscardReason::CapReached) => "cap_reached",
         StepKind::Discarded(DiscardReason::LowerPriority) => "lower_priority",
         StepKind::Discarded(DiscardReason::Paused) => "paused",
-        StepKind::Held => "held",
-        StepKind::Released => "released",
+        StepKind::Held(0) => "held",
+        StepKind::Held(kept) => return format!("held with {kept}"),
+        StepKind::Released(0) => "released",
+        StepKind::Released(kept) => return format!("released with {kept}"),
+        StepKind::Kept(node) => return format!("kept for {}", program.node(node).name),
+        StepKind::NotKept(Unkept::TooMany) => "not kept: too many",
+        StepKind::NotKept(Unkept::TooLarge) => "not kept: too large",
         StepKind::Called(status) => return format!("called {status}"),
         StepKind::Message { message, outcome } => {
             let word = match outcome {

@@ -186,8 +186,10 @@ impl Account {
                 | StepKind::Discarded(_)
                 | StepKind::Message { .. }
                 | StepKind::Called(_)
-                | StepKind::Held
-                | StepKind::Released => {}
+                | StepKind::Held(_)
+                | StepKind::Released(_)
+                | StepKind::Kept(_)
+                | StepKind::NotKept(_) => {}
             }
         }
         runs

@@ -8,6 +8,7 @@ use sojourn::domain::guardrails::Guardrails;
 use sojourn::domain::ids::Millis;
 use sojourn::domain::limits::PAUSE_MS_MAX;
 use sojourn::domain::pause::{Overdue, PauseEnding, PauseMode};
+use sojourn::runtime::engine::past::PastQuery;
 use sojourn::runtime::engine::pauses::{PauseRequest, ResumeRequest};
 use sojourn::runtime::engine::start::EngineConfig;
 use sojourn::runtime::engine::{Engine, RequestError};
@@ -90,6 +91,40 @@ async fn a_paused_journey_keeps_everybody_over_a_restart() {
     let report = engine.report(Some("j")).await.expect("reports").journeys.remove("j").expect("is there");
     assert_eq!((report.entered, report.active, report.exited["completed"]), (2 * PROFILES, PROFILES, PROFILES));
     assert_eq!(status(&engine).await.0, "live");
+    engine.stop(LONG).await;
+}
+
+/// What is kept for those held is counted, over a restart, and no longer once they are let go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_that_a_pause_keeps_are_counted() {
+    let awaits = ASKS.replace("c: { end: true }", "c: { event: go, within: 1d, then: d }\n  d: { end: true }");
+    let disk = Arc::new(MemoryDisk::new());
+    let (engine, _) = start(&config(2), disk.clone());
+    engine.apply(vec![("j.yaml".to_owned(), awaits)]).await.expect("publishes");
+    submit(&engine, goes("2026-01-01T00:00:00Z", 0)).await;
+    engine.pause_journey("j", PauseRequest::default()).await.expect("pauses");
+    engine.advance_clock(at("2026-01-01T01:10:00Z")).await.expect("time moves");
+    submit(&engine, goes("2026-01-01T01:20:00Z", 0).split_off(10)).await;
+    let kept = |journey: JourneySummary| journey.versions[0].held_events;
+    assert_eq!(kept(journey(&engine).await), PROFILES - 10);
+    engine.stop(LONG).await;
+
+    let (engine, _) = start(&config(1), disk);
+    assert_eq!(kept(journey(&engine).await), PROFILES - 10);
+    let forecast = engine.forecast("j", ResumeRequest::default()).await.expect("tells");
+    assert_eq!((forecast.held, forecast.held_events), (PROFILES, PROFILES - 10));
+    let of = |profile: &'static str| {
+        let engine = engine.clone();
+        async move {
+            engine.profile(profile, &PastQuery::default()).await.expect("is there").instances.remove(0).held_events
+        }
+    };
+    assert_eq!((of("crm:9").await, of("crm:10").await), (0, 1));
+    engine.resume_journey("j", ResumeRequest { rate: Some(0), ..ResumeRequest::default() }).await.expect("resumes");
+    let_go(&engine).await;
+    assert_eq!(kept(journey(&engine).await), 0);
+    let report = engine.report(Some("j")).await.expect("reports").journeys.remove("j").expect("is there");
+    assert_eq!((report.active, report.exited["completed"]), (10, PROFILES - 10), "who had heard it is through");
     engine.stop(LONG).await;
 }
 

@@ -42,7 +42,7 @@ pub fn rows(journeys: &[JourneySummary]) -> String {
     if journeys.is_empty() {
         return "no journeys; publish some with `sojourn apply DIR`".to_owned();
     }
-    let mut table = table(&["journey", "#version", "status", "#entered", "#active", "#held"]);
+    let mut table = table(&["journey", "#version", "status", "#entered", "#active", "#held", "#events kept"]);
     for journey in journeys {
         for v in &journey.versions {
             let (number, entered, active) = (v.number.to_string(), v.entered.to_string(), v.active.to_string());
@@ -51,7 +51,8 @@ pub fn rows(journeys: &[JourneySummary]) -> String {
                 Some(how) => format!("{} ({how})", v.status),
                 None => v.status.clone(),
             };
-            table.add_row([&journey.name, &number, &status, &entered, &active, &held]);
+            let events = v.held_events.to_string();
+            table.add_row([&journey.name, &number, &status, &entered, &active, &held, &events]);
         }
     }
     table.to_string()

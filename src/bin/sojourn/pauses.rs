@@ -203,8 +203,9 @@ fn told(forecast: &Forecast) -> String {
         ways.add_row(row);
     }
     format!(
-        "{} profiles are held, and {} wait to enter; a resume (overdue {}, {}):\n\n{nodes}\n\n{ways}\n* in effect",
+        "{} profiles are held, with {} events kept for them, and {} wait to enter; a resume (overdue {}, {}):\n\n{nodes}\n\n{ways}\n* in effect",
         forecast.held,
+        forecast.held_events,
         forecast.held_entrants,
         forecast.chosen,
         paced(forecast.rate)

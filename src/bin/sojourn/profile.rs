@@ -55,13 +55,14 @@ fn people(profile: &ProfileView) -> String {
     if profile.instances.is_empty() {
         text.push_str("in no journey\n");
     } else {
-        let mut rows = table(&["journey", "node", "entered at", "held since", "next timer"]);
+        let mut rows = table(&["journey", "node", "entered at", "held since", "#events kept", "next timer"]);
         for i in &profile.instances {
             let journey = named(&i.journey, i.version, i.in_test);
             let held_since = i.held_since.as_deref().unwrap_or_default();
             let (node, entered_at) =
                 if i.waits_to_enter { ("(waits to enter)", "") } else { (i.node.as_str(), i.entered_at.as_str()) };
-            rows.add_row([&journey, node, entered_at, held_since, &i.due]);
+            let events = if i.held_events == 0 { String::new() } else { i.held_events.to_string() };
+            rows.add_row([&journey, node, entered_at, held_since, &events, &i.due]);
         }
         text.push_str(&format!("{rows}\n"));
     }

@@ -151,7 +151,8 @@ fn one(profile: &TestProfile) -> String {
     for item in &profile.transitions {
         let node = item.node.as_deref().map(|node| format!(" {node}")).unwrap_or_default();
         let message = item.message.as_deref().map(|message| format!(" {message}")).unwrap_or_default();
-        let _ = writeln!(text, "  {} {:9}{node}{message} {}", item.at, item.what, item.reason);
+        let line = format!("  {} {:9}{node}{message} {}", item.at, item.what, item.reason);
+        let _ = writeln!(text, "{}", line.trim_end());
     }
     text
 }

@@ -9,12 +9,13 @@ use crate::domain::apply::memory::{fits, kept};
 use crate::domain::apply::migrate::{came_at, length_ms};
 use crate::domain::apply::walk::{Flow, Walk};
 use crate::domain::apply::world::{EventInput, Room, World};
+use crate::domain::expression::EvalError;
 use crate::domain::ids::{Millis, NodeNo};
 use crate::domain::journey::program::{Arm, Awaited, NodeKind, Pause as Wait, Program};
 use crate::domain::limits;
 use crate::domain::pause::{Overdue, Pause, PauseMode};
 use crate::domain::profile::{DueKind, Held, HeldAt, Instance, Profile};
-use crate::domain::step::{DiscardReason, ExitReason, MessageOutcome, Path, Step, StepKind};
+use crate::domain::step::{DiscardReason, ExitReason, MessageOutcome, Path, Step, StepKind, Unkept};
 use crate::domain::value::Map;
 use crate::planted::{Bug, is_planted};
 
@@ -117,7 +118,8 @@ fn next_events(program: &Program, from: NodeNo) -> SmallVec<[NodeNo; 4]> {
             ahead.extend(node.on_error);
         }
     }
-    found.sort_unstable();
+    // By name: the order in which a file has them means nothing.
+    found.sort_unstable_by(|one: &NodeNo, other| program.node(*one).name.cmp(&program.node(*other).name));
     found
 }
 
@@ -152,7 +154,7 @@ impl<'w> Walk<'_, 'w> {
         let ordinal = instance.ordinal;
         self.profile.changes.instance(ordinal);
         set_release(self.profile, position, program, at);
-        self.step(position, StepKind::Held);
+        self.step(position, StepKind::Held(self.kept_count(position)));
         Some(Flow::Stay)
     }
 
@@ -164,7 +166,12 @@ impl<'w> Walk<'_, 'w> {
         instance.context.last = None;
         instance.context.extra_mut().held = Some(Held { since: self.now, at: HeldAt::Entrance });
         (instance.due, instance.due_kind) = (at, DueKind::Node);
-        if !fits(&instance.context) || !(self.world.room)(Room::Entrant) || is_planted(Bug::EntrantLost) {
+        if !fits(&instance.context) {
+            let error = EvalError::Other("its event is too large to be kept".to_owned());
+            self.discard(program.version, DiscardReason::Paused, Some(&error));
+            return false;
+        }
+        if !(self.world.room)(Room::Entrant) || is_planted(Bug::EntrantLost) {
             self.discard(program.version, DiscardReason::Paused, None);
             return false;
         }
@@ -174,7 +181,7 @@ impl<'w> Walk<'_, 'w> {
         self.profile.changes.header = true;
         self.profile.changes.instance(ordinal);
         self.profile.changes.context(ordinal);
-        self.step_at_entrance(self.profile.instances.len() - 1, StepKind::Held);
+        self.step_at_entrance(self.profile.instances.len() - 1, StepKind::Held(0));
         true
     }
 
@@ -185,7 +192,7 @@ impl<'w> Walk<'_, 'w> {
 
     /// An entrant goes before it was let in.
     fn drop_entrant(&mut self, position: usize) {
-        self.step_at_entrance(position, StepKind::Released);
+        self.step_at_entrance(position, StepKind::Released(0));
         let gone = self.remove(position);
         self.discard(gone.version, DiscardReason::Paused, None);
     }
@@ -206,7 +213,7 @@ impl<'w> Walk<'_, 'w> {
     }
 
     pub(super) fn end_hold(&mut self, position: usize) {
-        self.step(position, StepKind::Released);
+        self.step(position, StepKind::Released(self.kept_count(position)));
         self.change_extra(position, |extra| extra.held = None);
         let program = self.program(self.profile.instances[position].version);
         let instance = &mut self.profile.instances[position];
@@ -235,7 +242,7 @@ impl<'w> Walk<'_, 'w> {
 
     /// An entrant enters what is live now, if that still wants it.
     fn let_in(&mut self, position: usize) {
-        self.step_at_entrance(position, StepKind::Released);
+        self.step_at_entrance(position, StepKind::Released(0));
         let gone = self.remove(position);
         let context = &gone.context;
         let catalog = self.world.catalog;
@@ -330,44 +337,62 @@ impl<'w> Walk<'_, 'w> {
         self.advance(position, flow);
     }
 
-    /// Keeps an event for the nodes that come next once a held instance is let go. What is too much is discarded.
+    /// Keeps an event for the nodes that come next once a held instance is let go: for each the first that it would have taken.
+    /// Of one that finds no room only that is told, once.
     pub(super) fn keep_event(&mut self, position: usize, program: &Program, event: EventInput<'_>) {
-        if self.pause_of(program).is_some_and(|pause| pause.mode == PauseMode::Discard) {
+        let is_discarding = self.pause_of(program).is_some_and(|pause| pause.mode == PauseMode::Discard);
+        if is_discarding || is_planted(Bug::HeldEventLost) {
             return;
         }
+        let mut unkept = None;
         for no in next_events(program, self.profile.instances[position].node) {
-            let awaited: SmallVec<[(u16, &Awaited); 4]> = match &program.node(no).kind {
-                NodeKind::Event { awaited, .. } => SmallVec::from_elem((0, awaited), 1),
-                NodeKind::FirstOf { arms } => (0..)
-                    .zip(arms)
-                    .filter_map(|(way, (arm, _))| match arm {
-                        Arm::Event(awaited) => Some((way, awaited)),
-                        Arm::Wait(_) => None,
-                    })
-                    .collect(),
-                _ => unreachable!("only nodes that await events"),
-            };
-            for (way, awaited) in awaited {
-                let filter = std::slice::from_ref(&awaited.filter);
-                if self.first_match(position, filter, event).unwrap_or(false) {
-                    self.keep(position, no, way, kept(event.properties, &program.keeps_last));
-                }
+            if self.kept_events(position).iter().any(|(known, ..)| *known == no) {
+                continue;
             }
+            let Some(way) = self.way_to_keep(position, program, no, event) else { continue };
+            match self.keep(position, no, way, kept(event.properties, &program.keeps_last)) {
+                Ok(()) => self.step(position, StepKind::Kept(no)),
+                Err(why) => unkept = unkept.or(Some(why)),
+            }
+        }
+        if let Some(why) = unkept {
+            self.step(position, StepKind::NotKept(why));
         }
     }
 
-    /// The first event that a node would have taken counts.
-    fn keep(&mut self, position: usize, node: NodeNo, way: u16, event: Map) {
-        let extra = self.profile.instances[position].context.extra.as_ref();
-        let known = extra.map_or(&[][..], |extra| extra.kept.as_slice());
-        let is_known = known.iter().any(|(no, ..)| *no == node);
-        if is_known || known.len() >= limits::HELD_EVENTS_MAX || is_planted(Bug::HeldEventLost) {
-            return;
+    /// The way of a node that the event would take.
+    fn way_to_keep(&self, position: usize, program: &Program, no: NodeNo, event: EventInput<'_>) -> Option<u16> {
+        let takes = |awaited: &Awaited| {
+            self.first_match(position, std::slice::from_ref(&awaited.filter), event).unwrap_or(false)
+        };
+        match &program.node(no).kind {
+            NodeKind::Event { awaited, .. } => takes(awaited).then_some(0),
+            NodeKind::FirstOf { arms } => {
+                let way = arms.iter().position(|(arm, _)| matches!(arm, Arm::Event(awaited) if takes(awaited)));
+                way.map(|way| way as u16)
+            }
+            _ => unreachable!("only nodes that await events"),
+        }
+    }
+
+    fn keep(&mut self, position: usize, node: NodeNo, way: u16, event: Map) -> Result<(), Unkept> {
+        if self.kept_events(position).len() >= limits::HELD_EVENTS_MAX {
+            return Err(Unkept::TooMany);
         }
         self.change_extra(position, |extra| extra.kept.push((node, way, event)));
-        if !fits(&self.profile.instances[position].context) {
-            self.change_extra(position, |extra| drop(extra.kept.pop()));
+        if fits(&self.profile.instances[position].context) {
+            return Ok(());
         }
+        self.change_extra(position, |extra| drop(extra.kept.pop()));
+        Err(Unkept::TooLarge)
+    }
+
+    fn kept_events(&self, position: usize) -> &[(NodeNo, u16, Map)] {
+        self.profile.instances[position].kept_events()
+    }
+
+    fn kept_count(&self, position: usize) -> u16 {
+        self.kept_events(position).len() as u16
     }
 
     /// Whether what a node awaits on a way came while the instance was held; then it is what `last` reads.

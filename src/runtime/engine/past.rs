@@ -332,5 +332,6 @@ pub(super) fn instance_view(profile: &Profile, instance: &Instance, catalog: &Ca
         due: instance.due.to_iso(),
         waits_to_enter: instance.is_entrant(),
         held_since: instance.held().map(|held| held.since.to_iso()),
+        held_events: instance.kept_events().len() as u64,
     }
 }

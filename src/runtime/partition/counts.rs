@@ -49,6 +49,8 @@ pub struct VersionCounts {
     pub held: Vec<u64>,
     /// Entrants that wait for the end of a pause now.
     pub entrants: u64,
+    /// Events kept for those held at actions now.
+    pub kept: u64,
     /// By node and way, ascending, of nodes whose ways are counted.
     pub ways: Vec<((NodeNo, u16), u64)>,
 }
@@ -102,6 +104,7 @@ impl VersionCounts {
             sum.errors += node.errors;
         }
         self.entrants += other.entrants;
+        self.kept += other.kept;
         for (index, held) in other.held.iter().enumerate() {
             *grown(&mut self.held, index) += held;
         }
@@ -122,6 +125,15 @@ fn add_all<const N: usize>(sum: &mut [u64; N], other: &[u64; N]) {
     for (a, b) in sum.iter_mut().zip(other) {
         *a += b;
     }
+}
+
+/// Whether counters of kept events are among the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HasKept {
+    /// They are.
+    Yes,
+    /// They were written before there were any.
+    No,
 }
 
 /// Counters of all versions.
@@ -168,9 +180,10 @@ impl Counts {
 
     /// Somebody is held, or is no longer.
     #[cold]
-    fn count_held(&mut self, step: &Step, by: i64) {
+    fn count_held(&mut self, step: &Step, by: i64, kept: u16) {
         let is_entrant = step.node == Step::NO_NODE;
         let version = self.of(step.version);
+        version.kept = version.kept.saturating_add_signed(by * i64::from(kept));
         let count = if is_entrant { &mut version.entrants } else { grown(&mut version.held, usize::from(step.node.0)) };
         *count = count.saturating_add_signed(by);
         let total = if is_entrant { &mut self.held.1 } else { &mut self.held.0 };
@@ -197,9 +210,10 @@ impl Counts {
                 version.node(step.node).errors += 1;
             }
             StepKind::Discarded(reason) => version.discarded[usize::from(reason.code())] += 1,
-            StepKind::Called(_) => {}
-            StepKind::Held => self.count_held(step, 1),
-            StepKind::Released => self.count_held(step, -1),
+            StepKind::Kept(_) => version.kept += 1,
+            StepKind::Called(_) | StepKind::NotKept(_) => {}
+            StepKind::Held(kept) => self.count_held(step, 1, kept),
+            StepKind::Released(kept) => self.count_held(step, -1, kept),
             StepKind::Message { message, outcome } => {
                 grown(&mut version.messages, usize::from(message)).0[usize::from(outcome.code())] += 1;
             }
@@ -234,6 +248,7 @@ impl Counts {
                 put_varint(out, *n);
             }
             put_varint(out, version.entrants);
+            put_varint(out, version.kept);
             put_varint(out, version.held.len() as u64);
             version.held.iter().for_each(|n| put_varint(out, *n));
             put_varint(out, version.ways.len() as u64);
@@ -246,7 +261,7 @@ impl Counts {
     }
 
     /// Reads what [`Counts::put`] wrote.
-    pub fn read(cursor: &mut Cursor<'_>) -> Result<Self, WireError> {
+    pub fn read(cursor: &mut Cursor<'_>, has_kept: HasKept) -> Result<Self, WireError> {
         let mut counts = Self::default();
         for _ in 0..cursor.varint("versions")? {
             let id = VersionId(cursor.varint_u32("version")?);
@@ -270,6 +285,9 @@ impl Counts {
                 version.messages.push(message);
             }
             version.entrants = cursor.varint("entrants")?;
+            if has_kept == HasKept::Yes {
+                version.kept = cursor.varint("kept events")?;
+            }
             for _ in 0..cursor.varint("held nodes")? {
                 version.held.push(cursor.varint("held")?);
             }

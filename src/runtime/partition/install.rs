@@ -2,9 +2,10 @@
 //!
 //! Parts of a snapshot (what is not in pages), all of it at the same cut:
 //! ```text
-//! format u8 = 3 · pseq u64 · generation u64 · engine time i64 · epoch u32 · events u64 · hash sum u128 · catalog record ·
+//! format u8 = 4 · pseq u64 · generation u64 · engine time i64 · epoch u32 · events u64 · hash sum u128 · catalog record ·
 //! dedup · outbox · counts · mail · horizon (the rest)
 //! ```
+//! Format 3 has no counts of events that pauses keep; it is read, and not written.
 
 use smallvec::SmallVec;
 use smol_str::SmolStr;
@@ -15,7 +16,7 @@ use crate::domain::ids::{Millis, OwnershipEpoch, PartitionId, Pseq, VersionId};
 use crate::domain::profile::Profile;
 use crate::planted::{Bug, is_planted};
 use crate::runtime::horizon::{Horizon, Placement};
-use crate::runtime::partition::counts::Counts;
+use crate::runtime::partition::counts::{Counts, HasKept};
 use crate::runtime::partition::decide::surface_of;
 use crate::runtime::partition::dedup::Dedup;
 use crate::runtime::partition::mail::Mail;
@@ -28,7 +29,9 @@ use crate::wire::cursor::{Cursor, WireError, put_bytes};
 use crate::wire::outbox::OutboxChange;
 use crate::wire::record::{ProfileRecord, Record, RecordKind};
 
-const PARTS_FORMAT: u8 = 3;
+const PARTS_FORMAT: u8 = 4;
+/// The one before, which has no counts of kept events.
+const PARTS_FORMAT_BEFORE: u8 = 3;
 
 impl Partition {
     /// Everything that is not in pages, as it is now.
@@ -66,9 +69,11 @@ impl Partition {
     ) -> Result<Self, WireError> {
         let mut cursor = Cursor::new(parts);
         let format = cursor.u8("format")?;
-        if format != PARTS_FORMAT {
-            return Err(WireError::invalid("snapshot format", format));
-        }
+        let has_kept = match format {
+            PARTS_FORMAT => HasKept::Yes,
+            PARTS_FORMAT_BEFORE => HasKept::No,
+            _ => return Err(WireError::invalid("snapshot format", format)),
+        };
         let mut partition = Self::new(id);
         partition.pseq = Pseq(cursor.u64("pseq")?);
         partition.cut = partition.pseq;
@@ -81,7 +86,7 @@ impl Partition {
         partition.dedup = Dedup::read(&mut cursor)?;
         partition.outbox = Outbox::read(&mut cursor, |row| known_surface_of(catalog, row))?;
         partition.outbox.rows().try_for_each(|row| expect_known(catalog, row))?;
-        partition.counts = Counts::read(&mut cursor)?;
+        partition.counts = Counts::read(&mut cursor, has_kept)?;
         partition.mail = Mail::read(&mut cursor)?;
         partition.horizon = Horizon::decode(cursor.rest()).map_err(|e| WireError::invalid("horizon", e))?;
         for (page, bytes) in pages {

@@ -3,13 +3,15 @@
 use crate::domain::apply::Firing;
 use crate::domain::catalog::{Catalog, SourceFile};
 use crate::domain::event::Event;
-use crate::domain::ids::{HashKey, Millis, PartitionId, SandboxId, VersionId};
-use crate::domain::step::MessageOutcome;
+use crate::domain::ids::{HashKey, Millis, NodeNo, PartitionId, SandboxId, VersionId};
+use crate::domain::step::{MessageOutcome, Step, StepKind};
 use crate::runtime::api::EventStatus;
 use crate::runtime::partition::Partition;
+use crate::runtime::partition::counts::{Counts, HasKept};
 use crate::runtime::partition::decide::{Circumstances, DecideConfig, Draught};
 use crate::runtime::partition::table::{Extent, PAGE_ROWS, Table};
 use crate::runtime::report::{Tally, report};
+use crate::wire::cursor::Cursor;
 use crate::wire::record::{Mark, records};
 
 const JOURNEY: &str = r#"
@@ -188,4 +190,24 @@ fn counters_of_a_version_that_the_catalog_lacks_are_refused() {
     assert_eq!(bench.partition.expect_versions(&bench.catalog), Ok(()));
     let error = bench.partition.expect_versions(&Catalog::default()).expect_err("there is no version");
     assert!(error.to_string().contains("they count version number 0, which the catalog lacks"), "{error}");
+}
+
+/// Parts of snapshots before kept events were counted.
+#[test]
+fn counters_without_those_of_kept_events_read() {
+    let mut counts = Counts::default();
+    let step = |kind| Step { version: VersionId(3), node: NodeNo(2), ordinal: 1, kind, due: Millis::NEVER };
+    counts.count(&step(StepKind::Held(0)));
+    let mut before = Vec::new();
+    counts.put(&mut before);
+    // … · entrants · kept · held nodes · three of them · ways
+    before.remove(before.len() - 6);
+    assert_eq!(Counts::read(&mut Cursor::new(&before), HasKept::No).as_ref(), Ok(&counts));
+    counts.count(&step(StepKind::Kept(NodeNo(4))));
+    let mut now = Vec::new();
+    counts.put(&mut now);
+    let read = Counts::read(&mut Cursor::new(&now), HasKept::Yes).expect("reads");
+    assert_eq!((&read, read.get(VersionId(3)).map(|version| version.kept)), (&counts, Some(1)));
+    counts.count(&step(StepKind::Released(1)));
+    assert_eq!(counts.get(VersionId(3)).map(|version| (version.kept, version.held())), Some((0, 0)));
 }

@@ -29,7 +29,7 @@ pub struct StepEvent {
     /// Id of the run, new at every entry; absent for refused entries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
-    /// `entered`, `arrived`, `left`, `message`, `called`, `held`, `released`, `exited`, `failed`, `discarded`.
+    /// `entered`, `arrived`, `left`, `message`, `called`, `held`, `released`, `kept`, `not_kept`, `exited`, `failed`, `discarded`.
     pub step: String,
     /// `done`, `waiting`, `timed_out`, `capped`, `instance_timed_out`, `error`, `ended`, `discarded`.
     pub status: String,
@@ -110,8 +110,12 @@ fn step_event(entry: &HistoryEntry, told: &Transition<'_>, identity: Option<&str
         _ => None,
     };
     let (error, answer) = match (step.kind, told.note) {
-        (StepKind::Called(_), Some(note)) => note::parts(note),
-        (_, note) => (note, None),
+        (StepKind::NotKept(why), _) => (Some(why.told()), None),
+        (StepKind::Called(_), Some(note)) => {
+            let (reason, fields) = note::parts(note);
+            (reason.map(str::to_owned), fields)
+        }
+        (_, note) => (note.map(str::to_owned), None),
     };
     StepEvent {
         id: format!("s-{:04x}-{:x}-{:x}", entry.partition.0, entry.pseq.0, told.index),
@@ -125,7 +129,7 @@ fn step_event(entry: &HistoryEntry, told: &Transition<'_>, identity: Option<&str
         node: node.map(|node| node.name.to_string()),
         node_kind: node.map(|node| node_word(&node.kind).to_owned()),
         reason: reason_word(step, program),
-        error: error.map(str::to_owned),
+        error,
         previous_node: match (told.came_from, told.came_over) {
             (Some((node, _)), _) => Some(program.node(node).name.to_string()),
             (None, Some(before)) => Some(catalog.program(before.version).node(before.node).name.to_string()),
@@ -175,8 +179,10 @@ pub fn step_word(kind: StepKind) -> &'static str {
         StepKind::Discarded(_) => "discarded",
         StepKind::Message { .. } => "message",
         StepKind::Called(_) => "called",
-        StepKind::Held => "held",
-        StepKind::Released => "released",
+        StepKind::Held(_) => "held",
+        StepKind::Released(_) => "released",
+        StepKind::Kept(_) => "kept",
+        StepKind::NotKept(_) => "not_kept",
     }
 }
 
@@ -184,7 +190,7 @@ fn reason_word(step: &Step, program: &Program) -> Option<String> {
     Some(match step.kind {
         StepKind::Entered(Entrance::Migrated) => "migrated".to_owned(),
         StepKind::Entered(_) | StepKind::Arrived => return None,
-        StepKind::Held | StepKind::Released => "paused".to_owned(),
+        StepKind::Held(_) | StepKind::Released(_) | StepKind::Kept(_) | StepKind::NotKept(_) => "paused".to_owned(),
         StepKind::Left(path) => path_words(path, &program.node(step.node).kind),
         StepKind::Exited(reason) => exit_word(reason).to_owned(),
         StepKind::Failed(failure) => failure.word().to_owned(),
@@ -198,18 +204,18 @@ fn reason_word(step: &Step, program: &Program) -> Option<String> {
 fn status_word(told: &Transition<'_>) -> &'static str {
     match told.step.kind {
         StepKind::Arrived if told.stays => "waiting",
-        StepKind::Held => "waiting",
+        StepKind::Held(_) | StepKind::Kept(_) => "waiting",
         StepKind::Left(Path::TimedOut) => "timed_out",
         StepKind::Left(Path::Failed) | StepKind::Failed(_) => "error",
         StepKind::Exited(ExitReason::Timeout) => "instance_timed_out",
         StepKind::Exited(ExitReason::Migrated) => "done",
         StepKind::Exited(_) => "ended",
-        StepKind::Discarded(_) => "discarded",
+        StepKind::Discarded(_) | StepKind::NotKept(_) => "discarded",
         StepKind::Called(CallStatus::TimedOut) => "timed_out",
         StepKind::Called(CallStatus::Capped) => "capped",
         StepKind::Called(status) if status.is_error() => "error",
         StepKind::Called(_)
-        | StepKind::Released
+        | StepKind::Released(_)
         | StepKind::Entered(_)
         | StepKind::Arrived
         | StepKind::Left(_)

@@ -5,6 +5,7 @@
 //! [`rules`].
 
 pub mod event;
+mod pauses;
 mod rules;
 mod tell;
 pub mod transition;

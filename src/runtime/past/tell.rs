@@ -9,7 +9,8 @@ use crate::domain::limits;
 use crate::domain::note;
 use crate::domain::step::{DiscardReason, Entrance, ExitReason, MessageOutcome, Path, Step, StepKind};
 use crate::runtime::past::event::channel_word;
-use crate::runtime::past::rules::{Seen, Sight, draft, holds, rule};
+use crate::runtime::past::pauses::LetGo;
+use crate::runtime::past::rules::{Sight, draft, holds, rule};
 use crate::runtime::past::transition::{Cause, Transition, arm, may_be};
 use crate::runtime::past::why::{Run, Story, WhyItem, seen};
 use crate::runtime::past::words::{
@@ -24,7 +25,7 @@ impl Story<'_> {
         let node = (step.node != Step::NO_NODE).then(|| program.node(step.node).name.clone());
         // Who is let go at the entrance enters, or not, by the very next step.
         let let_go = self.let_go.take().filter(|_| told.cause == Cause::Other);
-        let kept = let_go.as_ref().and_then(Option::as_ref);
+        let kept = let_go.as_ref().and_then(|let_go| let_go.event.as_ref());
         let item = WhyItem {
             version: Some(program.number),
             in_test: program.is_in_test,
@@ -74,8 +75,10 @@ impl Story<'_> {
                 self.push(at, item, Vec::new());
             }
             StepKind::Message { message, outcome } => self.tell_message(at, told, message, outcome, item),
-            StepKind::Held => self.tell_held(at, told, item),
-            StepKind::Released => self.tell_released(at, told, item),
+            StepKind::Held(_) => self.tell_held(at, told, item),
+            StepKind::Released(_) => self.tell_released(at, told, item),
+            StepKind::Kept(node) => self.tell_kept(at, told, node, item),
+            StepKind::NotKept(why) => self.tell_not_kept(at, told, why, item),
         }
     }
 
@@ -83,13 +86,13 @@ impl Story<'_> {
         &mut self,
         at: Millis,
         told: &Transition<'_>,
-        (entrance, let_go): (Entrance, Option<Option<Seen>>),
+        (entrance, let_go): (Entrance, Option<LetGo>),
         item: WhyItem,
     ) {
         let program = told.program;
         let lead = entrance_text(told, let_go.as_ref());
         let entry = match &told.cause {
-            Cause::Other if let_go.is_some() => let_go.flatten(),
+            Cause::Other if let_go.is_some() => let_go.and_then(|let_go| let_go.event),
             Cause::Event(event) => Some(seen(event, at)),
             Cause::Jump(_) | Cause::Other => {
                 let running = self.profile.instances.iter().any(|i| i.ordinal == told.step.ordinal);
@@ -125,12 +128,11 @@ impl Story<'_> {
         &mut self,
         at: Millis,
         told: &Transition<'_>,
-        (reason, let_go): (DiscardReason, Option<Option<Seen>>),
+        (reason, let_go): (DiscardReason, Option<LetGo>),
         item: WhyItem,
     ) {
         let program = told.program;
         let lead = entrance_text(told, let_go.as_ref());
-        let was_kept = let_go.is_some();
         let mut until = None;
         let mut rules = Vec::new();
         let detail = match reason {
@@ -145,7 +147,7 @@ impl Story<'_> {
             DiscardReason::EntryFilterError => {
                 let entry = match &told.cause {
                     Cause::Event(event) => Some(seen(event, at)),
-                    Cause::Jump(_) | Cause::Other => let_go.flatten(),
+                    Cause::Jump(_) | Cause::Other => let_go.and_then(|let_go| let_go.event),
                 };
                 let document = &self.profile.document;
                 let last = entry.as_ref().map(|event| &event.properties);
@@ -168,13 +170,7 @@ impl Story<'_> {
                 let (set, caps) = self.rule_set_of(program);
                 format!("a journey of higher priority took the last place of rule set `{set}`{caps}")
             }
-            DiscardReason::Paused if was_kept => {
-                "it did not enter: the journey was paused again or takes no entries, or it is not wanted any more"
-                    .to_owned()
-            }
-            DiscardReason::Paused => {
-                "the journey is paused and did not keep it, or did not want it any more".to_owned()
-            }
+            DiscardReason::Paused => self.turned_away_text(at, told, let_go.as_ref(), &mut rules),
             DiscardReason::NoSupplementalId => {
                 let ids = program.supplemental_id.as_ref().map_or("", |ids| ids.source());
                 format!("the journey is entered under a supplemental id, and `{ids}` named none")
@@ -306,7 +302,7 @@ impl Story<'_> {
             (ExitReason::Stopped, _) if program.is_in_test => "the test ended".to_owned(),
             (ExitReason::Stopped, _) => format!("version {} was stopped", program.number),
             (ExitReason::Ended, _) => "the journey's end date came".to_owned(),
-            (ExitReason::Forced, _) => "the journey was paused, and had no room for it or keeps nobody".to_owned(),
+            (ExitReason::Forced, _) => self.forced_text(at, program),
             (ExitReason::Migrated, _) => "it went on in a newer version".to_owned(),
             (ExitReason::Withdrawn, _) => "the migration of a newer version says `exit`".to_owned(),
         };
@@ -352,33 +348,5 @@ impl Story<'_> {
         };
         let (message, reason) = (Some(message.name.to_string()), outcome_word(outcome).to_owned());
         self.push(at, WhyItem { what: "message".into(), reason, message, text, ..item }, rules);
-    }
-}
-
-impl Story<'_> {
-    fn tell_held(&mut self, at: Millis, told: &Transition<'_>, item: WhyItem) {
-        let until = self.catalog.pause_before(told.program.journey, at).map(|pause| pause.ends_at);
-        let bound = until.map_or(String::new(), |until| format!(", until {until}"));
-        let text = match &item.node {
-            Some(node) => format!("is held at `{node}`: the journey is paused{bound}"),
-            None => format!("{} is kept to enter later: the journey is paused{bound}", caused(told)),
-        };
-        let until = until.map(Millis::to_iso);
-        if let (None, Cause::Event(event)) = (&item.node, &told.cause) {
-            self.entrants.insert(told.step.ordinal, seen(event, at));
-        }
-        self.push(at, WhyItem { what: "held".into(), reason: "paused".into(), until, text, ..item }, Vec::new());
-    }
-
-    fn tell_released(&mut self, at: Millis, told: &Transition<'_>, item: WhyItem) {
-        let text = match &item.node {
-            Some(node) => format!("is held at `{node}` no longer"),
-            None => "is no longer kept at the entrance".to_owned(),
-        };
-        if item.node.is_none() {
-            self.runs.remove(&told.step.ordinal);
-            self.let_go = Some(self.entrants.remove(&told.step.ordinal));
-        }
-        self.push(at, WhyItem { what: "released".into(), reason: "paused".into(), text, ..item }, Vec::new());
     }
 }

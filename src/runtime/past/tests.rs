@@ -1,16 +1,18 @@
 //! The past as it is told: entries made by the real decisions, and what step events and stories say of them.
 
+mod pauses;
+mod tested;
+
 use bytes::Bytes;
 
 use super::event::{StepEvent, step_events};
 use super::why::{Story, Why};
 use crate::domain::apply::{
-    Answers, Calls, EventInput, Firing, Outcome, World, apply_event, apply_timers, apply_update,
+    Answers, Calls, EventInput, Firing, Outcome, Room, World, apply_event, apply_timers, apply_update,
 };
-use crate::domain::catalog::{Catalog, PauseOrder, SourceFile};
+use crate::domain::catalog::{Catalog, SourceFile};
 use crate::domain::effect::{CallAnswer, CallStatus};
 use crate::domain::ids::{Millis, PartitionId, ProfileKey, Pseq, SandboxId};
-use crate::domain::pause::{Overdue, PauseEnding, PauseMode};
 use crate::domain::profile::Profile;
 use crate::domain::value::Value;
 use crate::runtime::projection::{HistoryEntry, HistoryEvent};
@@ -67,6 +69,8 @@ struct Life {
     profile: Profile,
     entries: Vec<HistoryEntry>,
     calls: Calls,
+    /// Whether a pause may hold, and keep, anybody more.
+    keeps: bool,
 }
 
 impl Life {
@@ -74,7 +78,7 @@ impl Life {
         let files = [SourceFile { name: "a.yaml".to_owned(), text: resources.to_owned() }];
         let (catalog, _) = Catalog::default().apply(&files, Millis(0)).expect("they are valid");
         let profile = Profile::new(ProfileKey(7), "crm:1".into());
-        Self { catalog, profile, entries: Vec::new(), calls: Calls::Made }
+        Self { catalog, profile, entries: Vec::new(), calls: Calls::Made, keeps: true }
     }
 
     fn record(&mut self, at: Millis, event: Option<HistoryEvent>, out: Outcome) {
@@ -87,7 +91,8 @@ impl Life {
     /// At this minute: an event of this type, an update of the profile, or, without a type, timers.
     fn at(&mut self, minute: i64, kind: Option<&str>, properties: &str) {
         let now = Millis(minute * 60_000);
-        let room = |_: crate::domain::apply::Room<'_>| true;
+        let keeps = self.keeps;
+        let room = |room: Room<'_>| keeps || matches!(room, Room::Outbox(_));
         let catalog = self.catalog.clone();
         let sandbox = SandboxId::DEFAULT;
         let world = World {
@@ -400,44 +405,6 @@ nodes:
         large.story[0].text,
         "event e1 `book` did not let it in: it is no `big`; `event.total >= 50.0` (event.total = 30) was false"
     );
-}
-
-/// Whoever a pause kept at the entrance enters at its end: the event that brought it there is why.
-#[test]
-fn what_a_pause_kept_is_told_with_its_event() {
-    let mut life = Life::new(RESOURCES);
-    let order = PauseOrder {
-        mode: PauseMode::Hold,
-        at: Millis(0),
-        for_ms: 60 * 60_000,
-        ending: PauseEnding::Resume,
-        overdue: Overdue::Send,
-        window_ms: 0,
-        rate: 0,
-    };
-    life.catalog = life.catalog.pause("cart", order).expect("is live");
-    life.at(10, Some("add"), r#"{"total": 60}"#);
-    assert_eq!(life.why("cart", 11).state, "waits_to_enter");
-    let before = life.profile.clone();
-    life.at(60, None, "");
-    let why = life.why("cart", 61);
-    assert_eq!(
-        texts(&why)[..3],
-        [
-            "event e1 `add` is kept to enter later: the journey is paused, until 1970-01-01T01:00:00.000Z",
-            "is no longer kept at the entrance",
-            "event e1 `add`, which a pause had kept, let it in, version 1; `event.total >= 50` (event.total = 60) was true",
-        ]
-    );
-    let entered = &why.story[2];
-    assert_eq!((entered.event_id.as_deref(), entered.event_type.as_deref()), (Some("e1"), Some("add")));
-    assert!(why.story[3].text.starts_with("waits at `hold` until"), "{:?}", texts(&why));
-
-    (life.profile, life.catalog) = (before, life.catalog.close("cart", None).expect("closes"));
-    life.entries.truncate(1);
-    life.at(60, None, "");
-    let why = life.why("cart", 61);
-    assert!(texts(&why)[2].starts_with("event e1 `add`, which a pause had kept, discarded: it did not enter"));
 }
 
 #[test]

@@ -143,8 +143,8 @@ pub(super) fn arm(node: &NodeKind, way: u16) -> Option<&Arm> {
 /// The id of the event that a jump made, where one let the profile in or was refused: it directly follows the arrival of
 /// another instance at its jump node.
 fn jump_before(step: &Step, before: &[Step], catalog: &Catalog) -> Option<SmolStr> {
-    let is_entry = matches!(step.kind, StepKind::Entered(_) | StepKind::Discarded(_) | StepKind::Held);
-    if !is_entry || (step.kind == StepKind::Held && step.node != Step::NO_NODE) {
+    let is_entry = matches!(step.kind, StepKind::Entered(_) | StepKind::Discarded(_) | StepKind::Held(_));
+    if !is_entry || (matches!(step.kind, StepKind::Held(_)) && step.node != Step::NO_NODE) {
         return None;
     }
     let from = before.last().filter(|from| from.kind == StepKind::Arrived && from.ordinal != step.ordinal)?;
@@ -164,7 +164,8 @@ fn begins_with_event(step: &Step, before: &[Step], program: &Program, is_it: &dy
     match step.kind {
         // Who waited for the end of a pause is let in, or not, by time.
         StepKind::Entered(_) | StepKind::Discarded(_) if was_let_in(before) => false,
-        StepKind::Held => step.node == Step::NO_NODE,
+        StepKind::Held(_) => step.node == Step::NO_NODE,
+        StepKind::Kept(_) | StepKind::NotKept(_) => true,
         // Memory grows by events alone.
         StepKind::Entered(Entrance::Migrated) => false,
         StepKind::Entered(_) | StepKind::Discarded(_) | StepKind::Failed(Failure::InstanceTooLarge) => true,
@@ -178,13 +179,13 @@ fn begins_with_event(step: &Step, before: &[Step], program: &Program, is_it: &dy
         StepKind::Failed(_) => !has_just_arrived && (is_exit || is_awaited),
         StepKind::Left(Path::Failed) => !has_just_arrived && is_awaited,
         StepKind::Arrived | StepKind::Left(_) | StepKind::Exited(_) | StepKind::Message { .. } => false,
-        StepKind::Called(_) | StepKind::Released => false,
+        StepKind::Called(_) | StepKind::Released(_) => false,
     }
 }
 
 /// Whether the step before let go an entrant that waited for the end of a pause.
 fn was_let_in(before: &[Step]) -> bool {
-    before.last().is_some_and(|step| step.kind == StepKind::Released && step.node == Step::NO_NODE)
+    before.last().is_some_and(|step| matches!(step.kind, StepKind::Released(_)) && step.node == Step::NO_NODE)
 }
 
 /// Whether attribute exits are looked at there.

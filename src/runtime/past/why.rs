@@ -15,6 +15,7 @@ use crate::domain::journey::program::{NodeKind, Program, Reentry};
 use crate::domain::profile::{HeldAt, Profile};
 use crate::domain::step::{Path, Step, StepKind};
 use crate::domain::value::Map;
+use crate::runtime::past::pauses::LetGo;
 use crate::runtime::past::rules::{Rule, RuleDraft, Seen, Sight, rule, rule_text};
 use crate::runtime::past::transition::{Cause, Transition, may_be, transitions};
 use crate::runtime::projection::{HistoryEntry, HistoryEvent};
@@ -49,10 +50,10 @@ pub struct WhyItem {
     /// Engine time, ISO-8601.
     pub time: String,
     /// `entered`, `migrated`, `ignored`, `discarded`, `waiting`, `went_on`, `message`, `called`, `exited`, `failed`, `held`,
-    /// `released`.
+    /// `released`, `kept`, `not_kept`.
     pub what: String,
     /// The reason as a word: those of step events, and for `ignored`: `not_published`, `not_recognised`,
-    /// `filter_false`, `not_live`, `not_recorded`.
+    /// `filter_false`, `not_live`, `only_in_test`, `not_recorded`.
     pub reason: String,
     /// Number of the version that decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,7 +114,9 @@ pub struct Story<'a> {
     /// Events of those whom a pause keeps at the entrance, by ordinal.
     pub(super) entrants: BTreeMap<u32, Seen>,
     /// What was told last let go somebody whom a pause had kept at the entrance: its event, if history still has it.
-    pub(super) let_go: Option<Option<Seen>>,
+    pub(super) let_go: Option<LetGo>,
+    /// The event of the entry that is being told.
+    pub(super) event: Option<HistoryEvent>,
     pub(super) previous_entry: Option<Millis>,
     /// One more with every step and every change.
     tick: u64,
@@ -145,6 +148,7 @@ impl<'a> Story<'a> {
             runs: BTreeMap::new(),
             entrants: BTreeMap::new(),
             let_go: None,
+            event: None,
             previous_entry: None,
             tick: 0,
             changed: BTreeMap::new(),
@@ -155,12 +159,14 @@ impl<'a> Story<'a> {
     pub fn tell(&mut self, entry: &HistoryEntry) {
         let told = transitions(entry, self.catalog);
         let mut is_decided = false;
+        self.event.clone_from(&entry.event);
         for (index, transition) in told.iter().enumerate() {
             self.tick += 1;
             if transition.program.journey == self.journey {
                 is_decided |= matches!(transition.cause, Cause::Event(_))
                     && (matches!(transition.step.kind, StepKind::Entered(_) | StepKind::Discarded(_))
-                        || (transition.step.kind == StepKind::Held && transition.step.node == Step::NO_NODE));
+                        || (matches!(transition.step.kind, StepKind::Held(_))
+                            && transition.step.node == Step::NO_NODE));
                 self.tell_step(entry.at, transition, &told[index + 1..]);
             }
             self.note_update(transition);
@@ -308,18 +314,44 @@ impl<'a> Story<'a> {
             return self.push(at, item, vec![rule]);
         }
         let filter = program.entry.when.as_ref().map(|when| rule(when, None, sight));
-        let held = filter.as_ref().map_or(Some(true), |filter| filter.rule.held);
-        let is_closed = version.status != VersionStatus::Live;
-        let (reason, detail) = match (held, is_closed) {
-            (Some(false), _) => ("filter_false", format!("the entry filter of version {}", program.number)),
-            (_, true) => ("not_live", format!("version {} takes no entries any more", program.number)),
-            _ => {
-                ("not_recorded", format!("the filter of version {} was false then, as far as is known", program.number))
-            }
-        };
+        let (reason, detail) = self.unwanted(version, filter.as_ref().map(|filter| filter.rule.held), at);
         item.reason = reason.to_owned();
         item.text = format!("{lead}: {detail}");
         self.push(at, item, filter.into_iter().collect());
+    }
+
+    /// Why a version did not take an event that is of the type it awaits: as a word and in words. `filter` is what its entry
+    /// filter comes to, if it has one.
+    fn unwanted(&self, version: &Version, filter: Option<Option<bool>>, at: Millis) -> (&'static str, String) {
+        let number = version.program.number;
+        let is_flagged = self.catalog.test_profiles.contains(&self.profile.identity);
+        match version.status {
+            _ if version.test.is_some() && version.status == VersionStatus::Stopped => {
+                return ("not_live", format!("nothing of it is live, and the test of version {number} has ended"));
+            }
+            _ if version.test.is_some() && !is_flagged => {
+                let text =
+                    format!("nothing of it is live; version {number} is in test, and only test profiles enter that");
+                return ("only_in_test", text);
+            }
+            _ => {}
+        }
+        // One that a newer version has closed was live until that came.
+        let is_replaced = self.versions.iter().any(|other| other.published_at > at);
+        let is_over = match version.status {
+            VersionStatus::Live => false,
+            VersionStatus::Closed => !is_replaced,
+            VersionStatus::Stopped => true,
+        };
+        match filter {
+            Some(Some(false)) => ("filter_false", format!("the entry filter of version {number}")),
+            _ if is_over => ("not_live", format!("version {number} takes no entries any more")),
+            Some(_) => ("not_recorded", format!("the filter of version {number} was false then, as far as is known")),
+            None if version.test.is_some() => {
+                ("not_recorded", "it was no test profile then, as far as is known".to_owned())
+            }
+            None => ("not_recorded", format!("why version {number} did not take it is not recorded")),
+        }
     }
 
     /// The rule by which the event would have been of type `kind`, unless it holds.

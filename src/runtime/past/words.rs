@@ -6,9 +6,11 @@ use crate::domain::calendar::Period;
 use crate::domain::ids::Millis;
 use crate::domain::journey::definition::RuleSetDefinition;
 use crate::domain::journey::program::{Arm, EventFilter, Method, NodeKind, Program, Test};
+use crate::domain::limits::UNCAPPED;
 use crate::domain::step::Path;
 use crate::domain::value::Map;
-use crate::runtime::past::rules::{RuleDraft, Seen, Sight, draft, holds, rule};
+use crate::runtime::past::pauses::LetGo;
+use crate::runtime::past::rules::{RuleDraft, Sight, draft, holds, rule};
 use crate::runtime::past::transition::{Cause, Transition, arm};
 use crate::runtime::report::path_words;
 
@@ -38,13 +40,19 @@ pub(super) fn left_text(
             rules.extend(branches.iter().map(|(test, _)| test_rule(test, Some(false), sight)));
             format!("no branch of `{}` held", node.name)
         }
+        (Path::Way(0), NodeKind::ProfileCap { max: UNCAPPED, .. }) => {
+            format!("caps do not count in a test: there was a place at `{}`", node.name)
+        }
         (Path::Way(index), NodeKind::ProfileCap { max, .. }) => match index {
             0 => format!("there was a place of the {max} of `{}`", node.name),
             _ => format!("all {max} places of `{}` were taken", node.name),
         },
         (Path::Way(index), NodeKind::Optimize { method: Method::Experiment { .. } }) => {
             let way = path_words(Path::Way(index), &node.kind);
-            format!("drew `{way}` at `{}`, as it always would", node.name)
+            match program.is_in_test {
+                true => format!("a test takes the top way of `{}`, `{way}`", node.name),
+                false => format!("drew `{way}` at `{}`, as it always would", node.name),
+            }
         }
         (Path::Way(index), NodeKind::Optimize { method: Method::Targeting { rules: all, .. } }) => {
             let index = usize::from(index);
@@ -84,6 +92,7 @@ pub(super) fn left_text(
 /// Why the way with this index was taken: what came first, or what was drawn.
 pub(super) fn way_text(arm: Option<&Arm>, index: u16, told: &Transition<'_>, node: &str) -> String {
     match (arm, &told.cause) {
+        (None, _) if told.program.is_in_test => format!("a test takes the top way of `{node}`"),
         (None, _) => format!("drew way {} of `{node}`, as it always would", index + 1),
         (Some(Arm::Event(_)), Cause::Event(_)) => format!("{} came first at `{node}`", caused(told)),
         (Some(Arm::Event(_)), _) => format!("what way {} of `{node}` awaits had come before", index + 1),
@@ -105,8 +114,8 @@ pub(super) fn caused(told: &Transition<'_>) -> String {
 }
 
 /// The same where somebody enters, or does not: perhaps the end of a pause let it go.
-pub(super) fn entrance_text(told: &Transition<'_>, let_go: Option<&Option<Seen>>) -> String {
-    match let_go {
+pub(super) fn entrance_text(told: &Transition<'_>, let_go: Option<&LetGo>) -> String {
+    match let_go.map(|let_go| &let_go.event) {
         None => caused(told),
         Some(None) => "what a pause had kept".to_owned(),
         Some(Some(event)) => format!("event {} `{}`, which a pause had kept,", event.id, event.kind),

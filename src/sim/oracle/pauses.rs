@@ -11,6 +11,9 @@ use crate::sim::oracle::person::{Run, Timer};
 use crate::sim::oracle::resources::{Arm, Node, Published, Status, Version, Wait};
 use crate::sim::workload::ScriptEvent;
 
+/// Events kept for one who is held.
+const KEPT_MAX: usize = 10;
+
 /// Since when an instance is held, and whether it has not begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Hold {
@@ -182,7 +185,7 @@ impl Judge<'_> {
         let held = Hold { since_ms: self.now_ms, is_entrant: false };
         self.person.runs[index].held = Some(held);
         self.hold(index, held);
-        self.expect_of(index, "held", None).map(Some)
+        self.expect_of(index, &self.with_kept(index, "held"), None).map(Some)
     }
 
     /// Keeps an entrant until the pause is over.
@@ -218,7 +221,7 @@ impl Judge<'_> {
 
     /// Whoever is held is held no longer.
     pub(super) fn end_hold(&mut self, index: usize) -> Result<(), String> {
-        self.expect_of(index, "released", None)?;
+        self.expect_of(index, &self.with_kept(index, "released"), None)?;
         let run = &self.person.runs[index];
         let shifted = self.published.pauses(&run.journey, run.version).iter().enumerate();
         let over = shifted.filter(|(_, pause)| pause.shifts() && pause.ends_ms <= self.now_ms);
@@ -356,22 +359,35 @@ impl Judge<'_> {
         place.ok_or_else(|| format!("entry {entry} is gone"))
     }
 
-    /// A held instance hears what the event nodes that come next would have taken, the first for each.
-    pub(super) fn keep_event(&mut self, index: usize, event: &ScriptEvent) {
+    fn with_kept(&self, index: usize, word: &str) -> String {
+        match self.person.runs[index].kept.len() {
+            0 => word.to_owned(),
+            kept => format!("{word} with {kept}"),
+        }
+    }
+
+    /// A held instance hears what the event nodes that come next would have taken, the first for each and ten in all; each is
+    /// told, and so is an event that finds no room, once.
+    pub(super) fn keep_event(&mut self, index: usize, event: &ScriptEvent) -> Result<(), String> {
         let run = self.person.runs[index].clone();
         if self.pause_now(&run.journey, run.version).is_some_and(|pause| !pause.holds) {
-            return;
+            return Ok(());
         }
+        let mut is_lost = false;
         for name in next_events(&run) {
             let awaited = run.program.nodes[&name].awaited();
             let way = awaited.into_iter().find(|(_, awaited)| self.takes(index, awaited, event).unwrap_or(false));
             let kept = &mut self.person.runs[index].kept;
-            if let Some((way, _)) = way
-                && kept.iter().all(|(node, ..)| *node != name)
-            {
-                kept.push((name, way, event.properties.clone()));
+            let Some((way, _)) = way.filter(|_| kept.iter().all(|(node, ..)| *node != name)) else { continue };
+            if kept.len() == KEPT_MAX {
+                is_lost = true;
+                continue;
             }
+            let reason = format!("kept for {name}");
+            kept.push((name, way, event.properties.clone()));
+            self.expect_of(index, &reason, None)?;
         }
+        if is_lost { self.expect_of(index, "not kept: too many", None) } else { Ok(()) }
     }
 }
 

@@ -22,8 +22,7 @@ impl Judge<'_> {
             }
         }
         if self.person.runs[index].held.is_some() {
-            self.keep_event(index, event);
-            return Ok(());
+            return self.keep_event(index, event);
         }
         let name = self.person.runs[index].node.clone();
         for (way, awaited) in program.nodes[&name].awaited() {

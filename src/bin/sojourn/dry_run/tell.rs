@@ -131,7 +131,8 @@ fn timeline(sample: &Sample) -> String {
     for item in &sample.timeline {
         let node = item.node.as_deref().map(|node| format!(" {node}")).unwrap_or_default();
         let message = item.message.as_deref().map(|message| format!(" {message}")).unwrap_or_default();
-        let _ = writeln!(text, "  {} {:9}{node}{message} {}", item.at, item.what, item.reason);
+        let line = format!("  {} {:9}{node}{message} {}", item.at, item.what, item.reason);
+        let _ = writeln!(text, "{}", line.trim_end());
     }
     text.push('\n');
     text

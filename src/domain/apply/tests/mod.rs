@@ -367,8 +367,10 @@ fn shown(step: &Step, timeout_at: Millis, catalog: &Catalog) -> String {
         StepKind::Failed(failure) => format!("!{}", word(&failure)),
         StepKind::Discarded(reason) => format!("discards {}", word(&reason)),
         StepKind::Called(status) => format!("<{status}>"),
-        StepKind::Held => "held".to_owned(),
-        StepKind::Released => "released".to_owned(),
+        StepKind::Held(kept) => with_kept("held", kept),
+        StepKind::Released(kept) => with_kept("released", kept),
+        StepKind::Kept(node) => format!("kept for {}", program.node(node).name),
+        StepKind::NotKept(why) => format!("not kept, {}", word(&why)),
         StepKind::Message { message, outcome } => {
             let name = &program.messages[usize::from(message)].name;
             if outcome == MessageOutcome::Requested {
@@ -378,6 +380,10 @@ fn shown(step: &Step, timeout_at: Millis, catalog: &Catalog) -> String {
             }
         }
     }
+}
+
+fn with_kept(word: &str, kept: u16) -> String {
+    if kept == 0 { word.to_owned() } else { format!("{word} with {kept}") }
 }
 
 /// `EventReceived` as `event_received`.

@@ -86,7 +86,8 @@ fn what_the_next_node_awaits_is_kept() {
         "0 go\n10m pause j hold 2h\n1h tick\n70m buy {\"s\": \"first\"}\n80m buy {\"s\": \"second\"}\n2h10m tick",
         "0 j#1: enter a~1h
          1h j#1: /wait_ended b held
-         2h10m j#1: released *hello /then c /event_received d *hello /then done =completed",
+         1h10m j#1: kept for c
+         2h10m j#1: released with 1 *hello /then c /event_received d *hello /then done =completed",
     );
     // The first that it would have taken.
     assert_eq!(rig.rows[1].input.last.get("s"), Some(&Value::Str("first".into())));
@@ -110,7 +111,8 @@ fn what_the_next_node_awaits_is_kept() {
         "0 go\n10m pause j hold 2h\n1h tick\n70m buy\n2h10m tick\n2h10m place",
         "0 j#1: enter a~1h
          1h j#1: /wait_ended b held
-         2h10m j#1: released *hello /then p
+         1h10m j#1: kept for c
+         2h10m j#1: released with 1 *hello /then p
          2h10m j#1: /way(0) c /event_received done =completed",
     );
     // A wait comes between: live, it would not have been heard either.
@@ -121,6 +123,36 @@ fn what_the_next_node_awaits_is_kept() {
         "0 pause j discard 1m\n1m tick\n2m go\n62m tick",
         "2m j#1: enter a *hello /then b~1h2m\n1h2m j#1: /wait_ended c~2h2m",
     );
+}
+
+#[test]
+fn ten_events_are_kept_and_of_each_further_one_it_is_told_that_it_is_not() {
+    let ways: Vec<String> = (0..11).map(|n| format!("{{ when: \"profile.points == {n}\", then: n{n:02} }}")).collect();
+    let mut nodes = vec![
+        "a: { wait: 1h, then: b }".to_owned(),
+        "b: { message: hello, then: c }".to_owned(),
+        format!("c: {{ condition: [ {} ], otherwise: done }}", ways.join(", ")),
+    ];
+    nodes.extend((0..11).map(|n| format!("n{n:02}: {{ event: buy, when: \"last.n == {n}\", then: done }}")));
+    let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+    let mut script = "0 go\n10m pause j hold 1d\n30m profile.update {\"points\": 4}\n1h tick\n".to_owned();
+    // The eleventh comes twice; what is kept for its node already is no loss.
+    for (minute, n) in (61..).zip((0..11).chain([10, 3])) {
+        script.push_str(&format!("{minute}m buy {{\"n\": {n}}}\n"));
+    }
+    let rig = Rig::new(&journey("", &nodes)).run(&script);
+    assert_eq!(rig.log[..2], ["0 j#1: enter a~1h", "1h j#1: /wait_ended b held"]);
+    for (n, line) in rig.log[2..12].iter().enumerate() {
+        assert_eq!(*line, format!("1h{}m j#1: kept for n{n:02}", n + 1));
+    }
+    assert_eq!(rig.log[12..], ["1h11m j#1: not kept, too_many", "1h12m j#1: not kept, too_many"]);
+    assert_eq!(rig.profile.instances[0].kept_events().len(), limits::HELD_EVENTS_MAX);
+    // What is kept is heard, and nothing is kept any more.
+    let rig = rig.run("3d tick");
+    let told = "3d j#1: released with 10 *hello /then c /branch4 n04 /event_received done =completed";
+    assert_eq!(rig.log.last().map(String::as_str), Some(told));
+    let kept: Vec<u64> = rig.counts.iter().map(|(_, counts)| counts.kept).collect();
+    assert_eq!(kept, [0]);
 }
 
 #[test]
@@ -174,22 +206,6 @@ fn entrants_are_kept_and_enter_at_the_end() {
         "0 pause j hold 2h\n10m go\n1h close j\n2h tick",
         "10m j#1: held\n2h j#1: released\n2h j: discards paused",
     );
-}
-
-/// One event for each node that may come next, ten at most.
-#[test]
-fn ten_events_are_kept_for_one_who_is_held() {
-    let count = limits::HELD_EVENTS_MAX + 1;
-    let ways: Vec<String> = (0..count)
-        .map(|n| format!("{{ percent: {}, then: c{n} }}", if n == 0 { 100 - (count - 1) } else { 1 }))
-        .collect();
-    let split = format!("s: {{ split: [ {} ] }}", ways.join(", "));
-    let waits: Vec<String> = (0..count).map(|n| format!("c{n}: {{ event: buy, within: 1d, then: done }}")).collect();
-    let mut nodes = vec!["a: { wait: 1h, then: b }", "b: { message: hello, then: s }", split.as_str()];
-    nodes.extend(waits.iter().map(String::as_str));
-    let rig = Rig::new(&journey("", &nodes)).run("0 go\n10m pause j hold 2h\n1h tick\n70m buy");
-    let kept = rig.profile.instances[0].context.extra.as_ref().map(|extra| extra.kept.len());
-    assert_eq!((kept, limits::HELD_EVENTS_MAX), (Some(10), 10));
 }
 
 #[test]
