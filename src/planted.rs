@@ -84,6 +84,7 @@ bugs! {
     FeedbackOnAnything: "feedback on one message counts for every other",
     RaceWonByLast: "of waits that race, the last to end wins",
     CallErrorIgnored: "a call that ended in an error takes the good way",
+    CallTimedFromEntry: "how long a call took counts from the entry",
     ThrottlingNotFollowed: "calls are handed over with a throttling that is no longer deployed",
     SourceNotKept: "what a data source said is not kept",
     LookupNotKept: "what was looked up is not kept",

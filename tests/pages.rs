@@ -233,15 +233,20 @@ fn the_words_of_step_events_are_those_of_the_code() {
         let rest = text.split(&format!("const {name}: &str = \"")).nth(1).expect("a constant");
         paths.insert(rest.split('"').next().unwrap_or_default().to_owned());
     }
+    let mut status = given(EVENT, "fn status_word(");
+    status.extend(given(EVENT, "fn call_word("));
+    let calls = given("src/domain/effect.rs", "impl fmt::Display for CallStatus");
+    let mut failed = given("src/domain/step.rs", "pub const fn word(self)");
+    failed.extend(calls.iter().cloned());
     for (head, words) in [
         ("`step`", given(EVENT, "fn step_word(")),
-        ("`status`", given(EVENT, "fn status_word(")),
-        ("`node_kind`", given(EVENT, "fn node_word(")),
+        ("`status`", status),
+        ("`node_kind`", given("src/domain/journey/program.rs", "pub const fn word(&self)")),
         ("`reason` of `left`", paths),
         ("`reason` of `discarded`", given(REPORT, "fn discard_word(")),
         ("`reason` of `exited`", given(REPORT, "fn exit_word(")),
-        ("`reason` of `failed`", given("src/domain/step.rs", "pub const fn word(self)")),
-        ("`reason` of `called`", given("src/domain/effect.rs", "impl fmt::Display for CallStatus")),
+        ("`reason` of `failed`", failed),
+        ("`reason` of `called`", calls),
         ("`reason` of `message`", given(REPORT, "fn outcome_word(")),
     ] {
         assert_eq!(named(&page, head), words, "{head}: what the page names, and what the code may say");

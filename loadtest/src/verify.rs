@@ -166,6 +166,7 @@ pub fn since(before: &Report, now: Report) -> Report {
             active: journey.active.saturating_sub(before.active),
             exited: counts_since(&before.exited, journey.exited),
             errors: journey.errors.saturating_sub(before.errors),
+            failed: counts_since(&before.failed, journey.failed),
             held: journey.held.saturating_sub(before.held),
             held_entrants: journey.held_entrants.saturating_sub(before.held_entrants),
             discarded: counts_since(&before.discarded, journey.discarded),

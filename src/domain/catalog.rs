@@ -93,6 +93,16 @@ pub struct VersionSource {
     pub messages: Vec<MessageId>,
 }
 
+impl VersionSource {
+    /// Whether the journey itself says the same as in `other`, whatever became of what it refers to. What it says of itself
+    /// is a part of it where something reads that.
+    fn is_same_journey(&self, other: &Self) -> bool {
+        let is_read = self.vocabulary.description.is_some() || other.vocabulary.description.is_some();
+        self.definition.same_meaning(&other.definition)
+            && (!is_read || self.definition.description == other.definition.description)
+    }
+}
+
 /// Everything published.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {

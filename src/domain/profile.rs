@@ -6,6 +6,7 @@
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
+use crate::domain::effect::CallStatus;
 use crate::domain::ids::{JourneyId, Millis, NodeNo, ProfileKey, VersionId};
 use crate::domain::step::Failure;
 use crate::domain::value::Map;
@@ -126,6 +127,10 @@ pub struct Extra {
     pub error: Option<(NodeNo, Failure)>,
     /// What custom actions answered last, by their names: the fields that are read, and the status.
     pub called: Map,
+    /// How its calls of custom actions went, as far as something reads it.
+    pub action: LastCall,
+    /// How its questions to data sources went, likewise.
+    pub source: LastCall,
     /// Whether a pause holds it.
     pub held: Option<Held>,
     /// Kept properties of events that came while it was held, by the node that awaits them and the way they lead.
@@ -136,6 +141,15 @@ pub struct Extra {
     pub came_at: Option<Millis>,
     /// The newest version that was asked what becomes of it, and keeps it.
     pub settled: Option<VersionId>,
+}
+
+/// How the calls of an instance went (spec §5.5): of custom actions, or of data sources.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LastCall {
+    /// How the latest of those that failed had ended.
+    pub error: Option<CallStatus>,
+    /// How long the latest took, in milliseconds of engine time: from its decision until its answer counted.
+    pub took_ms: Option<i64>,
 }
 
 /// Since when a pause holds an instance, and where.

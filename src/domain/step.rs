@@ -1,6 +1,9 @@
 //! Steps: what happened to a profile, as recorded in the commit. Counters, timelines and the decision hash derive
 //! from steps and from nothing else.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::effect::CallStatus;
@@ -136,7 +139,7 @@ pub enum ExitReason {
 }
 
 /// Why an instance failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
     /// An expression failed while running.
@@ -151,12 +154,12 @@ pub enum Failure {
     Jump,
     /// An update would have made the profile's document too large.
     DocumentTooLarge,
-    /// A custom action answered with an error, or not at all.
-    Action,
+    /// A custom action, or a data source, answered with an error, or not at all; how, unless it was recorded before that was.
+    Action(Option<CallStatus>),
 }
 
 impl Failure {
-    /// The word for it, as everywhere.
+    /// The kind of failure, as expressions have it: all calls that fail are one.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Expression => "expression",
@@ -165,7 +168,25 @@ impl Failure {
             Self::InstanceTooLarge => "instance_too_large",
             Self::Jump => "jump",
             Self::DocumentTooLarge => "document_too_large",
-            Self::Action => "action",
+            Self::Action(_) => "action",
+        }
+    }
+
+    /// The code of the error, as expressions have it: how the call ended, or `error` (spec §5.5, `lastErrorCode`).
+    pub fn error_code(self) -> Cow<'static, str> {
+        match self {
+            Self::Action(Some(status)) => Cow::Owned(status.to_string()),
+            _ => Cow::Borrowed("error"),
+        }
+    }
+}
+
+/// The reason of the failure, as reports and step events have it: of a call how that ended.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Action(Some(status)) => status.fmt(f),
+            other => f.write_str(other.word()),
         }
     }
 }
@@ -350,7 +371,6 @@ codes!(ExitReason {
     Migrated = 6,
     Withdrawn = 7,
 });
-codes!(Failure { Expression = 0, VisitLimit = 1, StepLimit = 2, InstanceTooLarge = 3, Jump = 4, DocumentTooLarge = 5, Action = 6 });
 codes!(DiscardReason {
     AlreadyInJourney = 0,
     ReentranceNotAllowed = 1,
@@ -373,6 +393,41 @@ codes!(MessageOutcome {
     Dropped = 7,
     Merged = 8,
 });
+
+impl Failure {
+    /// Every one that names no call's end, in the order of their codes.
+    pub const PLAIN: [Self; 7] = [
+        Self::Expression,
+        Self::VisitLimit,
+        Self::StepLimit,
+        Self::InstanceTooLarge,
+        Self::Jump,
+        Self::DocumentTooLarge,
+        Self::Action(None),
+    ];
+
+    /// Its stored code; of a call that of how it ended, which is at least 100.
+    pub fn code(self) -> u16 {
+        match self {
+            Self::Expression => 0,
+            Self::VisitLimit => 1,
+            Self::StepLimit => 2,
+            Self::InstanceTooLarge => 3,
+            Self::Jump => 4,
+            Self::DocumentTooLarge => 5,
+            Self::Action(None) => 6,
+            Self::Action(Some(status)) => status.code(),
+        }
+    }
+
+    /// The one with this code.
+    pub fn from_code(code: u16) -> Option<Self> {
+        match Self::PLAIN.get(usize::from(code)) {
+            Some(plain) => Some(*plain),
+            None => CallStatus::from_code(code).map(|status| Self::Action(Some(status))),
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -410,7 +465,11 @@ mod tests {
             (StepKind::Failed(Failure::InstanceTooLarge), (6, 3)),
             (StepKind::Failed(Failure::Jump), (6, 4)),
             (StepKind::Failed(Failure::DocumentTooLarge), (6, 5)),
-            (StepKind::Failed(Failure::Action), (6, 6)),
+            (StepKind::Failed(Failure::Action(None)), (6, 6)),
+            (StepKind::Failed(Failure::Action(Some(CallStatus::Http(500)))), (6, 500)),
+            (StepKind::Failed(Failure::Action(Some(CallStatus::TimedOut))), (6, 1_000)),
+            (StepKind::Failed(Failure::Action(Some(CallStatus::Capped))), (6, 1_001)),
+            (StepKind::Failed(Failure::Action(Some(CallStatus::InternalError))), (6, 1_002)),
             (StepKind::Called(CallStatus::Http(503)), (64, 503)),
             (StepKind::Called(CallStatus::TimedOut), (64, 1_000)),
             (StepKind::Called(CallStatus::Capped), (64, 1_001)),
@@ -449,9 +508,21 @@ mod tests {
 
     #[test]
     fn other_codes_are_none() {
-        for (code, detail) in
-            [(0, 0), (1, 3), (3, 6), (5, 8), (6, 7), (7, 9), (17, 0), (64, 99), (64, 1_003), (69, 2), (255, 0)]
-        {
+        for (code, detail) in [
+            (0, 0),
+            (1, 3),
+            (3, 6),
+            (5, 8),
+            (6, 7),
+            (6, 99),
+            (6, 1_003),
+            (7, 9),
+            (17, 0),
+            (64, 99),
+            (64, 1_003),
+            (69, 2),
+            (255, 0),
+        ] {
             assert_eq!(StepKind::from_code(code, detail), None, "{code} {detail}");
         }
     }
@@ -462,9 +533,9 @@ mod tests {
         for (place, reason) in ExitReason::ALL.iter().enumerate() {
             assert_eq!(usize::from(reason.code()), place);
         }
-        for (place, failure) in Failure::ALL.iter().enumerate() {
+        for (place, failure) in Failure::PLAIN.iter().enumerate() {
             assert_eq!(usize::from(failure.code()), place);
-            assert_eq!(serde_json::to_value(failure).expect("is text"), failure.word());
+            assert_eq!((failure.to_string().as_str(), failure.error_code().as_ref()), (failure.word(), "error"));
         }
         for (place, reason) in DiscardReason::ALL.iter().enumerate() {
             assert_eq!(usize::from(reason.code()), place);

@@ -25,6 +25,10 @@ fn check_journey(what: &str, journey: &JourneyReport, wrong: &mut Vec<String>) {
     if *entered != active + exited + errors {
         wrong.push(format!("{what}: entered {entered} is not active {active} + exited {exited} + errors {errors}"));
     }
+    let failed: u64 = journey.failed.values().sum();
+    if *errors != failed {
+        wrong.push(format!("{what}: errors {errors} is not the sum of its reasons, {failed}"));
+    }
     for (node, n) in &journey.nodes {
         if n.entered != n.in_node + n.left + n.exited + n.errors {
             wrong.push(format!(
@@ -49,13 +53,15 @@ mod tests {
         let node = NodeReport { entered: 3, in_node: 1, left: 1, exited: 1, errors: 0, ..NodeReport::default() };
         let mut journey = JourneyReport { entered: 3, active: 1, errors: 1, ..JourneyReport::default() };
         journey.exited.insert("completed".to_owned(), 1);
+        journey.failed.insert("expression".to_owned(), 1);
         journey.nodes.insert("a".to_owned(), node);
         let mut report = Report::default();
         report.journeys.insert("j".to_owned(), journey.clone());
         assert_eq!(imbalances(&report), Vec::<String>::new());
         journey.entered = 4;
+        journey.failed.insert("capped".to_owned(), 1);
         journey.nodes.insert("b".to_owned(), NodeReport { entered: 1, ..NodeReport::default() });
         report.journeys.insert("j".to_owned(), journey);
-        assert_eq!(imbalances(&report).len(), 2);
+        assert_eq!(imbalances(&report).len(), 3);
     }
 }

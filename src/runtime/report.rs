@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use smol_str::SmolStr;
 
 use crate::domain::catalog::{Catalog, Version, VersionStatus};
+use crate::domain::effect::CallStatus;
 use crate::domain::ids::{JourneyId, Millis, NodeNo};
 use crate::domain::journey::program::{Method, NodeKind, Program};
 use crate::domain::journey::source::FALLBACK;
 use crate::domain::note;
-use crate::domain::step::{DiscardReason, Entrance, ExitReason, MessageOutcome, Path, Step, StepKind};
+use crate::domain::step::{DiscardReason, Entrance, ExitReason, Failure, MessageOutcome, Path, Step, StepKind};
 use crate::runtime::partition::counts::{Counts, MessageCounts, NodeCounts, VersionCounts};
 use crate::runtime::projection::{HistoryEntry, HistoryEvent};
 use crate::runtime::view::{
@@ -29,6 +30,19 @@ pub struct Tally {
     /// Engine time.
     pub now: Millis,
 }
+
+/// Reasons of failures that every report has; codes of HTTP only where they happened.
+const FAILURES: [Failure; 9] = [
+    Failure::Expression,
+    Failure::VisitLimit,
+    Failure::StepLimit,
+    Failure::InstanceTooLarge,
+    Failure::Jump,
+    Failure::DocumentTooLarge,
+    Failure::Action(Some(CallStatus::TimedOut)),
+    Failure::Action(Some(CallStatus::Capped)),
+    Failure::Action(Some(CallStatus::InternalError)),
+];
 
 /// The report over all journeys, or one.
 pub fn report(tally: &Tally, catalog: &Catalog, only: Option<JourneyId>) -> Report {
@@ -65,6 +79,12 @@ fn version_report(program: &Program, counts: &VersionCounts) -> JourneyReport {
     };
     for reason in ExitReason::ALL {
         report.exited.insert(exit_word(reason).to_owned(), counts.exited[usize::from(reason.code())]);
+    }
+    for failure in FAILURES {
+        report.failed.insert(failure.to_string(), 0);
+    }
+    for (failure, count) in counts.failures().filter(|(_, count)| *count > 0) {
+        report.failed.insert(failure.to_string(), count);
     }
     for reason in DiscardReason::ALL {
         report.discarded.insert(discard_word(reason).to_owned(), counts.discarded[usize::from(reason.code())]);
@@ -137,6 +157,9 @@ fn add(sum: &mut JourneyReport, part: &JourneyReport) {
     sum.held_entrants += part.held_entrants;
     for (reason, n) in &part.exited {
         *sum.exited.entry(reason.clone()).or_default() += n;
+    }
+    for (reason, n) in &part.failed {
+        *sum.failed.entry(reason.clone()).or_default() += n;
     }
     for (reason, n) in &part.discarded {
         *sum.discarded.entry(reason.clone()).or_default() += n;
@@ -345,7 +368,7 @@ fn step_words(step: &Step, program: &Program) -> (&'static str, String, Option<S
         StepKind::Arrived => ("arrived", String::new(), None),
         StepKind::Left(path) => ("left", path_words(path, &program.node(step.node).kind), None),
         StepKind::Exited(reason) => ("exited", exit_word(reason).to_owned(), None),
-        StepKind::Failed(failure) => ("failed", failure.word().to_owned(), None),
+        StepKind::Failed(failure) => ("failed", failure.to_string(), None),
         StepKind::Discarded(reason) => ("discarded", discard_word(reason).to_owned(), None),
         StepKind::Called(status) => ("called", status.to_string(), None),
         StepKind::Held(_) => ("held", "paused".to_owned(), None),

@@ -28,6 +28,9 @@ pub struct JourneyReport {
     pub exited: BTreeMap<String, u64>,
     /// Instances failed.
     pub errors: u64,
+    /// The same, by reason: `expression`, `timed_out`, `capped`, `http_500` …; their sum is `errors`.
+    #[serde(default)]
+    pub failed: BTreeMap<String, u64>,
     /// Of the running: held at actions by a pause.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub held: u64,

@@ -108,7 +108,10 @@ fn show_report(report: &Report) {
         gauge!("sojourn_instances_active", "journey" => name.clone()).set(journey.active as f64);
         gauge!("sojourn_instances_held", "journey" => name.clone()).set(journey.held as f64);
         gauge!("sojourn_entrants_held", "journey" => name.clone()).set(journey.held_entrants as f64);
-        counter!("sojourn_instances_failed_total", "journey" => name.clone()).absolute(journey.errors);
+        for (reason, count) in &journey.failed {
+            let labels = [("journey", name.clone()), ("reason", reason.clone())];
+            counter!("sojourn_instances_failed_total", &labels).absolute(*count);
+        }
         for (reason, count) in &journey.exited {
             let labels = [("journey", name.clone()), ("reason", reason.clone())];
             counter!("sojourn_instances_exited_total", &labels).absolute(*count);

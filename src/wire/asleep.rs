@@ -258,8 +258,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::effect::CallStatus;
     use crate::domain::ids::ProfileKey;
-    use crate::domain::profile::{CapCount, Extra, Held, HeldAt};
+    use crate::domain::profile::{CapCount, Extra, Held, HeldAt, LastCall};
     use crate::domain::step::Failure;
     use crate::domain::value::{Map, Value};
     use crate::wire::component::blank_profile;
@@ -279,7 +280,7 @@ mod tests {
     fn extras() -> impl Strategy<Value = Option<Box<Extra>>> {
         let heard = proptest::collection::vec((any::<u16>(), maps()), 0..3);
         let sent = proptest::collection::vec((any::<u16>().prop_map(NodeNo), any::<u16>()), 0..3);
-        let failure = (any::<u16>().prop_map(NodeNo), proptest::sample::select(&Failure::ALL[..]));
+        let failure = (any::<u16>().prop_map(NodeNo), failures());
         let id = proptest::option::of("[a-z0-9]{0,9}".prop_map(SmolStr::from));
         let node = proptest::option::of(any::<u16>().prop_map(NodeNo));
         let migrated = (proptest::option::of(instants()), proptest::option::of(any::<u32>().prop_map(VersionId)));
@@ -288,12 +289,13 @@ mod tests {
             id,
             node,
             proptest::option::of(failure),
-            maps(),
+            (maps(), calls(), calls()),
             held(),
             migrated,
         )
             .prop_map(|(walked, supplemental_id, previous_node, error, called, paused, migrated)| {
                 let ((arm, heard, sent), (held, kept, shifted), (came_at, settled)) = (walked, paused, migrated);
+                let (called, action, source) = called;
                 Box::new(Extra {
                     arm,
                     heard,
@@ -302,6 +304,8 @@ mod tests {
                     previous_node,
                     error,
                     called,
+                    action,
+                    source,
                     held,
                     kept,
                     shifted,
@@ -310,6 +314,21 @@ mod tests {
                 })
             });
         proptest::option::of(extra)
+    }
+
+    fn statuses() -> impl Strategy<Value = CallStatus> {
+        let named = [CallStatus::TimedOut, CallStatus::Capped, CallStatus::InternalError];
+        prop_oneof![(100_u16..1_000).prop_map(CallStatus::Http), proptest::sample::select(named.to_vec())]
+    }
+
+    fn failures() -> impl Strategy<Value = Failure> {
+        let plain = proptest::sample::select(&Failure::PLAIN[..]);
+        prop_oneof![plain, statuses().prop_map(|status| Failure::Action(Some(status)))]
+    }
+
+    fn calls() -> impl Strategy<Value = LastCall> {
+        let parts = (proptest::option::of(statuses()), proptest::option::of(0..=i64::MAX));
+        parts.prop_map(|(error, took_ms)| LastCall { error, took_ms })
     }
 
     fn held() -> impl Strategy<Value = (Option<Held>, Vec<(NodeNo, u16, Map)>, u32)> {

@@ -6,14 +6,16 @@
 //! extra  = 1 · arm varint | 2 · slot varint · heard map | 3 · node varint · send ordinal varint |
 //!          4 · supplemental id text | 5 · previous node varint | 6 · node varint · failure varint | 7 · answers map |
 //!          8 · instant varint, zigzag | 9 · version varint |
+//!          10 · status varint, 11 · milliseconds varint of calls of actions | 12, 13 the same of data sources |
 //!          16 · held u8: 0 at the node, 1 at the entrance · since i64 | 17 · node varint · way varint · kept map |
 //!          18 · number of a pause varint
 //! ```
 
 use smol_str::SmolStr;
 
+use crate::domain::effect::CallStatus;
 use crate::domain::ids::{Millis, NodeNo, VersionId};
-use crate::domain::profile::{Context, Extra, Held, HeldAt};
+use crate::domain::profile::{Context, Extra, Held, HeldAt, LastCall};
 use crate::domain::step::Failure;
 use crate::domain::value::Map;
 use crate::wire::cursor::{Cursor, WireError, put_text, put_varint};
@@ -31,6 +33,10 @@ const ERROR: u8 = 6;
 const CALLED: u8 = 7;
 const CAME_AT: u8 = 8;
 const SETTLED: u8 = 9;
+const ACTION_ERROR: u8 = 10;
+const ACTION_MS: u8 = 11;
+const SOURCE_ERROR: u8 = 12;
+const SOURCE_MS: u8 = 13;
 const HELD: u8 = 16;
 const KEPT: u8 = 17;
 const SHIFTED: u8 = 18;
@@ -56,6 +62,10 @@ fn put_extra(out: &mut Vec<u8>, extra: &Extra) {
         extra.previous_node.is_some(),
         extra.error.is_some(),
         !extra.called.is_empty(),
+        extra.action.error.is_some(),
+        extra.action.took_ms.is_some(),
+        extra.source.error.is_some(),
+        extra.source.took_ms.is_some(),
         extra.held.is_some(),
         extra.shifted != 0,
         extra.came_at.is_some(),
@@ -105,7 +115,21 @@ fn put_extra(out: &mut Vec<u8>, extra: &Extra) {
         out.push(SETTLED);
         put_varint(out, u64::from(version.0));
     }
+    put_call(out, extra.action, (ACTION_ERROR, ACTION_MS));
+    put_call(out, extra.source, (SOURCE_ERROR, SOURCE_MS));
     put_held(out, extra);
+}
+
+/// How calls went.
+fn put_call(out: &mut Vec<u8>, call: LastCall, (error, took_ms): (u8, u8)) {
+    if let Some(status) = call.error {
+        out.push(error);
+        put_varint(out, u64::from(status.code()));
+    }
+    if let Some(ms) = call.took_ms {
+        out.push(took_ms);
+        put_varint(out, ms as u64);
+    }
 }
 
 /// What a pause left.
@@ -154,6 +178,10 @@ fn read_extra(cursor: &mut Cursor<'_>) -> Result<Extra, WireError> {
                 extra.error = Some((node, failure));
             }
             CALLED => extra.called = read_map(cursor)?,
+            ACTION_ERROR => extra.action.error = Some(read_status(cursor)?),
+            ACTION_MS => extra.action.took_ms = Some(cursor.varint("milliseconds")? as i64),
+            SOURCE_ERROR => extra.source.error = Some(read_status(cursor)?),
+            SOURCE_MS => extra.source.took_ms = Some(cursor.varint("milliseconds")? as i64),
             CAME_AT => {
                 let zigzag = cursor.varint("instant")?;
                 extra.came_at = Some(Millis((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64)));
@@ -176,6 +204,11 @@ fn read_extra(cursor: &mut Cursor<'_>) -> Result<Extra, WireError> {
         }
     }
     Ok(extra)
+}
+
+fn read_status(cursor: &mut Cursor<'_>) -> Result<CallStatus, WireError> {
+    let code = varint_u16(cursor, "status")?;
+    CallStatus::from_code(code).ok_or_else(|| WireError::invalid("status", code))
 }
 
 /// A varint of at most 16 bits.

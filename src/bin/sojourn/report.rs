@@ -34,7 +34,7 @@ pub fn overview(report: &Report) -> String {
             journey.entered.to_string(),
             journey.active.to_string(),
             counts(&journey.exited),
-            journey.errors.to_string(),
+            errors(journey),
             counts(&journey.discarded),
             messages(journey),
         ]);
@@ -63,7 +63,10 @@ fn one(journey: &JourneyReport) -> String {
         journey.exited.values().sum::<u64>(),
         journey.errors
     );
-    text.push_str(&format!("  exited: {}\n  discarded: {}\n", counts(&journey.exited), counts(&journey.discarded)));
+    for (what, reasons) in [("exited", &journey.exited), ("failed", &journey.failed), ("discarded", &journey.discarded)]
+    {
+        text.push_str(&format!("  {what}: {}\n", counts(reasons)));
+    }
     let mut nodes = table(&["node", "#entered", "#in node", "#left", "#exited", "#errors"]);
     for (name, n) in &journey.nodes {
         let figures = [n.entered, n.in_node, n.left, n.exited, n.errors];
@@ -84,6 +87,14 @@ fn one(journey: &JourneyReport) -> String {
         text.push_str(&format!("{messages}\n"));
     }
     text
+}
+
+/// `3 (capped 1, http_500 2)`.
+fn errors(journey: &JourneyReport) -> String {
+    match journey.errors {
+        0 => "0".to_owned(),
+        errors => format!("{errors} ({})", counts(&journey.failed)),
+    }
 }
 
 /// Those that are not 0: `completed 5, timeout 2`.

@@ -15,7 +15,7 @@ use crate::domain::ids::{DeliveryId, InstanceId, MessageId, Millis, stable_hash}
 use crate::domain::journey::action::{Action, ERROR_RESPONSE, STATUS, answer_of};
 use crate::domain::journey::program::{Channel, Node, NodeKind, Program};
 use crate::domain::note;
-use crate::domain::profile::{DueKind, Profile};
+use crate::domain::profile::{DueKind, LastCall, Profile};
 use crate::domain::step::{Failure, Path, StepKind};
 use crate::domain::value::{Map, Value};
 use crate::planted::{Bug, is_planted};
@@ -40,7 +40,10 @@ pub fn apply_answer(
     let program = walk.program(row.version);
     let node = program.node(row.node);
     if let NodeKind::Action { .. } = node.kind {
-        let flow = walk.answered(position, program, node, answer);
+        let entered_at = walk.profile.instances[position].entered_at;
+        let since = if is_planted(Bug::CallTimedFromEntry) { entered_at } else { row.decided_at };
+        let took_ms = now.0.saturating_sub(since.0);
+        let flow = walk.answered(position, program, node, (answer, took_ms));
         walk.advance(position, flow);
     }
     walk.seal();
@@ -65,7 +68,7 @@ impl Walk<'_, '_> {
         match self.world.calls {
             Calls::Made => {}
             Calls::Assumed => {
-                return self.take_answer(position, program, node, &CallAnswer::empty(CallStatus::Http(200)));
+                return self.take_answer(position, program, node, (&CallAnswer::empty(CallStatus::Http(200)), 0));
             }
             Calls::Answered(answers) => return self.draw_answer(position, program, node, action, answers),
         }
@@ -97,11 +100,12 @@ impl Walk<'_, '_> {
         let profile = self.profile.identity.clone();
         let asked = Asked { action: &action.name, profile: &profile, node: &node.name, at: self.now, lot };
         match answers.draw(&asked) {
-            Drawn::Declared(answer) => self.answered(position, program, node, answer),
+            Drawn::Declared(answer) => self.answered(position, program, node, (answer, 0)),
             Drawn::Recorded(status, fields) => {
-                self.answered(position, program, node, &answer_of(status, fields, action.declared_for(status)))
+                let answer = answer_of(status, fields, action.declared_for(status));
+                self.answered(position, program, node, (&answer, 0))
             }
-            Drawn::Guessed(status) => self.take_answer(position, program, node, &CallAnswer::empty(status)),
+            Drawn::Guessed(status) => self.take_answer(position, program, node, (&CallAnswer::empty(status), 0)),
         }
     }
 
@@ -145,27 +149,54 @@ impl Walk<'_, '_> {
     }
 
     /// Takes the answer in, and notes what it says with the step; the way on.
-    fn answered(&mut self, position: usize, program: &Program, node: &Node, answer: &CallAnswer) -> Flow {
+    fn answered(
+        &mut self,
+        position: usize,
+        program: &Program,
+        node: &Node,
+        (answer, took_ms): (&CallAnswer, i64),
+    ) -> Flow {
         let NodeKind::Action { action, .. } = &node.kind else { unreachable!("called at an action") };
         let declared = program.actions[usize::from(*action)].declared_for(answer.status);
         let note = if declared.is_empty() { answer.reason.clone() } else { note::of_answer(answer) };
         self.out.notes.extend(note.map(|note| (self.out.steps.len(), note)));
-        self.take_answer(position, program, node, answer)
+        self.take_answer(position, program, node, (answer, took_ms))
     }
 
-    /// Takes the answer in; the way on.
-    fn take_answer(&mut self, position: usize, program: &Program, node: &Node, answer: &CallAnswer) -> Flow {
+    /// Takes the answer in, and after how many milliseconds it came; the way on.
+    fn take_answer(
+        &mut self,
+        position: usize,
+        program: &Program,
+        node: &Node,
+        (answer, took_ms): (&CallAnswer, i64),
+    ) -> Flow {
         let NodeKind::Action { action, then, .. } = &node.kind else { unreachable!("called at an action") };
         self.step(position, StepKind::Called(answer.status));
-        self.keep_answer(position, program, &program.actions[usize::from(*action)], answer);
+        let action = &program.actions[usize::from(*action)];
+        self.keep_answer(position, program, action, answer);
+        self.note_call(position, program, action, (answer.status, took_ms));
         if !fits(&self.profile.instances[position].context) {
             self.fail(position, Failure::InstanceTooLarge, None);
             return Flow::Gone;
         }
         if answer.status.is_error() && !is_planted(Bug::CallErrorIgnored) {
-            return self.fail_at(position, node, Failure::Action, None);
+            return self.fail_at(position, node, Failure::Action(Some(answer.status)), None);
         }
         Flow::Go(*then, Path::Then)
+    }
+
+    /// Notes how the call went, as far as the version reads it.
+    fn note_call(&mut self, position: usize, program: &Program, action: &Action, (status, took_ms): (CallStatus, i64)) {
+        let notes = if action.is_source() { program.notes.source } else { program.notes.action };
+        let now = notes.kept(LastCall { error: Some(status).filter(|s| s.is_error()), took_ms: Some(took_ms) });
+        if now == LastCall::default() {
+            return;
+        }
+        self.change_extra(position, |extra| {
+            let last = if action.is_source() { &mut extra.source } else { &mut extra.action };
+            *last = LastCall { error: now.error.or(last.error), took_ms: now.took_ms };
+        });
     }
 
     /// Remembers what the version reads of it, in the place of what the action answered before.

@@ -4,7 +4,7 @@
 use crate::domain::catalog::Catalog;
 use crate::domain::ids::stable_hash;
 use crate::domain::profile::Profile;
-use crate::domain::step::Step;
+use crate::domain::step::{Failure, Step, StepKind};
 
 /// Digits of pi: odd words without a pattern.
 const KEYS: [u64; 3] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7345, 0xa409_3822_299f_31d1];
@@ -17,7 +17,7 @@ pub(super) fn chain(profile: &mut Profile, steps: &[Step], catalog: &Catalog) {
         if chain == 0 {
             chain = stable_hash(&[profile.identity.as_bytes()]) as u64;
         }
-        let (kind, detail) = step.kind.code();
+        let (kind, detail) = decided(step.kind).code();
         let program = catalog.program(step.version);
         let words = [
             u64::from(program.journey.0) << 32 | u64::from(program.number),
@@ -29,6 +29,14 @@ pub(super) fn chain(profile: &mut Profile, steps: &[Step], catalog: &Catalog) {
     if chain != profile.chain {
         profile.chain = chain;
         profile.changes.chain = true;
+    }
+}
+
+/// What of a step is the decision: that an instance ended at a call that failed, and not how the provider failed.
+fn decided(kind: StepKind) -> StepKind {
+    match kind {
+        StepKind::Failed(Failure::Action(_)) => StepKind::Failed(Failure::Action(None)),
+        other => other,
     }
 }
 

@@ -258,6 +258,8 @@ fn carried(context: Context, old: &Program, new: &Program) -> Context {
             supplemental_id: extra.supplemental_id,
             error: error.and_then(|(node, failure)| Some((same(node)?, failure))),
             called,
+            action: new.notes.action.kept(extra.action),
+            source: new.notes.source.kept(extra.source),
             shifted: extra.shifted,
             ..Extra::default()
         })

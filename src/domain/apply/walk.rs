@@ -12,7 +12,7 @@ use crate::domain::apply::chain::chain;
 use crate::domain::apply::world::{Firing, Outcome, World};
 use crate::domain::calendar::zone;
 use crate::domain::effect::Effect;
-use crate::domain::expression::{About, EvalError, Facts, Knows, Scope};
+use crate::domain::expression::{About, EvalError, Facts, Failed, Knows, Scope};
 use crate::domain::ids::{InstanceId, Millis, NodeNo, VersionId, stable_hash};
 use crate::domain::journey::definition::{Dates, LocalTime, SHARES};
 use crate::domain::journey::program::{Node, NodeKind, Program, Test};
@@ -458,13 +458,19 @@ impl Knows for Walk<'_, '_> {
         About {
             journey: &program.name,
             version: program.number,
+            description: program.description.as_deref(),
             identity: &self.profile.identity,
             instance: (self.world.sandbox, instance.journey, instance.ordinal),
             supplemental_id: instance.supplemental_id(),
             entered_at: instance.entered_at,
             node: name(instance.node),
             previous_node: extra.and_then(|extra| extra.previous_node).map(name),
-            error: extra.and_then(|extra| extra.error).map(|(node, failure)| (failure.word(), name(node))),
+            error: extra.and_then(|extra| extra.error).map(|(node, failure)| {
+                let Node { name, kind, .. } = program.node(node);
+                Failed { failure, node: name, kind: kind.word() }
+            }),
+            action: extra.map(|extra| extra.action).unwrap_or_default(),
+            source: extra.map(|extra| extra.source).unwrap_or_default(),
             zones: (self.zone_of_profile(program), &program.zone_name),
         }
     }

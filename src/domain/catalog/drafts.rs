@@ -298,7 +298,7 @@ impl Catalog {
     /// Whether a draft means the same as `source`, which names messages of this catalog.
     pub(super) fn says(&self, draft: &Draft, source: &VersionSource) -> bool {
         let is_known = |message: &MessageId| draft.messages.contains(self.message(*message));
-        draft.source.definition.same_meaning(&source.definition)
+        draft.source.is_same_journey(source)
             && draft.source.vocabulary == source.vocabulary
             && draft.messages.len() == source.messages.len()
             && source.messages.iter().all(is_known)

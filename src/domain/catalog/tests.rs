@@ -98,6 +98,33 @@ fn unchanged_files_make_no_version() {
     assert_eq!(apply(&first, &moved).0.versions.len(), 1);
 }
 
+/// What a journey says of itself is a part of it where something reads it, and only there.
+#[test]
+fn a_description_makes_a_version_where_it_is_read() {
+    let described = |text: &str, files: &str| files.replace("name: nurture\n", &format!("name: nurture\n{text}\n"));
+    let (first, _) = apply(&Catalog::default(), SIMPLE);
+    let (second, _) = apply(&first, &described("description: Thanks.", SIMPLE));
+    assert_eq!(second.to_record(), first.to_record(), "nobody reads it");
+    let reading = SIMPLE.replace("body: hello", "body: \"{{ journey.description }}\"");
+    assert_ne!(reading, SIMPLE);
+    let (first, _) = apply(&Catalog::default(), &described("description: Thanks.", &reading));
+    assert_eq!(first.program(VersionId(0)).description.as_deref(), Some("Thanks."));
+    let read = Catalog::from_record(&first.to_record()).expect("reads");
+    assert_eq!(read.program(VersionId(0)).description.as_deref(), Some("Thanks."));
+    assert_eq!(apply(&read, &described("description: Thanks.", &reading)).0.versions.len(), 1);
+    // Nor does the message alone, whose journey is in no file.
+    let message = "kind: message\nname: thanks\nchannel: log\nbody: \"{{ journey.description }}\"\n";
+    assert_eq!(apply(&read, message).0.versions.len(), 1);
+    let (second, report) = apply(&read, &described("description: Thanks all.", &reading));
+    assert_eq!(changes(&report).last(), Some(&("nurture", Change::NewVersion, Some(2))));
+    let difference = report.resources.last().and_then(|resource| resource.difference.as_ref()).expect("it differs");
+    let settings: Vec<(&str, &str, &str)> =
+        difference.settings.iter().map(|c| (c.what.as_str(), c.before.as_str(), c.after.as_str())).collect();
+    assert_eq!(settings, [("description", "Thanks.", "Thanks all.")]);
+    assert_eq!(second.program(VersionId(1)).description.as_deref(), Some("Thanks all."));
+    assert_eq!(apply(&second, &reading).0.program(VersionId(2)).description, None);
+}
+
 #[test]
 fn a_change_closes_the_version_before() {
     let (first, _) = apply(&Catalog::default(), SIMPLE);

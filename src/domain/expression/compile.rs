@@ -341,7 +341,9 @@ impl Compiler<'_> {
                 );
             }
             let code = match fact {
-                Fact::Version => Code::Int(run(|env| Ok(Some(i64::from(env.scope.about().version))))),
+                Fact::Version | Fact::ActionMs | Fact::SourceMs => {
+                    Code::Int(run(move |env| Ok(env.scope.about().integer(fact))))
+                }
                 Fact::EnteredAt => Code::Time(run(|env| Ok(Some(Instant(env.scope.about().entered_at.0))))),
                 _ => Code::Text(run_text(move |env| Ok(env.scope.about().text(fact)))),
             };

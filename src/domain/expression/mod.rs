@@ -58,7 +58,7 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
-pub use about::{About, Facts, Knows};
+pub use about::{About, Facts, Failed, Knows};
 pub use dates::moment;
 pub use expr::Expr;
 pub use scope::{EvalError, Scope};

@@ -21,7 +21,8 @@ use crate::domain::journey::action::{Action, ActionShape};
 use crate::domain::journey::definition::{Format, JourneyDefinition, MessageDefinition, Since};
 use crate::domain::journey::findings::{At, Findings};
 use crate::domain::journey::graph::Graph;
-use crate::domain::journey::program::{EventFilter, Message, Notes, Program};
+use crate::domain::journey::notes::{Notes, reads_fact};
+use crate::domain::journey::program::{EventFilter, Message, Program};
 
 /// What is declared of the events and attributes that a journey names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,9 @@ pub struct Vocabulary {
     pub actions: BTreeMap<SmolStr, ActionShape>,
     /// Fields of the datasets that it looks up in.
     pub datasets: BTreeMap<SmolStr, Fields>,
+    /// What it says of itself; of a published version only where something reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<SmolStr>,
     /// Event types whose fields are not known, because their declaration is missing or broken (a finding says so).
     #[serde(skip)]
     pub blurred_events: BTreeSet<SmolStr>,
@@ -117,6 +121,7 @@ pub fn compile(
         version: numbers.version,
         number: numbers.number,
         name: definition.name.value.clone(),
+        description: vocabulary.description.clone().filter(|_| reads_fact(&reads, "description")),
         zone: zone(&definition.timezone).unwrap_or(TimeZone::UTC),
         zone_name: definition.timezone.clone(),
         local_time: definition.local_time,
@@ -139,7 +144,7 @@ pub fn compile(
         keeps_last,
         keeps_action,
         heard,
-        notes: notes(&kept),
+        notes: Notes::of(&kept),
         is_in_test: false,
         followed: followed.into_iter().collect(),
     };
@@ -180,6 +185,7 @@ impl Vocabulary {
             entrances,
             actions,
             datasets,
+            description: self.description.clone().filter(|_| reads_fact(reads, "description")),
             ..Self::default()
         }
     }
@@ -267,13 +273,6 @@ fn found(definition: &JourneyDefinition, vocabulary: &Vocabulary) -> Option<Fiel
     });
     let lookups: Fields = lookups.collect();
     (!lookups.is_empty()).then_some(lookups)
-}
-
-/// What an instance has to note, of what expressions read.
-fn notes(kept: &BTreeSet<FieldPath>) -> Notes {
-    let reads =
-        |name: &str| kept.iter().any(|read| read.root == Root::Journey && read.path.first().is_none_or(|n| n == name));
-    Notes { previous_node: reads("previous_node"), errors: reads("error") || reads("error_node") }
 }
 
 /// The fields of a dataset that a node takes.

@@ -91,6 +91,9 @@ pub struct JourneyDefinition {
     pub nodes: Vec<NodeDefinition>,
     /// What becomes of profiles in versions published before.
     pub migration: Option<At<MigrationDefinition>>,
+    /// What it says of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<SmolStr>,
     /// Something of it could not be read.
     #[serde(skip)]
     pub broken: bool,
@@ -349,12 +352,13 @@ impl<T: Default> Default for At<T> {
 }
 
 impl JourneyDefinition {
-    /// Whether `other` says the same. The order of nodes is no meaning, nor is what became of profiles of older versions.
+    /// Whether `other` says the same. The order of nodes is no meaning, nor is what became of profiles of older versions, nor
+    /// what it says of itself, which counts only where something reads it.
     pub fn same_meaning(&self, other: &Self) -> bool {
         let sorted = |definition: &Self| {
             let mut nodes = definition.nodes.clone();
             nodes.sort_by(|a, b| a.name.value.cmp(&b.name.value));
-            Self { nodes, migration: None, ..definition.clone() }
+            Self { nodes, migration: None, description: None, ..definition.clone() }
         };
         self == other || sorted(self) == sorted(other)
     }

@@ -11,6 +11,7 @@ pub mod findings;
 pub mod graph;
 mod in_test;
 pub mod lint;
+pub mod notes;
 pub mod program;
 pub mod source;
 pub mod trial;

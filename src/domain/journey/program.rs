@@ -12,6 +12,7 @@ use crate::domain::expression::{Expr, FieldPath, Fields};
 use crate::domain::ids::{JourneyId, MessageId, Millis, NodeNo, VersionId};
 use crate::domain::journey::action::Action;
 use crate::domain::journey::definition::{Dates, LocalTime, Since};
+use crate::domain::journey::notes::Notes;
 
 /// One version of one journey, ready to run.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Program {
     pub number: u32,
     /// Name of the journey.
     pub name: SmolStr,
+    /// What the version says of itself, if something reads it.
+    pub description: Option<SmolStr>,
     /// Zone of the journey (UTC if none was given).
     pub zone: TimeZone,
     /// Its name, as written.
@@ -74,15 +77,6 @@ pub struct Program {
     pub is_in_test: bool,
     /// Message nodes on whose messages other nodes await feedback.
     pub followed: Vec<NodeNo>,
-}
-
-/// What an instance notes on its way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Notes {
-    /// The node it came from.
-    pub previous_node: bool,
-    /// How and where it failed last.
-    pub errors: bool,
 }
 
 /// An event type with an optional filter.
@@ -243,6 +237,27 @@ pub enum NodeKind {
     Lookup(Box<Lookup>),
     /// Ends the instance as completed.
     End,
+}
+
+impl NodeKind {
+    /// The word of what a node does, as step events and expressions have it.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Wait { .. } => "wait",
+            Self::FirstOf { .. } => "first_of",
+            Self::Condition { .. } => "condition",
+            Self::Split { .. } => "split",
+            Self::Optimize { .. } => "optimize",
+            Self::ProfileCap { .. } => "profile_cap",
+            Self::Event { .. } => "event",
+            Self::Message { .. } => "message",
+            Self::UpdateProfile { .. } => "update_profile",
+            Self::Jump { .. } => "jump",
+            Self::Action { .. } => "action",
+            Self::Lookup(_) => "lookup",
+            Self::End => "end",
+        }
+    }
 }
 
 /// How a node chooses among ways that are counted.

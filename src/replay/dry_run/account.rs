@@ -24,6 +24,9 @@ pub struct Account {
     pub exited: BTreeMap<String, u64>,
     /// Instances failed.
     pub errors: u64,
+    /// The same, by reason.
+    #[serde(default)]
+    pub failed: BTreeMap<String, u64>,
     /// Entries refused, by reason.
     pub discarded: BTreeMap<String, u64>,
     /// Arrivals, by node.
@@ -86,6 +89,7 @@ impl Account {
             }
             "failed" => {
                 self.errors += 1;
+                count(&mut self.failed, reason);
                 day.ended += 1;
             }
             "discarded" => count(&mut self.discarded, reason),

@@ -37,8 +37,10 @@ pub struct VersionCounts {
     pub entered: u64,
     /// Instances ended, by [`ExitReason::code`].
     pub exited: [u64; ExitReason::ALL.len()],
-    /// Instances failed, by [`Failure::code`].
-    pub failed: [u64; Failure::ALL.len()],
+    /// Instances failed, by [`Failure::code`], those at calls aside.
+    pub failed: [u64; Failure::PLAIN.len()],
+    /// Instances failed at calls, by how those ended: [`CallStatus::code`], ascending.
+    pub failed_calls: Vec<(u16, u64)>,
     /// Entries refused, by [`DiscardReason::code`].
     pub discarded: [u64; DiscardReason::ALL.len()],
     /// By node.
@@ -58,7 +60,14 @@ pub struct VersionCounts {
 impl VersionCounts {
     /// Instances failed, for whatever reason.
     pub fn errors(&self) -> u64 {
-        self.failed.iter().sum()
+        self.failed.iter().chain(self.failed_calls.iter().map(|(_, count)| count)).sum()
+    }
+
+    /// Instances failed, by reason; of calls only how some have ended.
+    pub fn failures(&self) -> impl Iterator<Item = (Failure, u64)> + '_ {
+        let plain = Failure::PLAIN.into_iter().map(|failure| (failure, self.failed[usize::from(failure.code())]));
+        let calls = self.failed_calls.iter();
+        plain.chain(calls.filter_map(|(code, count)| Some((Failure::from_code(*code)?, *count))))
     }
 
     /// Instances running.
@@ -90,11 +99,34 @@ impl VersionCounts {
         self.ways[place].1 += count;
     }
 
+    fn add_failed(&mut self, failure: Failure, count: u64) {
+        if let Failure::Action(Some(status)) = failure {
+            let place = self.failed_calls.binary_search_by_key(&status.code(), |(known, _)| *known);
+            let place = place.unwrap_or_else(|place| {
+                self.failed_calls.insert(place, (status.code(), 0));
+                place
+            });
+            self.failed_calls[place].1 += count;
+        } else {
+            self.failed[usize::from(failure.code())] += count;
+        }
+    }
+
+    fn read_failed_calls(&mut self, cursor: &mut Cursor<'_>) -> Result<(), WireError> {
+        for _ in 0..cursor.varint("ends of calls")? {
+            let code = cursor.varint("end of a call")?;
+            let failure = u16::try_from(code).ok().and_then(Failure::from_code);
+            let failure = failure.ok_or_else(|| WireError::invalid("end of a call", code))?;
+            self.add_failed(failure, cursor.varint("count")?);
+        }
+        Ok(())
+    }
+
     fn add(&mut self, other: &Self) {
         other.ways.iter().for_each(|(way, count)| self.add_way(*way, *count));
         self.entered += other.entered;
         add_all(&mut self.exited, &other.exited);
-        add_all(&mut self.failed, &other.failed);
+        other.failures().for_each(|(failure, count)| self.add_failed(failure, count));
         add_all(&mut self.discarded, &other.discarded);
         for (index, node) in other.nodes.iter().enumerate() {
             let sum = grown(&mut self.nodes, index);
@@ -127,13 +159,13 @@ fn add_all<const N: usize>(sum: &mut [u64; N], other: &[u64; N]) {
     }
 }
 
-/// Whether counters of kept events are among the bytes.
+/// Which counters are among the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HasKept {
-    /// They are.
-    Yes,
-    /// They were written before there were any.
-    No,
+pub enum Layout {
+    /// All.
+    Now,
+    /// All but kept events and the ends of failed calls, which were not counted yet.
+    Before,
 }
 
 /// Counters of all versions.
@@ -206,7 +238,7 @@ impl Counts {
                 version.node(step.node).exited += 1;
             }
             StepKind::Failed(failure) => {
-                version.failed[usize::from(failure.code())] += 1;
+                version.add_failed(failure, 1);
                 version.node(step.node).errors += 1;
             }
             StepKind::Discarded(reason) => version.discarded[usize::from(reason.code())] += 1,
@@ -249,6 +281,11 @@ impl Counts {
             }
             put_varint(out, version.entrants);
             put_varint(out, version.kept);
+            put_varint(out, version.failed_calls.len() as u64);
+            for (code, count) in &version.failed_calls {
+                put_varint(out, u64::from(*code));
+                put_varint(out, *count);
+            }
             put_varint(out, version.held.len() as u64);
             version.held.iter().for_each(|n| put_varint(out, *n));
             put_varint(out, version.ways.len() as u64);
@@ -261,7 +298,7 @@ impl Counts {
     }
 
     /// Reads what [`Counts::put`] wrote.
-    pub fn read(cursor: &mut Cursor<'_>, has_kept: HasKept) -> Result<Self, WireError> {
+    pub fn read(cursor: &mut Cursor<'_>, layout: Layout) -> Result<Self, WireError> {
         let mut counts = Self::default();
         for _ in 0..cursor.varint("versions")? {
             let id = VersionId(cursor.varint_u32("version")?);
@@ -285,8 +322,9 @@ impl Counts {
                 version.messages.push(message);
             }
             version.entrants = cursor.varint("entrants")?;
-            if has_kept == HasKept::Yes {
+            if layout == Layout::Now {
                 version.kept = cursor.varint("kept events")?;
+                version.read_failed_calls(cursor)?;
             }
             for _ in 0..cursor.varint("held nodes")? {
                 version.held.push(cursor.varint("held")?);
@@ -299,5 +337,57 @@ impl Counts {
             *counts.of(id) = version;
         }
         Ok(counts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::effect::CallStatus;
+    use crate::domain::ids::Millis;
+
+    fn counted(failures: &[(u32, Failure)]) -> Counts {
+        let mut counts = Counts::default();
+        for (version, failure) in failures {
+            let step =
+                |kind| Step { version: VersionId(*version), node: NodeNo(0), ordinal: 1, kind, due: Millis::NEVER };
+            let entered = StepKind::Entered(crate::domain::step::Entrance::First);
+            [entered, StepKind::Arrived, StepKind::Failed(*failure)].iter().for_each(|kind| counts.count(&step(*kind)));
+        }
+        counts
+    }
+
+    const CAPPED: Failure = Failure::Action(Some(CallStatus::Capped));
+
+    #[test]
+    fn failures_read_back_and_add_up() {
+        let http = |code| Failure::Action(Some(CallStatus::Http(code)));
+        let one =
+            counted(&[(1, http(500)), (1, CAPPED), (1, http(404)), (3, Failure::Jump), (3, Failure::Action(None))]);
+        let (mut bytes, mut sum) = (Vec::new(), Counts::default());
+        one.put(&mut bytes);
+        let mut cursor = Cursor::new(&bytes);
+        let read = Counts::read(&mut cursor, Layout::Now).expect("just written");
+        assert!(cursor.is_empty());
+        assert_eq!(read, one);
+        sum.add(&one);
+        sum.add(&counted(&[(1, http(404)), (2, Failure::Expression)]));
+        let of = |version| -> Vec<(Failure, u64)> {
+            sum.get(VersionId(version)).expect("counted").failures().filter(|(_, n)| *n > 0).collect()
+        };
+        assert_eq!(of(1), [(http(404), 2), (http(500), 1), (CAPPED, 1)]);
+        assert_eq!((of(2), of(3).len()), (vec![(Failure::Expression, 1)], 2));
+        for (_, version) in sum.iter() {
+            assert_eq!((version.active(), version.errors()), (0, version.failures().map(|(_, n)| n).sum()));
+        }
+    }
+
+    #[test]
+    fn ends_of_calls_that_are_none_are_refused() {
+        for bytes in [[1, 6, 1], [1, 99, 1]] {
+            let mut counts = VersionCounts::default();
+            let plain = counts.read_failed_calls(&mut Cursor::new(&bytes));
+            assert_eq!(plain.is_err(), bytes[1] == 99, "{bytes:?}: {counts:?}");
+        }
     }
 }

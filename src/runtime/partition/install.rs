@@ -5,7 +5,7 @@
 //! format u8 = 4 · pseq u64 · generation u64 · engine time i64 · epoch u32 · events u64 · hash sum u128 · catalog record ·
 //! dedup · outbox · counts · mail · horizon (the rest)
 //! ```
-//! Format 3 has no counts of events that pauses keep; it is read, and not written.
+//! Format 3 has no counts of events that pauses keep, nor of how the calls ended that failed; it is read, and not written.
 
 use smallvec::SmallVec;
 use smol_str::SmolStr;
@@ -16,7 +16,7 @@ use crate::domain::ids::{Millis, OwnershipEpoch, PartitionId, Pseq, VersionId};
 use crate::domain::profile::Profile;
 use crate::planted::{Bug, is_planted};
 use crate::runtime::horizon::{Horizon, Placement};
-use crate::runtime::partition::counts::{Counts, HasKept};
+use crate::runtime::partition::counts::{Counts, Layout};
 use crate::runtime::partition::decide::surface_of;
 use crate::runtime::partition::dedup::Dedup;
 use crate::runtime::partition::mail::Mail;
@@ -30,7 +30,7 @@ use crate::wire::outbox::OutboxChange;
 use crate::wire::record::{ProfileRecord, Record, RecordKind};
 
 const PARTS_FORMAT: u8 = 4;
-/// The one before, which has no counts of kept events.
+/// The one before, which counts less.
 const PARTS_FORMAT_BEFORE: u8 = 3;
 
 impl Partition {
@@ -69,9 +69,9 @@ impl Partition {
     ) -> Result<Self, WireError> {
         let mut cursor = Cursor::new(parts);
         let format = cursor.u8("format")?;
-        let has_kept = match format {
-            PARTS_FORMAT => HasKept::Yes,
-            PARTS_FORMAT_BEFORE => HasKept::No,
+        let layout = match format {
+            PARTS_FORMAT => Layout::Now,
+            PARTS_FORMAT_BEFORE => Layout::Before,
             _ => return Err(WireError::invalid("snapshot format", format)),
         };
         let mut partition = Self::new(id);
@@ -86,7 +86,7 @@ impl Partition {
         partition.dedup = Dedup::read(&mut cursor)?;
         partition.outbox = Outbox::read(&mut cursor, |row| known_surface_of(catalog, row))?;
         partition.outbox.rows().try_for_each(|row| expect_known(catalog, row))?;
-        partition.counts = Counts::read(&mut cursor, has_kept)?;
+        partition.counts = Counts::read(&mut cursor, layout)?;
         partition.mail = Mail::read(&mut cursor)?;
         partition.horizon = Horizon::decode(cursor.rest()).map_err(|e| WireError::invalid("horizon", e))?;
         for (page, bytes) in pages {

@@ -7,7 +7,7 @@ use crate::domain::ids::{HashKey, Millis, NodeNo, PartitionId, SandboxId, Versio
 use crate::domain::step::{MessageOutcome, Step, StepKind};
 use crate::runtime::api::EventStatus;
 use crate::runtime::partition::Partition;
-use crate::runtime::partition::counts::{Counts, HasKept};
+use crate::runtime::partition::counts::{Counts, Layout};
 use crate::runtime::partition::decide::{Circumstances, DecideConfig, Draught};
 use crate::runtime::partition::table::{Extent, PAGE_ROWS, Table};
 use crate::runtime::report::{Tally, report};
@@ -192,22 +192,46 @@ fn counters_of_a_version_that_the_catalog_lacks_are_refused() {
     assert!(error.to_string().contains("they count version number 0, which the catalog lacks"), "{error}");
 }
 
-/// Parts of snapshots before kept events were counted.
+/// Parts of snapshots before kept events and ends of failed calls were counted.
 #[test]
-fn counters_without_those_of_kept_events_read() {
+fn counters_of_the_layout_before_read() {
     let mut counts = Counts::default();
     let step = |kind| Step { version: VersionId(3), node: NodeNo(2), ordinal: 1, kind, due: Millis::NEVER };
     counts.count(&step(StepKind::Held(0)));
     let mut before = Vec::new();
     counts.put(&mut before);
-    // … · entrants · kept · held nodes · three of them · ways
-    before.remove(before.len() - 6);
-    assert_eq!(Counts::read(&mut Cursor::new(&before), HasKept::No).as_ref(), Ok(&counts));
+    // … · entrants · kept · ends of calls · held nodes · three of them · ways
+    before.drain(before.len() - 7..before.len() - 5);
+    assert_eq!(Counts::read(&mut Cursor::new(&before), Layout::Before).as_ref(), Ok(&counts));
     counts.count(&step(StepKind::Kept(NodeNo(4))));
     let mut now = Vec::new();
     counts.put(&mut now);
-    let read = Counts::read(&mut Cursor::new(&now), HasKept::Yes).expect("reads");
+    let read = Counts::read(&mut Cursor::new(&now), Layout::Now).expect("reads");
     assert_eq!((&read, read.get(VersionId(3)).map(|version| version.kept)), (&counts, Some(1)));
     counts.count(&step(StepKind::Released(1)));
     assert_eq!(counts.get(VersionId(3)).map(|version| (version.kept, version.held())), Some((0, 0)));
+}
+
+/// A snapshot of format 3 still opens; of older ones none does.
+#[test]
+fn snapshots_of_the_format_before_are_read() {
+    let mut bench = Bench::new();
+    bench.event(0, "go");
+    let (mut parts, mut behind) = (Vec::new(), Vec::new());
+    bench.partition.horizon.take_for_checkpoint(1);
+    bench.partition.put_parts(&mut parts);
+    bench.partition.mail.put(&mut behind);
+    bench.partition.horizon.encode(&mut behind);
+    // … · entrants · kept · ends of calls · held nodes · ways
+    let end = parts.len() - behind.len();
+    let added: Vec<u8> = parts.drain(end - 4..end - 2).collect();
+    assert_eq!((parts[0], added), (4, vec![0, 0]), "no events are kept, and nobody has failed at a call");
+    parts[0] = 3;
+    let read = |parts: &[u8]| {
+        Partition::from_snapshot(bench.partition.id, parts, std::iter::empty(), &bench.catalog)
+            .map(|partition| partition.counts.clone())
+    };
+    assert_eq!(read(&parts).expect("is read"), bench.partition.counts);
+    parts[0] = 2;
+    assert!(read(&parts).is_err());
 }

@@ -7,7 +7,7 @@ use crate::domain::effect::CallStatus;
 use crate::domain::ids::{InstanceId, SandboxId};
 use crate::domain::journey::program::{Channel, NodeKind, Program};
 use crate::domain::note;
-use crate::domain::step::{Entrance, ExitReason, Path, Step, StepKind};
+use crate::domain::step::{Entrance, ExitReason, Failure, Path, Step, StepKind};
 use crate::runtime::past::transition::{Cause, Transition, transitions};
 use crate::runtime::projection::HistoryEntry;
 use crate::runtime::report::{discard_word, exit_word, outcome_word, path_words};
@@ -127,7 +127,7 @@ fn step_event(entry: &HistoryEntry, told: &Transition<'_>, identity: Option<&str
         step: step_word(step.kind).to_owned(),
         status: status_word(told).to_owned(),
         node: node.map(|node| node.name.to_string()),
-        node_kind: node.map(|node| node_word(&node.kind).to_owned()),
+        node_kind: node.map(|node| node.kind.word().to_owned()),
         reason: reason_word(step, program),
         error,
         previous_node: match (told.came_from, told.came_over) {
@@ -193,7 +193,7 @@ fn reason_word(step: &Step, program: &Program) -> Option<String> {
         StepKind::Held(_) | StepKind::Released(_) | StepKind::Kept(_) | StepKind::NotKept(_) => "paused".to_owned(),
         StepKind::Left(path) => path_words(path, &program.node(step.node).kind),
         StepKind::Exited(reason) => exit_word(reason).to_owned(),
-        StepKind::Failed(failure) => failure.word().to_owned(),
+        StepKind::Failed(failure) => failure.to_string(),
         StepKind::Discarded(reason) => discard_word(reason).to_owned(),
         StepKind::Message { outcome, .. } => outcome_word(outcome).to_owned(),
         StepKind::Called(status) => status.to_string(),
@@ -206,14 +206,13 @@ fn status_word(told: &Transition<'_>) -> &'static str {
         StepKind::Arrived if told.stays => "waiting",
         StepKind::Held(_) | StepKind::Kept(_) => "waiting",
         StepKind::Left(Path::TimedOut) => "timed_out",
+        StepKind::Failed(Failure::Action(Some(status))) => call_word(status),
         StepKind::Left(Path::Failed) | StepKind::Failed(_) => "error",
         StepKind::Exited(ExitReason::Timeout) => "instance_timed_out",
         StepKind::Exited(ExitReason::Migrated) => "done",
         StepKind::Exited(_) => "ended",
         StepKind::Discarded(_) | StepKind::NotKept(_) => "discarded",
-        StepKind::Called(CallStatus::TimedOut) => "timed_out",
-        StepKind::Called(CallStatus::Capped) => "capped",
-        StepKind::Called(status) if status.is_error() => "error",
+        StepKind::Called(status) if status.is_error() => call_word(status),
         StepKind::Called(_)
         | StepKind::Released(_)
         | StepKind::Entered(_)
@@ -223,22 +222,12 @@ fn status_word(told: &Transition<'_>) -> &'static str {
     }
 }
 
-/// The word of what a node does.
-fn node_word(kind: &NodeKind) -> &'static str {
-    match kind {
-        NodeKind::Wait { .. } => "wait",
-        NodeKind::FirstOf { .. } => "first_of",
-        NodeKind::Condition { .. } => "condition",
-        NodeKind::Split { .. } => "split",
-        NodeKind::Optimize { .. } => "optimize",
-        NodeKind::ProfileCap { .. } => "profile_cap",
-        NodeKind::Event { .. } => "event",
-        NodeKind::Message { .. } => "message",
-        NodeKind::UpdateProfile { .. } => "update_profile",
-        NodeKind::Jump { .. } => "jump",
-        NodeKind::Action { .. } => "action",
-        NodeKind::Lookup(_) => "lookup",
-        NodeKind::End => "end",
+/// The status of a step at which a call ended in an error.
+fn call_word(status: CallStatus) -> &'static str {
+    match status {
+        CallStatus::TimedOut => "timed_out",
+        CallStatus::Capped => "capped",
+        CallStatus::Http(_) | CallStatus::InternalError => "error",
     }
 }
 

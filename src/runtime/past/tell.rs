@@ -57,8 +57,8 @@ impl Story<'_> {
             StepKind::Exited(reason) => self.tell_exited(at, told, reason, item),
             StepKind::Failed(failure) => {
                 let note = told.note.map_or(String::new(), |note| format!(": {note}"));
-                let text = format!("the run failed at `{}`: {}{note}", name(node.as_ref()), failure.word());
-                let item = WhyItem { what: "failed".into(), reason: failure.word().into(), text, ..item };
+                let text = format!("the run failed at `{}`: {}{note}", name(node.as_ref()), failure);
+                let item = WhyItem { what: "failed".into(), reason: failure.to_string(), text, ..item };
                 self.push(at, item, Vec::new());
                 self.runs.remove(&step.ordinal);
             }

@@ -68,6 +68,7 @@ impl Judge<'_> {
         if self.calls_are_assumed {
             self.expect_of(index, "called http_200", None)?;
             self.keep(index, action, "http_200", &Map::new());
+            self.note_call(index, action, "http_200", 0);
             return Ok(Asked::Answered);
         }
         let queue = Some(format!("action:{action}"));
@@ -80,6 +81,7 @@ impl Judge<'_> {
         self.set_timer(index, None, Timer::Timeout);
         let run = &mut self.person.runs[index];
         run.calling.clone_from(&put_out);
+        run.called_at_ms = self.now_ms;
         self.requested.push(ObservedMessage {
             journey: run.journey.clone(),
             version: run.version,
@@ -145,15 +147,25 @@ impl Judge<'_> {
         let has_words = is_answer && status != "http_204";
         let said = if has_words { says(&id, is_error) } else { Map::new() };
         self.keep(index, action, status, &said);
+        self.note_call(index, action, status, self.now_ms - self.person.runs[index].called_at_ms);
         if !is_error {
             return self.go(index, then, "then");
         }
         match program.on_error.get(&self.person.runs[index].node) {
             Some(target) => {
-                self.note_error(index, "action");
+                self.note_error(index, "action", status);
                 self.go(index, target, "error")
             }
-            None => self.end(index, "failed action"),
+            None => self.end(index, &format!("failed {status}")),
+        }
+    }
+
+    /// How it went, for facts of the journey.
+    fn note_call(&mut self, index: usize, action: &str, status: &str, took_ms: i64) {
+        let asking = &mut self.person.runs[index].asked[usize::from(action.starts_with("source:"))];
+        asking.took_ms = Some(took_ms);
+        if !status.starts_with("http_2") {
+            asking.error = Some(status.to_owned());
         }
     }
 

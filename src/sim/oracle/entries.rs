@@ -153,6 +153,8 @@ impl Judge<'_> {
             supplemental_id,
             previous_node: None,
             error: None,
+            called_at_ms: 0,
+            asked: Default::default(),
             calling: None,
             answers: Map::new(),
             held: None,

@@ -12,6 +12,7 @@ use crate::sim::oracle::clock;
 use crate::sim::oracle::functions;
 use crate::sim::oracle::person::Run;
 use crate::sim::oracle::reading::duration_ms;
+use crate::sim::oracle::resources::Node;
 
 /// What an expression reads.
 #[derive(Clone, Copy)]
@@ -303,11 +304,37 @@ fn fact(path: &[String], scope: &Scope<'_>) -> Result<Value, String> {
         "entered_at" => Value::Instant(run.entered_at_ms),
         "node" => text(Some(&run.node)),
         "previous_node" => text(run.previous_node.as_deref()),
-        "error" => text(error.map(|(error, _)| error.as_str())),
-        "error_node" => text(error.map(|(_, node)| node.as_str())),
+        "description" => text(run.program.description.as_deref()),
+        "error" => text(error.map(|wrong| wrong.error.as_str())),
+        "error_code" => text(error.map(|wrong| wrong.code.as_str())),
+        "error_node" => text(error.map(|wrong| wrong.node.as_str())),
+        "error_node_kind" => text(error.map(|wrong| kind_word(&run.program.nodes[&wrong.node]))),
+        "action_error_code" => text(run.asked[0].error.as_deref()),
+        "source_error_code" => text(run.asked[1].error.as_deref()),
+        "action_ms" => run.asked[0].took_ms.map_or(Value::Null, Value::Integer),
+        "source_ms" => run.asked[1].took_ms.map_or(Value::Null, Value::Integer),
         "timezone" => text(Some(clock::zone_of(&run.program, scope.profile))),
         other => return Err(format!("nothing is known of journey.{other}")),
     })
+}
+
+/// What a node does (`docs/step-events.md`, `node_kind`).
+fn kind_word(node: &Node) -> &'static str {
+    match node {
+        Node::Wait { .. } => "wait",
+        Node::Condition { .. } => "condition",
+        Node::Experiment { .. } | Node::Targeting { .. } => "optimize",
+        Node::ProfileCap { .. } => "profile_cap",
+        Node::Split { .. } => "split",
+        Node::FirstOf { .. } => "first_of",
+        Node::Event { .. } => "event",
+        Node::Message { .. } => "message",
+        Node::Update { .. } => "update_profile",
+        Node::Action { .. } => "action",
+        Node::Lookup { .. } => "lookup",
+        Node::Jump { .. } => "jump",
+        Node::End => "end",
+    }
 }
 
 pub(super) fn typed(value: &Json, declared: &str) -> Option<Value> {

@@ -62,7 +62,7 @@ impl Judge<'_> {
         let Some(target) = run.program.on_error.get(&run.node).cloned() else {
             return self.end(index, "failed jump").map(|()| false);
         };
-        self.note_error(index, "jump");
+        self.note_error(index, "jump", "error");
         self.leave(index, &target, "error").map(|()| true)
     }
 }

@@ -1,6 +1,7 @@
 //! What newer versions make of those in older ones (`docs/journeys.md`, "What becomes of those inside").
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
@@ -227,8 +228,13 @@ fn carry(run: &mut Run, old: &Version, new: &Version, coming: Coming) {
         Coming::Then => run.previous_node.take().filter(|_| from.reads("journey", "previous_node")),
     }
     .filter(|node| nodes.contains_key(node));
-    let knows_error = from.reads("journey", "error") || from.reads("journey", "error_node");
-    run.error = run.error.take().filter(|(_, node)| knows_error && nodes.contains_key(node));
+    let knows = |fact: &str| from.reads("journey", fact);
+    let knows_error = ["error", "error_code", "error_node", "error_node_kind"].into_iter().any(knows);
+    run.error = run.error.take().filter(|wrong| knows_error && nodes.contains_key(&wrong.node));
+    for (asking, root) in run.asked.iter_mut().zip(["action", "source"]) {
+        asking.error.take_if(|_| !knows(&format!("{root}_error_code")));
+        asking.took_ms.take_if(|_| !knows(&format!("{root}_ms")));
+    }
     run.calling = None;
     (run.version, run.program) = (new.number, new.journey.clone());
 }
@@ -274,10 +280,18 @@ fn merged(target: &mut Map<String, Json>, part: Map<String, Json>) {
 /// Every path that an instance of a version has to remember, root first.
 struct Reads(BTreeSet<Vec<String>>);
 
+/// Whether anything in a journey reads what it says of itself.
+pub(super) fn reads_description(journey: &Journey, messages: &BTreeMap<String, Arc<Message>>) -> bool {
+    Reads::within(journey, messages).reads("journey", "description")
+}
+
 impl Reads {
     fn of(version: &Version) -> Self {
+        Self::within(&version.journey, &version.messages)
+    }
+
+    fn within(journey: &Journey, messages: &BTreeMap<String, Arc<Message>>) -> Self {
         let mut reads = Self(BTreeSet::new());
-        let journey = &version.journey;
         for exit in &journey.exits {
             reads.filter(exit.when.as_ref());
         }
@@ -285,7 +299,7 @@ impl Reads {
         for node in journey.nodes.values() {
             reads.node(node);
         }
-        for path in version.messages.values().flat_map(|message: &std::sync::Arc<Message>| &message.reads) {
+        for path in messages.values().flat_map(|message| &message.reads) {
             reads.0.insert(path.split('.').map(str::to_owned).collect());
         }
         reads

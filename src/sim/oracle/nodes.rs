@@ -7,7 +7,7 @@ use crate::sim::oracle::calls::Asked;
 use crate::sim::oracle::clock;
 use crate::sim::oracle::eval::{holds, stored};
 use crate::sim::oracle::judge::{Judge, Place, at_path, merge};
-use crate::sim::oracle::person::{Delivery, Timer};
+use crate::sim::oracle::person::{Delivery, Timer, Wrong};
 use crate::sim::oracle::resources::{Node, Test, Version};
 use crate::sim::workload::ScriptEvent;
 
@@ -124,7 +124,7 @@ impl Judge<'_> {
         let run = &self.person.runs[index];
         match run.program.on_error.get(&run.node).cloned() {
             Some(target) => {
-                self.note_error(index, "expression");
+                self.note_error(index, "expression", "error");
                 self.go(index, &target, "error")
             }
             None => self.end(index, "failed expression"),
@@ -136,16 +136,16 @@ impl Judge<'_> {
         let run = &self.person.runs[index];
         match run.program.on_error.get(&run.node).cloned() {
             Some(target) => {
-                self.note_error(index, "expression");
+                self.note_error(index, "expression", "error");
                 self.leave(index, &target, "error").map(|()| true)
             }
             None => self.end(index, "failed expression").map(|()| false),
         }
     }
 
-    pub(super) fn note_error(&mut self, index: usize, error: &str) {
+    pub(super) fn note_error(&mut self, index: usize, error: &str, code: &str) {
         let run = &mut self.person.runs[index];
-        run.error = Some((error.to_owned(), run.node.clone()));
+        run.error = Some(Wrong { error: error.to_owned(), code: code.to_owned(), node: run.node.clone() });
     }
 
     pub(super) fn leave(&mut self, index: usize, to: &str, path: &str) -> Result<(), String> {

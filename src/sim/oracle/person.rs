@@ -64,13 +64,34 @@ pub(super) struct Run {
     pub(super) calling: Option<String>,
     /// What custom actions answered last, by name.
     pub(super) answers: Map<String, Json>,
+    /// When it decided the call it waits for.
+    pub(super) called_at_ms: i64,
     /// How and where it failed last and went on.
-    pub(super) error: Option<(String, String)>,
+    pub(super) error: Option<Wrong>,
+    /// How calls of custom actions went, and questions to data sources.
+    pub(super) asked: [Asking; 2],
     pub(super) held: Option<Hold>,
     /// Events that came while it was held, by node and way.
     pub(super) kept: Vec<(String, usize, Map<String, Json>)>,
     /// How many of the journey's pauses its timers know of.
     pub(super) shifted: usize,
+}
+
+/// How and where a node failed.
+#[derive(Clone, Debug)]
+pub(super) struct Wrong {
+    pub(super) error: String,
+    pub(super) code: String,
+    pub(super) node: String,
+}
+
+/// How calls went.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asking {
+    /// How the latest that failed had ended.
+    pub(super) error: Option<String>,
+    /// How long the latest took.
+    pub(super) took_ms: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

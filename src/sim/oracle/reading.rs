@@ -69,6 +69,7 @@ pub(super) fn journey(document: &Tree, fragments: &BTreeMap<String, Tree>) -> Re
         starts_at_ms: instant("start_date")?,
         ends_at_ms: instant("end_date")?,
         on_error,
+        description: document.word("description").map(str::to_owned),
         start: document.must("start")?.to_owned(),
         nodes,
     })

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use crate::sim::observe::TESTS_FROM;
 use crate::sim::oracle::cel::{Cel, parse};
-use crate::sim::oracle::migrations::{Migration, covered};
+use crate::sim::oracle::migrations::{Migration, covered, reads_description};
 use crate::sim::oracle::reading::{count, journey, message};
 use crate::sim::oracle::yaml::{Tree, documents};
 
@@ -105,6 +105,8 @@ pub(super) struct Journey {
     pub(super) nodes: BTreeMap<String, Node>,
     /// Where an error at a node leads.
     pub(super) on_error: BTreeMap<String, String>,
+    /// What it says of itself, if something reads it.
+    pub(super) description: Option<String>,
 }
 
 /// What a profile enters under.
@@ -391,7 +393,7 @@ impl Published {
     fn publish_journey(
         &mut self,
         name: &str,
-        journey: Arc<Journey>,
+        mut journey: Arc<Journey>,
         migration: Option<Migration>,
         all: &BTreeMap<String, String>,
     ) -> Result<(), String> {
@@ -411,6 +413,9 @@ impl Published {
                 wordings.insert(message.clone(), *wording);
                 messages.insert(message.clone(), Arc::clone(found));
             }
+        }
+        if !reads_description(&journey, &messages) {
+            Arc::make_mut(&mut journey).description = None;
         }
         let versions = self.versions_of(name);
         let covers = covered(versions, &journey, migration.as_ref());

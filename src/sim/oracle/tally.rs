@@ -11,6 +11,8 @@ pub struct JourneyCounts {
     pub exited: BTreeMap<String, u64>,
     /// Instances failed.
     pub errors: u64,
+    /// The same, by reason.
+    pub failed: BTreeMap<String, u64>,
     /// Events discarded at the entry, by reason.
     pub discarded: BTreeMap<String, u64>,
     /// What became of messages: by name, then by outcome (`requested`, `excluded`, `sent` …).
@@ -45,8 +47,12 @@ impl JourneyCounts {
             | "paused" => {
                 *self.discarded.entry(reason.to_owned()).or_default() += 1;
             }
-            failed if failed.starts_with("failed ") => self.errors += 1,
-            _ => {}
+            other => {
+                if let Some(failure) = other.strip_prefix("failed ") {
+                    self.errors += 1;
+                    *self.failed.entry(failure.to_owned()).or_default() += 1;
+                }
+            }
         }
     }
 }

@@ -46,15 +46,22 @@ pub(super) fn condition(dice: &mut Dice, roots: Roots, depth: u32) -> String {
     }
 }
 
+/// What journeys may say of themselves.
+pub(super) const DESCRIPTIONS: [&str; 3] = ["a", "gold", "Greets all who come."];
+
 /// Something about the running instance.
 fn fact(dice: &mut Dice) -> String {
-    match dice.below(10) {
-        8 => format!("journey.timezone != '{}'", dice.pick::<&str>(&ZONES)),
-        9 => format!("{} < now", local_instant(dice)),
+    match dice.below(14) {
+        8 => format!("journey.error_code == '{}'", dice.pick(&["error", "http_503", "timed_out", "capped"])),
+        9 => format!("journey.error_node_kind {} 'condition'", dice.pick(&["==", "!="])),
+        10 => format!("journey.description == '{}'", dice.pick(&DESCRIPTIONS)),
+        11 => "has(journey.description)".to_owned(),
+        12 => format!("journey.timezone != '{}'", dice.pick::<&str>(&ZONES)),
+        13 => format!("{} < now", local_instant(dice)),
         0 => format!("journey.previous_node == 'n{}'", dice.below(5)),
         1 => "has(journey.error)".to_owned(),
         2 => format!("journey.error_node != 'n{}'", dice.below(5)),
-        3 => format!("journey.error == '{}'", dice.pick(&["expression", "jump"])),
+        3 => format!("journey.error == '{}'", dice.pick(&["expression", "jump", "action"])),
         4 => format!("journey.supplemental_id == '{}'", dice.pick(&["a", "k1", "gold"])),
         5 => format!("now - journey.entered_at < duration('{}')", drawn_duration(dice, i64::MAX).1),
         6 => "journey.version > 1 || journey.node == 'n2'".to_owned(),
@@ -64,7 +71,12 @@ fn fact(dice: &mut Dice) -> String {
 
 /// Something about the last answer of what a journey calls, which stands for `ANSWER`.
 pub(super) fn answer(dice: &mut Dice) -> String {
-    match dice.below(7) {
+    match dice.below(12) {
+        7 => format!("journey.{}_error_code == '{}'", callee(dice), dice.pick(&["http_503", "timed_out", "capped"])),
+        8 => format!("has(journey.{}_error_code)", callee(dice)),
+        9 => format!("journey.{}_ms < {}", callee(dice), dice.pick(&[1, 20, 1_000, 30_000])),
+        10 => format!("journey.error_code == '{}'", dice.pick(&["http_503", "timed_out", "internal_error"])),
+        11 => format!("journey.error_node_kind == 'action' && journey.{}_ms >= 30000", callee(dice)),
         0 => format!("ANSWER.level == '{}'", dice.pick(&["gold", "silver"])),
         1 => format!("ANSWER.points > {}", dice.below(7)),
         2 => "has(ANSWER.level)".to_owned(),
@@ -73,6 +85,10 @@ pub(super) fn answer(dice: &mut Dice) -> String {
         5 => "ANSWER.points != null || ANSWER.status == 'internal_error'".to_owned(),
         _ => "ANSWER.level == last.tag".to_owned(),
     }
+}
+
+fn callee(dice: &mut Dice) -> &'static str {
+    dice.pick::<&str>(&["action", "source"])
 }
 
 /// Something about what a node found, which stands for `ANSWER`.

@@ -48,6 +48,8 @@ pub(super) struct Journey {
     on_error: Vec<Option<usize>>,
     /// What becomes of those in older versions, as text.
     migration: Option<String>,
+    /// What it says of itself.
+    description: Option<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -207,6 +209,7 @@ impl Journey {
             nodes,
             on_error,
             migration: None,
+            description: dice.chance(40).then(|| *dice.pick(&expressions::DESCRIPTIONS)),
         }
     }
 
@@ -225,6 +228,7 @@ impl Journey {
     pub(super) fn text(&self) -> String {
         let id = self.supplemental_id.map(|id| format!(", supplemental_id: \"{id}\"")).unwrap_or_default();
         let mut text = format!("kind: journey\nname: {}\nentry: {{ {}{id} }}\n", self.name, self.entry.text());
+        text.extend(self.description.map(|description| format!("description: {description}\n")));
         text.extend(self.rule_set.map(|name| format!("rule_set: {name}\n")));
         text.extend(self.priority.map(|priority| format!("priority: {priority}\n")));
         match self.reentry_ms {

@@ -57,6 +57,9 @@ fn side_by_side(run: &DryRun) -> String {
         row(format!("exited: {reason}"), &|account| account.exited.get(&reason).copied().unwrap_or_default());
     }
     row("errors".to_owned(), &|account| account.errors);
+    for reason in names(run, |account| account.failed.keys()) {
+        row(format!("failed: {reason}"), &|account| account.failed.get(&reason).copied().unwrap_or_default());
+    }
     for reason in names(run, |account| account.discarded.keys()) {
         row(format!("discarded: {reason}"), &|account| account.discarded.get(&reason).copied().unwrap_or_default());
     }

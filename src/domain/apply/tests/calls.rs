@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::ids::DeliveryId;
+use crate::domain::profile::LastCall;
 
 const ACTION: &str = r#"kind: action
 name: loyalty
@@ -53,7 +54,7 @@ fn trap_5_one_way_serves_errors_timeouts_and_capping() {
         check(
             &calling("", &[BARE, WAIT]),
             &format!("0 go\n1m answer {status}"),
-            &format!("0 j#1: enter ask\n1m j#1: <{shown}> !action"),
+            &format!("0 j#1: enter ask\n1m j#1: <{shown}> !{shown}"),
         );
     }
 }
@@ -196,4 +197,95 @@ fn on_the_events_clock_an_answer_does_not_fire_what_waits_to_be_told() {
          1ms j#1: <http_200> /then w~1h1ms
          1ms k#2: /way(0) w~1h1ms",
     );
+}
+
+/// A node that asks a data source, and one that calls the action; a condition on the way for errors of each.
+fn failing(read: &str) -> String {
+    let source = "kind: data_source\nname: weather\nurl: \"https://api.example.com\"\n---\n";
+    let nodes = [
+        "look: { data: weather, then: ask, on_error: ask }",
+        "ask: { action: loyalty, with: { member: \"'m'\", points: 1 }, then: c, on_error: c }",
+        &format!("c: {{ condition: [ {{ when: \"{read}\", then: w }} ], otherwise: done }}"),
+        WAIT,
+    ];
+    format!("{source}{}", calling("description: Asks and calls.", &nodes))
+}
+
+/// Spec §5.5: what is known of errors and calls.
+#[test]
+fn expressions_know_how_calls_went() {
+    let holds = |script: &str, read: &str| Rig::new(&failing(read)).run(script).at() == ["w"];
+    let script = "0 go\n2s answer timed_out\n5m answer 500";
+    for read in [
+        "journey.error == 'action' && journey.error_code == 'http_500'",
+        "journey.error_node == 'ask' && journey.error_node_kind == 'action'",
+        "journey.action_error_code == 'http_500' && journey.source_error_code == 'timed_out'",
+        "journey.source_ms == 2000 && journey.action_ms == 298000",
+        "journey.description == 'Asks and calls.'",
+    ] {
+        assert!(holds(script, read), "{read}");
+    }
+    // What went well says how long it took, and leaves the error of the one before.
+    let script = "0 go\n1s answer capped\n3s answer 200";
+    assert!(holds(script, "journey.error_code == 'capped' && journey.error_node == 'look'"));
+    assert!(holds(script, "journey.source_error_code == 'capped' && !has(journey.action_error_code)"));
+    assert!(holds(script, "journey.action_ms == 2000 && journey.error_node_kind == 'action'"));
+    assert!(!holds("0 go\n1s answer 200\n2s answer 200", "has(journey.error_code) || has(journey.source_error_code)"));
+}
+
+/// Of what nobody reads, and of what went well, nothing is remembered.
+#[test]
+fn errors_take_room_only_where_they_are_read() {
+    let remembered = |script: &str, read: &str| {
+        let rig = Rig::new(&failing(read)).run(script);
+        assert_eq!(rig.at(), ["w"], "{read}");
+        rig.profile.instances[0].context.extra.as_deref().cloned()
+    };
+    assert_eq!(remembered("0 go\n1s answer 500\n2s answer 500", "event.n == null"), None);
+    assert_eq!(remembered("0 go\n1s answer 200\n2s answer 200", "journey.error_code == null"), None);
+    assert_eq!(remembered("0 go\n1s answer 200\n2s answer 200", "journey.action_error_code == null"), None);
+    let extra =
+        remembered("0 go\n1s answer 500\n2s answer 404", "journey.action_error_code != null").expect("an error");
+    assert_eq!((extra.action.error, extra.action.took_ms), (Some(CallStatus::Http(404)), None));
+    assert_eq!((extra.source, extra.error), (LastCall::default(), None));
+}
+
+/// The answer of a provider is no decision: how a call failed is told, and not hashed.
+#[test]
+fn the_chain_does_not_hang_on_how_a_call_failed() {
+    let journeys = calling("", &[BARE, WAIT]);
+    let chain = |answer: &str| Rig::new(&journeys).run(&format!("0 go\n1m answer {answer}")).profile.chain;
+    assert_eq!(chain("500"), chain("timed_out"));
+    assert_ne!(chain("500"), chain("200"));
+}
+
+#[test]
+fn failures_at_calls_are_counted_by_how_they_ended() {
+    let mut rig = Rig::new(&calling("", &[BARE, WAIT]));
+    for (number, status) in ["500", "timed_out", "capped", "500"].into_iter().enumerate() {
+        rig = rig.run(&format!("{n}h go\n{n}h1m answer {status}", n = number + 1));
+    }
+    let counts = rig.counts.iter().next().expect("one version").1;
+    let failures: Vec<String> =
+        counts.failures().filter(|(_, n)| *n > 0).map(|(failure, n)| format!("{failure} {n}")).collect();
+    assert_eq!(failures, ["http_500 2", "timed_out 1", "capped 1"]);
+    assert_eq!((counts.errors(), counts.active()), (4, 0));
+}
+
+/// What a newer version does not read of calls it does not take over.
+#[test]
+fn how_calls_went_goes_along_to_newer_versions() {
+    let asks = "ask: { action: loyalty, with: { member: \"'m'\", points: 1 }, then: w, on_error: w }";
+    let then = |read: &str| format!("c: {{ condition: [ {{ when: \"{read}\", then: w2 }} ], otherwise: done }}");
+    let version = |read: &str, head: &str| {
+        calling(head, &[asks, "w: { wait: 1h, then: c }", &then(read), "w2: { wait: 1h, then: done }"])
+    };
+    let knows = "journey.action_error_code == 'capped' && journey.action_ms == 60000 && journey.error_code == 'capped'";
+    let moves = "migration: { default: { move: w } }";
+    let rig = Rig::new(&version(knows, "")).run("0 go\n1m answer capped");
+    let rig = rig.publish(&version(&format!("{knows} && event.n == null"), moves)).run("30m tick\n2h tick");
+    assert_eq!(rig.at(), ["w2"]);
+    let rig = Rig::new(&version(knows, "")).run("0 go\n1m answer capped");
+    let rig = rig.publish(&version("event.n == null", moves)).run("30m tick");
+    assert_eq!(rig.profile.instances[0].context.extra, None);
 }

@@ -364,7 +364,7 @@ fn shown(step: &Step, timeout_at: Millis, catalog: &Catalog) -> String {
         StepKind::Left(Path::Branch(index)) => format!("/branch{index}"),
         StepKind::Left(path) => format!("/{}", word(&path)),
         StepKind::Exited(reason) => format!("={}", word(&reason)),
-        StepKind::Failed(failure) => format!("!{}", word(&failure)),
+        StepKind::Failed(failure) => format!("!{failure}"),
         StepKind::Discarded(reason) => format!("discards {}", word(&reason)),
         StepKind::Called(status) => format!("<{status}>"),
         StepKind::Held(kept) => with_kept("held", kept),

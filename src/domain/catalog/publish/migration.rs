@@ -88,15 +88,14 @@ impl Version {
             messages
         };
         let same_references = self.source.vocabulary == source.vocabulary && sorted(&self.source) == sorted(source);
-        self.source.definition.same_meaning(&source.definition)
-            && (same_references || self.status != VersionStatus::Live)
+        self.source.is_same_journey(source) && (same_references || self.status != VersionStatus::Live)
     }
 
     /// Whether the version after this one carries its migration out: where the journey is the same in everything, it was
     /// carried out with this one.
     pub(in crate::domain::catalog) fn gives_way_to(&self, source: &VersionSource) -> bool {
         let (before, after) = (&self.source.definition, &source.definition);
-        after.migration.is_some() && !(before.same_meaning(after) && before.migration == after.migration)
+        after.migration.is_some() && !(self.source.is_same_journey(source) && before.migration == after.migration)
     }
 }
 

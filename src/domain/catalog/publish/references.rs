@@ -22,6 +22,7 @@ impl Merged<'_> {
         let mut vocabulary = Vocabulary {
             profile: self.profile.clone(),
             blurred_profile: self.profile_blurred,
+            description: definition.description.clone(),
             ..Vocabulary::default()
         };
         for event in definition.event_types() {

@@ -49,6 +49,8 @@ pub fn read(journey_name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Fi
     let rule_set = map.optional("rule_set").and_then(|tree| full_text(tree, "`rule_set`", findings));
     let priority = map.optional("priority").and_then(|tree| number(tree, "`priority`", (0, 100), findings));
     let migration = map.optional("migration").and_then(|tree| migration::read(tree, findings));
+    // What is wrong with it was noted by whoever opened this document.
+    let description = map.optional("description").and_then(Tree::text).map(SmolStr::new);
     map.not_available("holdout", "remove it", findings);
     map.finish(findings);
     JourneyDefinition {
@@ -69,6 +71,7 @@ pub fn read(journey_name: At<SmolStr>, mut map: MapReader<'_>, findings: &mut Fi
         start: start.unwrap_or_default(),
         nodes,
         migration,
+        description,
         broken: findings.any_error_since(before),
     }
 }

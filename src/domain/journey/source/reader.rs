@@ -31,7 +31,9 @@ impl<'t> MapReader<'t> {
 
     /// The value of `key`, if it is there.
     pub fn optional(&mut self, key: &'static str) -> Option<&'t Tree> {
-        self.asked.push(key);
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
         self.entries.iter().find(|(name, _, _)| *name == key).map(|(_, _, tree)| *tree)
     }
 

@@ -320,6 +320,8 @@ impl Bench {
                 "{name}"
             );
             assert_eq!(without_zeros(&engine.exited), ours.exited, "{name}");
+            assert_eq!(without_zeros(&engine.failed), ours.failed, "{name}");
+            assert_eq!(engine.failed.values().sum::<u64>(), engine.errors, "{name}");
             assert_eq!(without_zeros(&engine.discarded), ours.discarded, "{name}");
             for (message, engine) in &engine.messages {
                 let ours = ours.messages.get(message).cloned().unwrap_or_default();

@@ -4,6 +4,7 @@
 use super::{Journey, Node};
 use crate::sim::dice::Dice;
 use crate::sim::workload::durations::WAIT_MS_MAX;
+use crate::sim::workload::expressions::DESCRIPTIONS;
 
 /// A journey as it was published first.
 #[derive(Clone, Debug)]
@@ -23,10 +24,14 @@ impl Origin {
 }
 
 impl Journey {
-    /// The same in all but the lengths of its waits.
+    /// The same in all but the lengths of its waits, or but what it says of itself.
     pub(in crate::sim::workload) fn retimed(&self, dice: &mut Dice) -> Self {
         let timeout_ms = self.timeout_ms.unwrap_or(WAIT_MS_MAX).min(WAIT_MS_MAX);
         let mut next = self.clone();
+        if dice.chance(20) {
+            next.description = Some(*dice.pick(&DESCRIPTIONS));
+            return next;
+        }
         next.priority = Some(dice.between(0, 100));
         for node in &mut next.nodes {
             if let Node::Wait(ms, _) | Node::Event { within_ms: Some(ms), .. } = node {
