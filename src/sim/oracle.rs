@@ -9,6 +9,7 @@ mod calls;
 mod caps;
 mod cel;
 mod clock;
+mod declared;
 mod drafts;
 mod entries;
 mod eval;

@@ -10,6 +10,7 @@ mod functions;
 mod given;
 mod journeys;
 mod pauses;
+mod supplies;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use crate::sim::dice::Dice;
 use durations::drawn_duration;
 use expressions::{Roots, condition};
 use journeys::{Journey, Origin};
+use supplies::{FRAGMENTS, RULE_SETS, RULED, Supplies};
 
 pub use events::ScriptEvent;
 pub use given::Given;
@@ -27,17 +29,21 @@ pub use pauses::{Pausing, terms};
 /// Types of events that journeys may name. `noise` is declared and no journey names it; `unknown` is not even declared.
 pub const EVENT_KINDS: [&str; 4] = ["go", "buy", "view", "leave"];
 
-/// Feedback that nodes may await.
-pub const FEEDBACK_KINDS: [&str; 2] = ["message.opened", "message.clicked"];
-
-/// Types that rules recognise: name, and what they are recognised among.
-const RULED: [(&str, &str); 2] = [("big", "go"), ("gift", "buy")];
-
-/// Rule sets that journeys may carry.
-const RULE_SETS: [&str; 2] = ["calm", "one.at-a_time"];
-
-/// Fragments that journeys may take over.
-const FRAGMENTS: [&str; 2] = ["ping", "ask-and.tell"];
+/// Feedback that nodes may await, what is usual more often.
+pub const FEEDBACK_KINDS: [&str; 12] = [
+    "message.opened",
+    "message.clicked",
+    "message.opened",
+    "message.clicked",
+    "message.opened",
+    "message.clicked",
+    "message.opened",
+    "message.clicked",
+    "message.delivered",
+    "message.bounced",
+    "message.complained",
+    "message.unsubscribed",
+];
 
 /// A drawn set of resources, and the source of events and changes that go with it.
 #[derive(Clone, Debug)]
@@ -61,16 +67,7 @@ pub struct Workload {
     events_drawn: u64,
     /// Events that may come again under their ids.
     sent: Vec<ScriptEvent>,
-    /// What rules ask for, by their place in [`RULED`].
-    rules: [String; RULED.len()],
-    /// Limits, by their place in [`RULE_SETS`].
-    limits: [String; RULE_SETS.len()],
-    /// Nodes, by their place in [`FRAGMENTS`].
-    fragments: [String; FRAGMENTS.len()],
-    /// Which throttling is deployed: none beyond the last.
-    throttled: usize,
-    /// Records of the dataset.
-    gems: String,
+    supplies: Supplies,
     /// What was given instead of drawn.
     pub given: Option<Given>,
 }
@@ -86,107 +83,6 @@ pub enum Closing {
 
 /// Messages: name, and the way they leave.
 const MESSAGES: [(&str, &str); 4] = [("hello", "log"), ("reminder", "log"), ("hook", "webhook"), ("letter", "email")];
-
-/// Rates that calls wait for, of which one is deployed, or none.
-const THROTTLINGS: [(&str, u32); 2] = [("calm", 200), ("brisk", 5_000)];
-
-/// Everything but journeys and messages.
-const PRELUDE: &str = r#"kind: attribute
-name: tier
-type: string
----
-kind: attribute
-name: timezone
-type: string
----
-kind: attribute
-name: points
-type: integer
----
-kind: attribute
-name: score
-type: number
----
-kind: attribute
-name: consents.email
-type: boolean
----
-kind: attribute
-name: renewal
-type: timestamp
----
-kind: attribute
-name: email
-type: string
----
-kind: surface
-name: hooks
-channel: webhook
-webhook: { url: "http://127.0.0.1:9/hooks", allow_private: true }
----
-kind: surface
-name: mails
-channel: email
-smtp: { host: 127.0.0.1, port: 25, from: "shop@example.com" }
----
-kind: action
-name: ask
-url: "https://api.example.com/ask"
-parameters: { n: integer, tag: string }
-query: { tag: "{tag}" }
-body: { n: with.n, more: with.tag }
-response: { level: string, points: integer }
-error_response: { code: string }
----
-kind: data_source
-name: sky
-url: "https://sky.example.com/now"
-parameters: { n: integer, tag: string }
-query: { tag: "{tag}", n: "{n}" }
-response: { level: string, points: integer }
-error_response: { code: string }
-cache: 1m
----
-kind: event
-name: noise
-schema: {}
-"#;
-
-/// Properties of every event that journeys name. One schema for all, so that `last` may be any of them.
-const SCHEMA: &str = "{ n: integer, total: number, tag: string, flag: boolean, at: timestamp, local: string, cart: { id: string, size: integer }, items: [{ id: string }] }";
-
-/// Nodes of the fragments: a pause and a message, and a question that may fail.
-fn fragments(dice: &mut Dice) -> [String; FRAGMENTS.len()] {
-    let (wait, kind) = (drawn_duration(dice, 600_000).1, dice.pick(&EVENT_KINDS));
-    let when = condition(dice, Roots::Inside, 1);
-    [
-        format!(
-            "start: in\nnodes:\n  in: {{ event: {kind}, within: {wait}, then: say, on_timeout: out }}\n  say: {{ message: hello, then: out }}\n  out: {{ end: true }}\n"
-        ),
-        format!(
-            "start: ask\nnodes:\n  ask: {{ condition: [ {{ when: \"{when}\", then: say }} ], otherwise: out, on_error: out }}\n  say: {{ message: reminder, then: out }}\n  out: {{ end: true }}\n"
-        ),
-    ]
-}
-
-/// Records of the dataset, by some of the ids that events have.
-fn gems(dice: &mut Dice) -> String {
-    let ids: Vec<&str> = ["a", "b", "k1", "k2", "gold"].into_iter().filter(|_| dice.chance(60)).collect();
-    let record = |id: &str| format!("{{ id: {id}, points: {} }}", dice.below(7));
-    ids.into_iter().map(record).collect::<Vec<_>>().join(", ")
-}
-
-/// What a rule set limits.
-fn rule_set(dice: &mut Dice) -> String {
-    let entries =
-        format!("entries: {{ max: {}, per: {} }}", dice.between(1, 4), dice.pick(&["hour", "day", "week", "month"]));
-    let concurrent = format!("concurrent: {}", dice.between(1, 3));
-    match dice.below(3) {
-        0 => entries,
-        1 => concurrent,
-        _ => format!("{entries}\n{concurrent}"),
-    }
-}
 
 impl Workload {
     /// Draws journeys, their messages and the profiles that will walk them.
@@ -204,11 +100,7 @@ impl Workload {
             origins: BTreeMap::new(),
             events_drawn: 0,
             sent: Vec::new(),
-            rules: RULED.map(|_| condition(dice, Roots::Entry, 1)),
-            limits: RULE_SETS.map(|_| rule_set(dice)),
-            fragments: fragments(dice),
-            throttled: dice.index(THROTTLINGS.len() + 1),
-            gems: gems(dice),
+            supplies: Supplies::draw(dice),
             given: None,
         };
         let names: Vec<String> = (0..dice.between(1, 5)).map(|_| workload.next_name(dice)).collect();
@@ -227,19 +119,13 @@ impl Workload {
         match dice.below(10) {
             _ if self.given.is_some() => return None,
             0 => return None,
-            1 => {
-                self.rules = RULED.map(|_| condition(dice, Roots::Entry, 1));
-                self.limits = RULE_SETS.map(|_| rule_set(dice));
-                self.fragments = fragments(dice);
-                self.throttled = dice.index(THROTTLINGS.len() + 1);
-                self.gems = gems(dice);
-            }
+            1 => self.supplies.redraw(dice),
             2 => {
                 // Rewording a message makes new versions of the live journeys that send it, in the files or not.
                 let index = dice.index(MESSAGES.len());
                 self.wordings[index] += 1;
                 if dice.chance(50) {
-                    return Some(format!("{PRELUDE}{}", self.message_text(index)));
+                    return Some(format!("{}{}", self.supplies.prelude(), self.message_text(index)));
                 }
             }
             3 if self.journeys.len() < 8 => self.add_journey(dice),
@@ -342,43 +228,26 @@ impl Workload {
         name
     }
 
+    /// A message. Every other rewording changes its form alone.
     fn message_text(&self, index: usize) -> String {
         let (name, channel) = MESSAGES[index];
-        let form = match channel {
-            "email" => "channel: email\nsurface: mails\nsubject: \"Hi {{ profile.tier }}\"",
-            "webhook" => "channel: webhook\nsurface: hooks",
-            _ => "channel: log",
+        let (body, is_other) = (self.wordings[index] / 2, self.wordings[index] % 2 == 1);
+        let form = match (channel, is_other) {
+            ("email", false) => "channel: email\nsurface: mails\nsubject: \"Hi {{ profile.tier }}\"",
+            ("email", true) => "channel: email\nsurface: mails\nsubject: \"Hi {{ profile.tier }}\"\nformat: html",
+            ("webhook", false) => "channel: webhook\nsurface: hooks",
+            ("webhook", true) => "channel: webhook\nsurface: hooks\nformat: text",
+            (_, false) => "channel: log",
+            (_, true) => "channel: log\nformat: json",
         };
+        let tag = if channel == "email" && body % 2 == 1 { "<p>" } else { "" };
         format!(
-            "---\nkind: message\nname: {name}\n{form}\nbody: \"{} {{{{ event.n }}}} {{{{ last.total }}}} {{{{ profile.consents.email }}}} {{{{ meta.id }}}} {{{{ event.cart.id }}}}\"\n",
-            self.wordings[index]
+            "---\nkind: message\nname: {name}\n{form}\nbody: \"{tag}{body} {{{{ event.n }}}} {{{{ last.total }}}} {{{{ profile.consents.email }}}} {{{{ profile.tier|upper }}}} {{{{ meta.id }}}} {{{{ event.cart.id }}}}\"\n"
         )
     }
 
     fn text_without_journeys(&self) -> String {
-        let mut text = PRELUDE.to_owned();
-        for kind in EVENT_KINDS {
-            text.push_str(&format!("---\nkind: event\nname: {kind}\nschema: {SCHEMA}\n"));
-        }
-        for (name, nodes) in FRAGMENTS.iter().zip(&self.fragments) {
-            text.push_str(&format!("---\nkind: fragment\nname: {name}\n{nodes}"));
-        }
-        for (name, limits) in RULE_SETS.iter().zip(&self.limits) {
-            text.push_str(&format!("---\nkind: rule_set\nname: {name}\n{limits}\n"));
-        }
-        text.push_str(&format!(
-            "---\nkind: dataset\nname: gems\nkey: id\nschema: {{ id: string, points: integer }}\nrecords: [ {} ]\n",
-            self.gems
-        ));
-        for (index, (name, rate)) in THROTTLINGS.iter().enumerate() {
-            text.push_str(&format!(
-                "---\nkind: throttling\nname: {name}\nurl: \"https://api.example.com/*\"\nmax_throughput: {rate}\ndeployed: {}\n",
-                index == self.throttled
-            ));
-        }
-        for ((name, of), when) in RULED.iter().zip(&self.rules) {
-            text.push_str(&format!("---\nkind: event\nname: {name}\nof: {of}\nwhen: \"{when}\"\n"));
-        }
+        let mut text = self.supplies.text();
         for index in 0..MESSAGES.len() {
             text.push_str(&self.message_text(index));
         }

@@ -41,7 +41,8 @@ impl Compiler<'_> {
             ("sum", Type::Duration) => Code::Span(folded(list, Span(0), |sum: Span, item: Span| {
                 sum.0.checked_add(item.0).map(Span).ok_or_else(overflow)
             })),
-            ("avg", Type::Integer | Type::Number) => Code::Number(mean(list)),
+            ("avg", Type::Integer) => Code::Number(mean(list, |item: i64| item as f64)),
+            ("avg", Type::Number) => Code::Number(mean(list, |item: f64| item)),
             ("min", _) => return self.extreme_of(at, name, End::Least, item, list),
             ("max", _) => return self.extreme_of(at, name, End::Greatest, item, list),
             _ => return self.not_of(at, name, &item),
@@ -114,7 +115,7 @@ fn counted(list: RunList, counts: fn(&Value) -> bool) -> Code {
 fn folded<T: Scalar, A: Copy + Send + Sync + 'static>(
     list: RunList,
     start: A,
-    f: fn(A, T) -> Result<A, Fault>,
+    f: impl Fn(A, T) -> Result<A, Fault> + Send + Sync + 'static,
 ) -> Run<A> {
     run(move |env| {
         let Some(list) = list(env)? else { return Ok(None) };
@@ -129,8 +130,8 @@ fn folded<T: Scalar, A: Copy + Send + Sync + 'static>(
     })
 }
 
-fn mean(list: RunList) -> Run<f64> {
-    let total = folded::<f64, (f64, u32)>(list, (0.0, 0), |(sum, count), item| Ok((finite(sum + item)?, count + 1)));
+fn mean<T: Scalar>(list: RunList, widened: fn(T) -> f64) -> Run<f64> {
+    let total = folded(list, (0.0, 0_u32), move |(sum, count), item| Ok((finite(sum + widened(item))?, count + 1)));
     run(move |env| Ok(total(env)?.filter(|(_, count)| *count > 0).map(|(sum, count)| sum / f64::from(count))))
 }
 

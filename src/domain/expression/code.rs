@@ -158,6 +158,30 @@ pub(super) trait Scalar: Copy + PartialOrd + Send + Sync + 'static {
     fn literal(literal: &Literal) -> Option<Self>;
     /// Out of code of this type or of one that widens to it.
     fn code(code: Code) -> Run<Self>;
+    /// A stored value, read as what it was declared to be before it widens.
+    fn stored(of: Stored, _declared: &Type) -> Run<Self> {
+        of.read()
+    }
+}
+
+/// Where a stored value is read.
+pub(super) enum Stored {
+    /// At a path.
+    Place(Place),
+    /// Where it was found while running; the name is for errors.
+    Value(RunValue, SmolStr),
+}
+
+impl Stored {
+    fn read<T: Scalar>(self) -> Run<T> {
+        match self {
+            Self::Place(place) => run(move |env| place.read(env)),
+            Self::Value(value, name) => run(move |env| match value(env)? {
+                Some(value) => T::read(&value, &name),
+                None => Ok(None),
+            }),
+        }
+    }
 }
 
 /// The code of another type: the compiler checks types before it asks for code, so this is its error.
@@ -217,6 +241,13 @@ impl Scalar for f64 {
             _ => mixed_up(),
         }
     }
+
+    fn stored(of: Stored, declared: &Type) -> Run<Self> {
+        if *declared == Type::Integer {
+            return Self::code(Code::Int(i64::stored(of, declared)));
+        }
+        of.read()
+    }
 }
 
 impl Typed {
@@ -260,11 +291,8 @@ impl Typed {
                 let value = T::literal(&literal);
                 run(move |_| Ok(value))
             }
-            Kind::Place(place) => run(move |env| place.read(env)),
-            Kind::Value(value, name) => run(move |env| match value(env)? {
-                Some(value) => T::read(&value, &name),
-                None => Ok(None),
-            }),
+            Kind::Place(place) => T::stored(Stored::Place(place), &self.ty),
+            Kind::Value(value, name) => T::stored(Stored::Value(value, name), &self.ty),
             Kind::Code(code) => T::code(code),
             Kind::Constant(_) => mixed_up(),
         }

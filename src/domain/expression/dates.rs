@@ -67,6 +67,12 @@ impl Unit {
     }
 }
 
+/// The words of all units.
+#[cfg(test)]
+pub(crate) fn unit_names() -> impl Iterator<Item = &'static str> {
+    Unit::NAMES.into_iter().map(|(name, _)| name)
+}
+
 fn zoned(time: Instant, zone: &TimeZone) -> Result<Zoned, jiff::Error> {
     Ok(Timestamp::from_millisecond(time.0)?.to_zoned(zone.clone()))
 }

@@ -60,7 +60,11 @@ mod tests;
 
 pub use about::{About, Facts, Failed, Knows};
 pub use dates::moment;
+#[cfg(test)]
+pub(crate) use dates::unit_names;
 pub use expr::Expr;
+#[cfg(test)]
+pub(crate) use names::every_call;
 pub use scope::{EvalError, Scope};
 pub use types::{FieldPath, Fields, LOOKUP_PREFIX, Root, SOURCE_PREFIX, Schemas, SourceError, Type};
 pub use verdict::{Claim, Part, Reasoner};

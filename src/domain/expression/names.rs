@@ -248,6 +248,33 @@ const SYNONYMS: [(&str, &str); 26] = [
     ("add", "plus"),
 ];
 
+/// Every function in every form: the word before its bracket, with its namespace, and how many arguments it takes.
+#[cfg(test)]
+pub(crate) fn every_call() -> Vec<(String, usize)> {
+    let methods = METHODS.iter().flat_map(|method| forms(method.name.to_owned(), method.needs, method.takes.len()));
+    let spaced = SPACED.iter().flat_map(|function| {
+        let space = match function.of {
+            Space::Math => "math",
+            Space::Regex => "regex",
+            Space::Strings => "strings",
+        };
+        // Those without a signature compare any number of values.
+        forms(format!("{space}.{}", function.name), function.needs, function.takes.len().max(function.needs))
+    });
+    let folds = FOLDS.into_iter().chain(BY_KEY).map(|name| (name.to_owned(), 2));
+    let globals = GLOBAL.into_iter().flat_map(|name| {
+        let takes_zone = matches!(name, "timestamp" | "string");
+        forms(name.to_owned(), 1, 1 + usize::from(takes_zone))
+    });
+    let parts = super::time::Part::NAMES.into_iter().flat_map(|(name, _)| forms(name.to_owned(), 0, 1));
+    methods.chain(spaced).chain(folds).chain([("map".to_owned(), 3)]).chain(globals).chain(parts).collect()
+}
+
+#[cfg(test)]
+fn forms(name: String, least: usize, most: usize) -> impl Iterator<Item = (String, usize)> {
+    (least..=most).map(move |count| (name.clone(), count))
+}
+
 /// AJO's names, for the test that the page lists them all.
 #[cfg(test)]
 pub(super) fn of_ajo() -> impl Iterator<Item = &'static str> {

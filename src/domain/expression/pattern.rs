@@ -152,15 +152,7 @@ impl Compiler<'_> {
         let text = arguments.next()?.text();
         let count = arguments.nth(2).map(Typed::scalar::<i64>);
         let code = run_text(move |env| {
-            let Some(text) = text(env)? else { return Ok(None) };
-            let count = match &count {
-                None => usize::MAX,
-                Some(count) => match count(env)? {
-                    None => return Ok(None),
-                    // Below 0 is without a bound, as in cel-go.
-                    Some(count) => usize::try_from(count).unwrap_or(usize::MAX),
-                },
-            };
+            let (Some(text), Some(count)) = (text(env)?, super::text::bound(&count, env)?) else { return Ok(None) };
             pattern.charge_captures(env, &text)?;
             let mut replaced = String::new();
             let mut copied = 0;

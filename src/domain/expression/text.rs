@@ -126,16 +126,14 @@ fn char_at(text: RunText, at: Run<i64>) -> Typed {
 
 fn substring(text: RunText, begin: Run<i64>, end: Option<Run<i64>>) -> Typed {
     let code = run_text(move |env| {
-        let (Some(text), Some(begin)) = (text(env)?, begin(env)?) else { return Ok(None) };
+        let (text, begin, end) = (text(env)?, begin(env)?, given(&end, env)?);
+        let (Some(text), Some(begin), Some(end)) = (text, begin, end) else { return Ok(None) };
         env.charge_text(text.len().saturating_mul(2))?;
         let from = byte_of(&text, begin)?;
-        let to = match &end {
+        let to = match end {
             None => text.len(),
-            Some(end) => match end(env)? {
-                None => return Ok(None),
-                Some(end) if end < begin => return fault(format!("text from {begin} to {end} ends before it begins")),
-                Some(end) => byte_of(&text, end)?,
-            },
+            Some(end) if end < begin => return fault(format!("text from {begin} to {end} ends before it begins")),
+            Some(end) => byte_of(&text, end)?,
         };
         Ok(Some(match text {
             Cow::Borrowed(text) => Cow::Borrowed(&text[from..to]),
@@ -164,33 +162,35 @@ fn index_of(
     find: fn(&str, &str, Option<usize>) -> Option<usize>,
 ) -> Typed {
     Typed::integer(move |env| {
-        let (Some(text), Some(part)) = (text(env)?, part(env)?) else { return Ok(None) };
+        let (text, part, from) = (text(env)?, part(env)?, given(&from, env)?);
+        let (Some(text), Some(part), Some(from)) = (text, part, from) else { return Ok(None) };
         env.charge_text(text.len().saturating_mul(2) + part.len())?;
-        let from = match &from {
-            None => None,
-            Some(from) => match from(env)? {
-                None => return Ok(None),
-                Some(from) => Some(byte_of(&text, from)?),
-            },
-        };
+        let from = from.map(|from| byte_of(&text, from)).transpose()?;
         Ok(Some(find(&text, &part, from).map_or(-1, |byte| text[..byte].chars().count() as i64)))
     })
 }
 
-/// How often at most; below 0 is without a bound, as in cel-go.
-fn bound(count: &Option<Run<i64>>, env: &Env<'_>) -> Result<Option<usize>, Fault> {
-    Ok(match count {
-        None => Some(usize::MAX),
-        Some(count) => count(env)?.map(|count| usize::try_from(count).unwrap_or(usize::MAX)),
+/// An argument that may be left out: `None` if it is null, `Some(None)` if it is not there. It is asked for whatever the
+/// others are, for an error outweighs a null.
+fn given(argument: &Option<Run<i64>>, env: &Env<'_>) -> Result<Option<Option<i64>>, Fault> {
+    Ok(match argument {
+        None => Some(None),
+        Some(argument) => argument(env)?.map(Some),
     })
+}
+
+/// How often at most; below 0 is without a bound, as in cel-go.
+pub(super) fn bound(count: &Option<Run<i64>>, env: &Env<'_>) -> Result<Option<usize>, Fault> {
+    let at_most = |count: i64| usize::try_from(count).unwrap_or(usize::MAX);
+    Ok(given(count, env)?.map(|count| count.map_or(usize::MAX, at_most)))
 }
 
 /// `text.split(by)` and `text.split(by, count)`: into so many parts at most, the rest in the last. Nothing as `by` splits
 /// between characters.
 fn split(text: RunText, by: RunText, count: Option<Run<i64>>) -> Typed {
     let code = run_list(move |env| {
-        let (Some(text), Some(by)) = (text(env)?, by(env)?) else { return Ok(None) };
-        let Some(count) = bound(&count, env)? else { return Ok(None) };
+        let (text, by, count) = (text(env)?, by(env)?, bound(&count, env)?);
+        let (Some(text), Some(by), Some(count)) = (text, by, count) else { return Ok(None) };
         env.charge_text(text.len().saturating_mul(2))?;
         let mut parts = Vec::new();
         let mut rest: &str = &text;
@@ -216,8 +216,8 @@ fn split(text: RunText, by: RunText, count: Option<Run<i64>>) -> Typed {
 /// `text.replace(old, new)` and `text.replace(old, new, count)`: the first so many.
 fn replace(text: RunText, old: RunText, new: RunText, count: Option<Run<i64>>) -> Typed {
     let code = run_text(move |env| {
-        let (Some(text), Some(old), Some(new)) = (text(env)?, old(env)?, new(env)?) else { return Ok(None) };
-        let Some(count) = bound(&count, env)? else { return Ok(None) };
+        let (text, old, new, count) = (text(env)?, old(env)?, new(env)?, bound(&count, env)?);
+        let (Some(text), Some(old), Some(new), Some(count)) = (text, old, new, count) else { return Ok(None) };
         env.charge_text(text.len().saturating_mul(2))?;
         let found = text.matches(old.as_ref()).take(count).count();
         env.charge_text(found.saturating_mul(new.len()))?;
@@ -265,14 +265,11 @@ fn escape(c: char) -> Option<char> {
 /// `list.join(separator)`: texts that are there, one behind the other.
 pub(super) fn join(list: super::code::RunList, separator: Option<RunText>) -> Typed {
     let code = run_text(move |env| {
-        let Some(list) = list(env)? else { return Ok(None) };
-        let separator = match &separator {
-            None => Cow::Borrowed(""),
-            Some(separator) => match separator(env)? {
-                None => return Ok(None),
-                Some(separator) => separator,
-            },
+        let (list, separator) = match &separator {
+            None => (list(env)?, Some(Cow::Borrowed(""))),
+            Some(separator) => (list(env)?, separator(env)?),
         };
+        let (Some(list), Some(separator)) = (list, separator) else { return Ok(None) };
         env.charge(list.len())?;
         let mut joined = String::new();
         let mut is_first = true;

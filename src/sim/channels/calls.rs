@@ -61,11 +61,16 @@ pub fn answer(id: DeliveryId, status: CallStatus) -> CallAnswer {
     }
 }
 
-/// A call brings the rate along that the newest catalog it knows has deployed.
-fn check_throttling(job: &CallJob, history: &History) -> Result<(), Violation> {
+/// A call brings along the limits that the newest catalog it knows has: cappings, and the rate that is deployed.
+fn check_limits(job: &CallJob, history: &History) -> Result<(), Violation> {
     let Some(catalog) = history.catalogs.get(&job.catalog) else {
         return Err(Violation::new(format!("call {} is offered by a catalog that is not durable", job.row.id)));
     };
+    if catalog.cappings != job.cappings {
+        let wrong =
+            format!("call {} is capped by {:?}; published are {:?}", job.row.id, job.cappings, catalog.cappings);
+        return Err(Violation::new(wrong));
+    }
     let mut deployed = catalog.throttlings.values().filter(|one| one.deployment == Deployment::Deployed);
     let (first, second) = (deployed.next(), deployed.next());
     if second.is_some() || first != job.throttling.as_ref() {
@@ -96,14 +101,16 @@ impl Channels {
                 return Err(Violation::new(format!("call {id} is offered while its channel has it")));
             }
             history.offered.insert(id);
-            check_throttling(&job, history)?;
+            check_limits(&job, history)?;
             let request = job.action.request(&job.row.input.action, job.row.decided_at);
             let words = format!("{} {request:?}", job.action.name);
             let before = self.called.entry(id).or_insert_with(|| words.clone());
             if *before != words {
                 return Err(Violation::new(format!("call {id} said {before:?} and says {words:?} now")));
             }
-            let (after, status) = self.outcome(&job, dice);
+            // What can't be said, a path with a null in it, is not asked.
+            let unsaid = request.is_err().then_some((Duration::ZERO, CallStatus::InternalError));
+            let (after, status) = unsaid.unwrap_or_else(|| self.outcome(&job, dice));
             told.push(format!("{id} of {} is called: {status} in {after:?}", job.row.profile));
             self.calls.push(Call { job, stage: Stage::Calling(steady + after, status) });
         }

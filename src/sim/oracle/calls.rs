@@ -208,7 +208,11 @@ impl Judge<'_> {
             key => vec![key],
         };
         let records = self.published.datasets.get(dataset).ok_or("an unknown dataset")?;
-        let record_of = |key: &Value| if let Value::Text(key) = key { records.get(key) } else { None };
+        // What is no text is no key.
+        let record_of = |key: &Value| match key {
+            Value::Text(key) | Value::Stored(Json::String(key), _) => records.get(key),
+            _ => None,
+        };
         let entity = |record: &Map<String, Json>| {
             let mut entity = record.clone();
             entity.retain(|name, _| fields.contains(name));

@@ -13,14 +13,16 @@ pub(super) enum Cel {
     /// `has(event.cart.size)`.
     Has(Vec<String>),
     List(Vec<Cel>),
+    /// `{'a': 1}`.
+    Map(Vec<(String, Cel)>),
     /// `timestamp(…)`, `duration(…)`.
-    Call(String, Box<Cel>),
-    /// `timestamp(…, zone)`.
-    Local(Box<Cel>, Box<Cel>),
+    Call(String, Vec<Cel>),
     /// `last.tag.startsWith('a')`, `event.items.exists(i, i.id == 'k1')`, `math.greatest(a, b)`.
     Method(Box<Cel>, String, Vec<Cel>),
     /// A field of what a method gives.
     Select(Box<Cel>, String),
+    /// `event.tags[0]`.
+    Index(Box<Cel>, Box<Cel>),
     Not(Box<Cel>),
     Minus(Box<Cel>),
     Binary(String, Box<Cel>, Box<Cel>),
@@ -54,6 +56,11 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
     let mut tokens = Vec::new();
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
+        // What no backslash stands in says the same with and without the letter.
+        if let Some(raw) = rest.strip_prefix('r').filter(|raw| raw.starts_with('\'')) {
+            rest = raw;
+            continue;
+        }
         let size = if first == '\'' {
             rest[1..].find('\'').ok_or_else(|| format!("an open text in `{text}`"))? + 2
         } else if first.is_ascii_digit() {
@@ -131,7 +138,21 @@ impl Reader<'_> {
             return Ok(Cel::Minus(self.unary()?.into()));
         }
         let mut operand = self.operand()?;
-        while self.take_sign(".") {
+        loop {
+            if self.take_sign("[") {
+                operand = match (operand, self.choice()?) {
+                    (Cel::Path(mut path), Cel::Text(name)) => {
+                        path.push(name);
+                        Cel::Path(path)
+                    }
+                    (operand, place) => Cel::Index(operand.into(), place.into()),
+                };
+                self.must_take("]")?;
+                continue;
+            }
+            if !self.take_sign(".") {
+                return Ok(operand);
+            }
             let Some(Token::Word(name)) = self.tokens.get(self.next).cloned() else { return Err(self.unexpected()) };
             self.next += 1;
             operand = if self.take_sign("(") {
@@ -140,7 +161,6 @@ impl Reader<'_> {
                 Cel::Select(operand.into(), name)
             };
         }
-        Ok(operand)
     }
 
     fn operand(&mut self) -> Result<Cel, String> {
@@ -156,6 +176,7 @@ impl Reader<'_> {
                 inner
             }
             Token::Sign(sign) if sign == "[" => Cel::List(self.items("]")?),
+            Token::Sign(sign) if sign == "{" => Cel::Map(self.entries()?),
             Token::Word(word) => self.word(word)?,
             Token::Sign(_) => {
                 self.next -= 1;
@@ -173,6 +194,18 @@ impl Reader<'_> {
         Ok(items)
     }
 
+    /// Names in quotes, and values.
+    fn entries(&mut self) -> Result<Vec<(String, Cel)>, String> {
+        let mut entries = Vec::new();
+        while !self.take_sign("}") {
+            let Cel::Text(name) = self.operand()? else { return Err(self.unexpected()) };
+            self.must_take(":")?;
+            entries.push((name, self.choice()?));
+            self.take_sign(",");
+        }
+        Ok(entries)
+    }
+
     fn word(&mut self, word: String) -> Result<Cel, String> {
         match word.as_str() {
             "true" | "false" => return Ok(Cel::Boolean(word == "true")),
@@ -180,16 +213,10 @@ impl Reader<'_> {
             _ => {}
         }
         if self.take_sign("(") {
-            let argument = self.choice()?;
-            if word == "timestamp" && self.take_sign(",") {
-                let zone = self.choice()?;
-                self.must_take(")")?;
-                return Ok(Cel::Local(argument.into(), zone.into()));
-            }
-            self.must_take(")")?;
-            return Ok(match (word.as_str(), argument) {
-                ("has", Cel::Path(path)) => Cel::Has(path),
-                (_, argument) => Cel::Call(word, argument.into()),
+            let arguments = self.items(")")?;
+            return Ok(match (word.as_str(), arguments.as_slice()) {
+                ("has", [Cel::Path(path)]) => Cel::Has(path.clone()),
+                _ => Cel::Call(word, arguments),
             });
         }
         let mut path = vec![word];

@@ -25,18 +25,26 @@ pub(super) fn days(tree: &Tree) -> Result<Vec<i64>, String> {
     days.iter().map(day).collect::<Option<_>>().ok_or_else(|| format!("{days:?} are no days"))
 }
 
-/// Milliseconds since midnight of `HH:MM`.
+/// Milliseconds since midnight of `HH:MM` or `HH:MM:SS`.
 pub(super) fn time_ms(text: &str) -> Result<i64, String> {
     let parts: Option<Vec<i64>> = text.split(':').map(|part| part.parse().ok()).collect();
     match parts.as_deref() {
         Some([hours, minutes]) => Ok((hours * 60 + minutes) * 60_000),
+        Some([hours, minutes, seconds]) => Ok(((hours * 60 + minutes) * 60 + seconds) * 1_000),
         _ => Err(format!("`{text}` is no time of day")),
     }
 }
 
-/// Whether there is such a zone.
+/// Whether there is such a zone: a name, or an offset.
 pub(super) fn is_zone(name: &str) -> bool {
-    ZONES.get(name).is_ok()
+    fixed_ms(name).is_some() || ZONES.get(name).is_ok()
+}
+
+/// Milliseconds of `+02:00`.
+fn fixed_ms(name: &str) -> Option<i64> {
+    let (sign, time) =
+        name.strip_prefix('+').map(|time| (1, time)).or(name.strip_prefix('-').map(|time| (-1, time)))?;
+    time_ms(time).ok().map(|ms| sign * ms)
 }
 
 /// The zone whose clock counts in a journey, for who has this document.
@@ -52,7 +60,11 @@ pub(super) fn shown_ms(at_ms: i64, zone: &str) -> i64 {
     at_ms + offset_ms(at_ms, zone)
 }
 
-fn offset_ms(at_ms: i64, zone: &str) -> i64 {
+/// How far the clock is before UTC.
+pub(super) fn offset_ms(at_ms: i64, zone: &str) -> i64 {
+    if let Some(ms) = fixed_ms(zone) {
+        return ms;
+    }
     let zone = ZONES.get(zone).expect("zones are checked before");
     let instant = Timestamp::from_millisecond(at_ms).expect("an instant of the calendar");
     i64::from(zone.to_offset(instant).seconds()) * 1_000

@@ -48,6 +48,8 @@ impl Published {
         next.types.clone_from(&published.types);
         next.rules.clone_from(&published.rules);
         next.rule_sets.clone_from(&published.rule_sets);
+        next.datasets.clone_from(&published.datasets);
+        next.callees.clone_from(&published.callees);
         for document in given.iter().filter(|document| document.word("kind") == Some("journey")) {
             let name = document.must("name")?;
             let count = |of: &Self| of.journeys.iter().find(|known| known.name == name).map_or(0, |k| k.versions.len());
@@ -117,7 +119,8 @@ impl Published {
 
 /// Whether two versions mean the same.
 fn same(one: &Version, other: &Version) -> bool {
-    one.journey == other.journey && one.messages == other.messages && one.entrances == other.entrances
+    let same_references = one.entrances == other.entrances && one.calls == other.calls;
+    one.journey == other.journey && one.messages == other.messages && same_references
 }
 
 fn no_draft(name: &str) -> String {

@@ -9,9 +9,8 @@ use serde_json::{Map, Value as Json};
 use crate::domain::ids::Millis;
 use crate::sim::oracle::cel::Cel;
 use crate::sim::oracle::clock;
-use crate::sim::oracle::functions;
+use crate::sim::oracle::functions::{self, converted, converted_in, is_among, item};
 use crate::sim::oracle::person::Run;
-use crate::sim::oracle::reading::duration_ms;
 use crate::sim::oracle::resources::Node;
 
 /// What an expression reads.
@@ -30,8 +29,30 @@ pub(super) struct Scope<'a> {
     pub(super) action: &'a Map<String, Json>,
     /// Declared types by path.
     pub(super) types: &'a BTreeMap<String, String>,
-    /// Inside of a loop: the name of the item, and the item.
-    pub(super) bound: Option<(&'a str, &'a Value)>,
+    /// Inside of a loop: its item.
+    pub(super) bound: Option<&'a Bound<'a>>,
+}
+
+/// The item of a loop, by its name; and that of the loop around it.
+#[derive(Debug)]
+pub(super) struct Bound<'a> {
+    pub(super) name: &'a str,
+    pub(super) item: &'a Value,
+    pub(super) around: Option<&'a Bound<'a>>,
+}
+
+impl<'a> Scope<'a> {
+    /// The item of a loop that is called so.
+    fn item(&self, name: &str) -> Option<&'a Value> {
+        let mut bound = self.bound;
+        while let Some(Bound { name: known, item, around }) = bound {
+            if *known == name {
+                return Some(item);
+            }
+            bound = *around;
+        }
+        None
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -44,7 +65,9 @@ pub(super) enum Value {
     Instant(i64),
     Span(i64),
     List(Vec<Value>),
-    /// An item of a stored list, and its path: of what type it is shows when it is read.
+    /// A literal one.
+    Map(BTreeMap<String, Value>),
+    /// An object, or an item of a list, as it is stored, and its path: of what type it is shows when it is read.
     Stored(Json, String),
 }
 
@@ -62,7 +85,9 @@ pub(super) fn stored(cel: &Cel, scope: &Scope<'_>) -> Result<Json, String> {
         Value::Number(n) => Json::from(n),
         Value::Text(text) => Json::from(text),
         Value::Instant(at_ms) => Json::from(Millis(at_ms).to_iso()),
-        other @ (Value::Span(_) | Value::List(_) | Value::Stored(..)) => return Err(format!("{other:?} is not drawn")),
+        other @ (Value::Span(_) | Value::List(_) | Value::Map(_) | Value::Stored(..)) => {
+            return Err(format!("{other:?} is not drawn"));
+        }
     })
 }
 
@@ -85,11 +110,28 @@ pub(super) fn eval(cel: &Cel, scope: &Scope<'_>) -> Result<Value, String> {
         Cel::Text(text) => Value::Text(text.clone()),
         Cel::Path(path) => read(path, scope)?,
         Cel::Has(path) if path[0] == "journey" => Value::Boolean(fact(path, scope)? != Value::Null),
+        Cel::Has(path) if path[0] == "meta" => Value::Boolean(true),
+        Cel::Has(path) if scope.item(&path[0]).is_some() => Value::Boolean(of_item(path, scope)?.is_some()),
         Cel::Has(path) => Value::Boolean(find(path, scope)?.is_some()),
         Cel::List(items) => Value::List(items.iter().map(|item| eval(item, scope)).collect::<Result<_, _>>()?),
-        Cel::Call(name, argument) => call(name, eval(argument, scope)?)?,
-        Cel::Local(text, zone) => local(eval(text, scope)?, eval(zone, scope)?)?,
-        Cel::Method(receiver, name, arguments) => functions::method(receiver, name, arguments, scope)?,
+        Cel::Map(entries) => {
+            let entries = entries.iter().map(|(name, value)| Ok((name.clone(), eval(value, scope)?)));
+            Value::Map(entries.collect::<Result<_, String>>()?)
+        }
+        Cel::Index(list, place) => match (eval(list, scope)?, eval(place, scope)?) {
+            (Value::Null, _) | (_, Value::Null) => Value::Null,
+            (Value::List(items), Value::Integer(place)) => settled(item(&items, place)?, scope)?,
+            (list, place) => return Err(format!("{list:?}[{place:?}]")),
+        },
+        Cel::Call(name, arguments) => {
+            let mut values = arguments.iter().map(|argument| eval(argument, scope)).collect::<Result<Vec<_>, _>>()?;
+            match (values.pop(), values.pop()) {
+                (Some(zone), Some(value)) => converted_in(name, value, zone)?,
+                (Some(value), None) => converted(name, value)?,
+                _ => return Err(format!("{name}() takes something")),
+            }
+        }
+        Cel::Method(receiver, name, arguments) => settled(functions::method(receiver, name, arguments, scope)?, scope)?,
         Cel::Select(object, name) => functions::select(eval(object, scope)?, name, scope)?,
         Cel::Not(operand) => Value::Boolean(!holds(operand, scope)?),
         Cel::Minus(operand) => match eval(operand, scope)? {
@@ -119,6 +161,9 @@ fn binary(sign: &str, left: &Cel, right: &Cel, scope: &Scope<'_>) -> Result<Valu
     if matches!(sign, "==" | "!=") && (*left == Cel::Null || *right == Cel::Null) {
         let absent = match if *left == Cel::Null { right } else { left } {
             // A stored value is there, of whatever type it is.
+            Cel::Path(path) if scope.item(&path[0]).is_some() => {
+                of_item(path, scope)?.is_none_or(|json| json.is_null())
+            }
             Cel::Path(path) if path.len() > 1 && path[0] != "meta" && path[0] != "journey" => {
                 find(path, scope)?.is_none_or(Json::is_null)
             }
@@ -132,8 +177,16 @@ fn binary(sign: &str, left: &Cel, right: &Cel, scope: &Scope<'_>) -> Result<Valu
         return Ok(if compares { Value::Boolean(false) } else { Value::Null });
     }
     if sign == "in" {
-        let Value::List(items) = &right else { return Err(format!("{right:?} is no list")) };
-        return Ok(Value::Boolean(items.contains(&left)));
+        return Ok(Value::Boolean(match (&left, &right) {
+            (left, Value::List(items)) => is_among(left, items, scope)?,
+            (Value::Text(name), Value::Map(fields)) => fields.contains_key(name),
+            (Value::Text(name), Value::Stored(Json::Object(fields), _)) => fields.contains_key(name),
+            (left, right) => return Err(format!("{left:?} in {right:?}")),
+        }));
+    }
+    if let (Value::List(left), Value::List(right), "==" | "!=") = (&left, &right, sign) {
+        let same = left.len() == right.len() && left.iter().zip(right).all(|(a, b)| plain(a) == plain(b));
+        return Ok(Value::Boolean(same == (sign == "==")));
     }
     if compares {
         let order = order(&left, &right)?;
@@ -195,38 +248,61 @@ fn arithmetic(sign: &str, left: Value, right: Value) -> Result<Value, String> {
             Value::Instant(if sign == "+" { a.checked_add(b) } else { a.checked_sub(b) }.ok_or_else(overflow)?)
         }
         (Value::Instant(a), Value::Instant(b)) => Value::Span(a.checked_sub(b).ok_or_else(overflow)?),
+        (Value::Span(a), Value::Span(b)) => {
+            Value::Span(if sign == "+" { a.checked_add(b) } else { a.checked_sub(b) }.ok_or_else(overflow)?)
+        }
+        (Value::Text(a), Value::Text(b)) if sign == "+" => Value::Text(a + &b),
+        (Value::List(a), Value::List(b)) if sign == "+" => Value::List(a.into_iter().chain(b).collect()),
         (a, b) => return Err(format!("{a:?} {sign} {b:?}")),
     })
 }
 
-fn call(name: &str, argument: Value) -> Result<Value, String> {
-    match (name, argument) {
-        (_, Value::Null) => Ok(Value::Null),
-        ("timestamp", Value::Text(text)) => instant(&text),
-        ("int", Value::Number(n)) if n.abs() < 9e18 => Ok(Value::Integer(n as i64)),
-        ("int", Value::Boolean(b)) => Ok(Value::Integer(i64::from(b))),
-        ("double", Value::Integer(i)) => Ok(Value::Number(i as f64)),
-        ("string", Value::Integer(i)) => Ok(Value::Text(i.to_string())),
-        ("string", Value::Instant(at_ms)) => Ok(Value::Text(Millis(at_ms).to_iso())),
-        ("millis", Value::Instant(ms) | Value::Span(ms)) => Ok(Value::Integer(ms)),
-        ("size", Value::Text(text)) => Ok(Value::Integer(text.chars().count() as i64)),
-        ("size", Value::List(items)) => Ok(Value::Integer(items.len() as i64)),
-        ("duration", Value::Text(text)) => Ok(Value::Span(duration_ms(&text)?)),
-        (name, argument) => Err(format!("{name}({argument:?}) is not known here")),
+/// An item of a stored list as what it is declared to be; objects and everything else stay as they are.
+pub(super) fn settled(value: Value, scope: &Scope<'_>) -> Result<Value, String> {
+    match value {
+        Value::Stored(Json::Null, _) => Ok(Value::Null),
+        Value::Stored(json, path) => match scope.types.get(&path) {
+            Some(declared) => typed(&json, declared).ok_or_else(|| format!("{path} is {json}, and no {declared}")),
+            None => Ok(Value::Stored(json, path)),
+        },
+        value => Ok(value),
     }
 }
 
-/// What a clock in a zone shows, as an instant. A zone that is none is an error, even where there is no text to read.
-fn local(text: Value, zone: Value) -> Result<Value, String> {
-    match (text, zone) {
-        (_, Value::Text(zone)) if !clock::is_zone(&zone) => Err(format!("`{zone}` is no zone")),
-        (Value::Null, _) | (_, Value::Null) => Ok(Value::Null),
-        (Value::Text(text), Value::Text(zone)) => clock::begins_ms(&text, &zone).map(Value::Instant),
-        (text, zone) => Err(format!("timestamp({text:?}, {zone:?}) is not known here")),
+/// The stored value at a path below the item of a loop; none if its key is not there.
+fn of_item(path: &[String], scope: &Scope<'_>) -> Result<Option<Json>, String> {
+    let (name, names) = path.split_first().ok_or("an empty path")?;
+    let mut found = scope.item(name).map(plain);
+    for name in names {
+        found = match found {
+            None | Some(Json::Null) => return Ok(None),
+            Some(Json::Object(mut fields)) => fields.remove(name),
+            Some(other) => return Err(format!("{} of {other}", path.join("."))),
+        };
+    }
+    Ok(found)
+}
+
+/// A value of a list as it is stored. A whole number is the same as a double.
+fn plain(value: &Value) -> Json {
+    match value {
+        Value::Null => Json::Null,
+        Value::Boolean(b) => Json::from(*b),
+        Value::Integer(n) => Json::from(*n),
+        Value::Number(n) if n.fract() == 0.0 && n.abs() < 9e15 => Json::from(*n as i64),
+        Value::Number(n) => Json::from(*n),
+        Value::Text(text) => Json::from(text.clone()),
+        Value::Instant(ms) | Value::Span(ms) => Json::from(*ms),
+        Value::List(items) => items.iter().map(plain).collect(),
+        Value::Map(fields) => fields.iter().map(|(name, value)| (name.clone(), plain(value))).collect(),
+        Value::Stored(Json::Number(n), _) => {
+            n.as_i64().map_or_else(|| plain(&Value::Number(n.as_f64().unwrap_or(0.0))), Json::from)
+        }
+        Value::Stored(json, _) => json.clone(),
     }
 }
 
-fn instant(text: &str) -> Result<Value, String> {
+pub(super) fn instant(text: &str) -> Result<Value, String> {
     Millis::parse_iso(text).map(|at| Value::Instant(at.0)).ok_or_else(|| format!("`{text}` is no instant"))
 }
 
@@ -261,10 +337,9 @@ fn find<'a>(path: &[String], scope: &Scope<'a>) -> Result<Option<&'a Json>, Stri
 }
 
 fn read(path: &[String], scope: &Scope<'_>) -> Result<Value, String> {
-    if let Some((name, item)) = scope.bound
-        && path[0] == name
-    {
-        return path[1..].iter().try_fold(item.clone(), |object, name| functions::select(object, name, scope));
+    if let Some(item) = scope.item(&path[0]) {
+        let found = path[1..].iter().try_fold(item.clone(), |object, name| functions::select(object, name, scope))?;
+        return settled(found, scope);
     }
     match path.join(".").as_str() {
         "now" => return Ok(Value::Instant(scope.now_ms)),
@@ -275,10 +350,14 @@ fn read(path: &[String], scope: &Scope<'_>) -> Result<Value, String> {
         _ => {}
     }
     let declared = path.join(".").replacen("last.", "event.", 1);
-    let declared = scope.types.get(&declared).ok_or_else(|| format!("{declared} is not declared"))?;
     let value = match find(path, scope)? {
         None | Some(Json::Null) => return Ok(Value::Null),
         Some(value) => value,
+    };
+    let Some(declared) = scope.types.get(&declared) else {
+        let is_object = value.is_object() && scope.types.keys().any(|known| known.starts_with(&format!("{declared}.")));
+        let stored = || Value::Stored(value.clone(), declared.clone());
+        return is_object.then(stored).ok_or_else(|| format!("{declared} is {value}, and no object"));
     };
     if let ("list", Json::Array(items)) = (declared.as_str(), value) {
         let of = format!("{}[]", path.join(".").replacen("last.", "event.", 1));
@@ -296,6 +375,8 @@ fn fact(path: &[String], scope: &Scope<'_>) -> Result<Value, String> {
     let error = run.error.as_ref();
     Ok(match path[1].as_str() {
         "name" => text(Some(&run.journey)),
+        // Only that it is there, and how long it is, is known here.
+        "instance" => Value::Text("0".repeat(32)),
         "version" => Value::Integer(i64::from(run.version % crate::sim::observe::TESTS_FROM)),
         "profile" => text(Some(profile)),
         "namespace" => text(Some(namespace)),

@@ -365,13 +365,14 @@ impl Reads {
         match cel {
             Cel::Path(path) | Cel::Has(path) => drop(self.0.insert(path.clone())),
             Cel::Null | Cel::Boolean(_) | Cel::Integer(_) | Cel::Number(_) | Cel::Text(_) => {}
-            Cel::List(items) => items.iter().for_each(|item| self.take(item)),
-            Cel::Call(_, one) | Cel::Not(one) | Cel::Minus(one) | Cel::Select(one, _) => self.take(one),
+            Cel::List(items) | Cel::Call(_, items) => items.iter().for_each(|item| self.take(item)),
+            Cel::Map(entries) => entries.iter().for_each(|(_, value)| self.take(value)),
+            Cel::Not(one) | Cel::Minus(one) | Cel::Select(one, _) => self.take(one),
             Cel::Method(receiver, _, arguments) => {
                 self.take(receiver);
                 arguments.iter().for_each(|argument| self.take(argument));
             }
-            Cel::Binary(_, left, right) | Cel::Local(left, right) => {
+            Cel::Binary(_, left, right) | Cel::Index(left, right) => {
                 [left, right].into_iter().for_each(|side| self.take(side));
             }
             Cel::Choice(condition, yes, no) => [condition, yes, no].into_iter().for_each(|part| self.take(part)),

@@ -22,7 +22,14 @@ pub(super) fn message(document: &Tree) -> Result<Message, String> {
             reads.push(inside.split('|').next().unwrap_or("").trim().to_owned());
         }
     }
-    Ok(Message { channel: document.must("channel")?.to_owned(), surface: word("surface"), subject, body, reads })
+    let channel = document.must("channel")?.to_owned();
+    let usual = match channel.as_str() {
+        "email" if body.trim_start().starts_with('<') => "html",
+        "webhook" => "json",
+        _ => "text",
+    };
+    let format = document.word("format").unwrap_or(usual).to_owned();
+    Ok(Message { channel, surface: word("surface"), subject, body, format, reads })
 }
 
 /// A journey as written, with copies of the fragments that it takes over.
@@ -33,6 +40,7 @@ pub(super) fn journey(document: &Tree, fragments: &BTreeMap<String, Tree>) -> Re
         Some(rule) => Some(duration_ms(rule.must("after")?)?),
     };
     let timeout_ms = document.word("timeout").map_or(Ok(91 * DAY_MS), duration_ms)?;
+    let call_timeout_ms = document.word("call_timeout").map_or(Ok(MINUTE_MS / 2), duration_ms)?;
     let (mut nodes, mut on_error) = (BTreeMap::new(), BTreeMap::new());
     let mut entries: Vec<(String, Tree)> = Vec::new();
     for (name, tree) in document.entries("nodes") {
@@ -64,6 +72,7 @@ pub(super) fn journey(document: &Tree, fragments: &BTreeMap<String, Tree>) -> Re
         priority: document.word("priority").map_or(Ok(50), count)?,
         reentry_ms,
         timeout_ms,
+        call_timeout_ms,
         timezone: document.word("timezone").unwrap_or("UTC").to_owned(),
         is_local_to_profile: document.word("local_time") == Some("profile"),
         starts_at_ms: instant("start_date")?,
@@ -113,7 +122,10 @@ fn node(tree: &Tree) -> Result<Node, String> {
         }
         _ if tree.get("optimize").is_some() => optimize(tree.get("optimize").ok_or("no method")?)?,
         _ if tree.get("profile_cap").is_some() => Node::ProfileCap {
-            max: tree.must("profile_cap")?.parse().map_err(|_| "no number of profiles".to_owned())?,
+            max: match tree.must("profile_cap")? {
+                "" | "~" | "null" => 1_000,
+                max => max.parse().map_err(|_| "no number of profiles".to_owned())?,
+            },
             then: then()?,
             otherwise: tree.must("otherwise")?.to_owned(),
         },
@@ -174,7 +186,15 @@ fn taken_over(name: &str, user: &Tree, fragments: &BTreeMap<String, Tree>) -> Re
         if is_end { then.to_owned() } else { renamed(to) }
     };
     let nodes = inner.iter().filter(|(_, tree)| tree.get("end").is_none());
-    Ok(nodes.map(|(inner, tree)| (renamed(inner), retargeted(tree, &target))).collect())
+    let copy = |tree: &Tree| match (retargeted(tree, &target), user.get("on_error")) {
+        // What fails and has no way of its own takes that of the node.
+        (Tree::Map(mut entries), Some(on_error)) if tree.get("on_error").is_none() => {
+            entries.push(("on_error".to_owned(), on_error.clone()));
+            Tree::Map(entries)
+        }
+        (copy, _) => copy,
+    };
+    Ok(nodes.map(|(inner, tree)| (renamed(inner), copy(tree))).collect())
 }
 
 /// A tree with every target in it replaced.
@@ -184,7 +204,7 @@ fn retargeted(tree: &Tree, target: &impl Fn(&str) -> String) -> Tree {
             entries
                 .iter()
                 .map(|(key, value)| match (key.as_str(), value) {
-                    ("then" | "otherwise" | "on_timeout" | "on_error" | "of", Tree::Word(to)) => {
+                    ("then" | "otherwise" | "on_timeout" | "on_error" | "of" | "fallback", Tree::Word(to)) => {
                         (key.clone(), Tree::Word(target(to)))
                     }
                     (_, value) => (key.clone(), retargeted(value, target)),

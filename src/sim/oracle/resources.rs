@@ -25,6 +25,8 @@ pub(super) struct Published {
     pub(super) fragments: BTreeMap<String, Tree>,
     /// Messages and how often each was reworded.
     pub(super) messages: BTreeMap<String, (u32, Arc<Message>)>,
+    /// What calls of actions say and hear.
+    pub(super) callees: BTreeMap<String, Tree>,
     /// In the order of their first publishing.
     pub(super) journeys: Vec<Versions>,
     /// Journeys that are kept, by name, each with the number it walks under while it is in test.
@@ -59,6 +61,8 @@ pub(super) struct Version {
     pub(super) journey: Arc<Journey>,
     /// Rewordings of the messages it sends.
     pub(super) wordings: BTreeMap<String, u32>,
+    /// What calls of the actions that it calls say and hear.
+    pub(super) calls: BTreeMap<String, Tree>,
     pub(super) messages: BTreeMap<String, Arc<Message>>,
     /// Entry events of the journeys it jumps to, as they were when it was published.
     pub(super) entrances: BTreeMap<String, String>,
@@ -80,6 +84,8 @@ pub(super) struct Message {
     pub(super) surface: Option<String>,
     pub(super) subject: Option<String>,
     pub(super) body: String,
+    /// `text`, `html` or `json`.
+    pub(super) format: String,
     /// What subject and body read, as paths: `event.cart.id`.
     pub(super) reads: Vec<String>,
 }
@@ -96,6 +102,8 @@ pub(super) struct Journey {
     /// `None` = never again.
     pub(super) reentry_ms: Option<i64>,
     pub(super) timeout_ms: i64,
+    /// The longest that a call takes.
+    pub(super) call_timeout_ms: i64,
     pub(super) timezone: String,
     /// Waits and conditions go by the profile's zone where it has one.
     pub(super) is_local_to_profile: bool,
@@ -290,8 +298,14 @@ impl Published {
                     let concurrent = document.word("concurrent").map(count).transpose()?;
                     next.rule_sets.insert(name, RuleSet { entries, concurrent });
                 }
-                "action" => next.declare_action(&format!("action.{name}"), &document),
-                "data_source" => next.declare_action(&format!("source.{name}"), &document),
+                "action" => {
+                    next.declare_action(&format!("action.{name}"), &document);
+                    next.change_callee(name, &document);
+                }
+                "data_source" => {
+                    next.declare_action(&format!("source.{name}"), &document);
+                    next.change_callee(format!("source:{name}"), &document);
+                }
                 "dataset" => next.declare_dataset(name, &document)?,
                 "surface" | "capping" | "throttling" | "fragment" => {}
                 other => return Err(format!("unknown kind `{other}`")),
@@ -316,69 +330,6 @@ impl Published {
         }
         next.forget_published_drafts();
         Ok(next)
-    }
-
-    /// Types of events are declared by property, for all events alike: drawn schemas never differ in a property.
-    fn declare(&mut self, path: &str, declared: Option<&Tree>) {
-        let path = if path.starts_with("event.") { "event" } else { path };
-        match declared {
-            Some(Tree::Map(fields)) => {
-                for (name, declared) in fields {
-                    self.declare_field(&format!("{path}.{name}"), declared);
-                }
-            }
-            Some(declared) => self.declare_field(path, declared),
-            None => {}
-        }
-    }
-
-    /// A dataset; what any node may find in it is declared at once.
-    fn declare_dataset(&mut self, name: String, document: &Tree) -> Result<(), String> {
-        const NODES: usize = 20;
-        for node in 0..NODES {
-            self.types.insert(format!("lookup.n{node}.entities"), "list".to_owned());
-            for (field, declared) in document.entries("schema") {
-                self.declare_field(&format!("lookup.n{node}.entities[].{field}"), declared);
-            }
-        }
-        let key = document.must("key")?;
-        let mut records = BTreeMap::new();
-        for record in document.items("records") {
-            let mut fields = serde_json::Map::new();
-            for (field, _) in document.entries("schema") {
-                let Some(word) = record.word(field) else { continue };
-                let number = word.parse::<i64>().ok().filter(|_| field != key);
-                fields.insert(field.clone(), number.map_or_else(|| Json::from(word), Json::from));
-            }
-            records.insert(record.must(key)?.to_owned(), fields);
-        }
-        self.datasets.insert(name, records);
-        Ok(())
-    }
-
-    fn declare_action(&mut self, name: &str, document: &Tree) {
-        if let Some(response) = document.get("response") {
-            self.declare_field(name, response);
-        }
-        if let Some(error) = document.get("error_response") {
-            self.declare_field(&format!("{name}.error_response"), error);
-        }
-        self.types.insert(format!("{name}.status"), "string".to_owned());
-    }
-
-    fn declare_field(&mut self, path: &str, declared: &Tree) {
-        match declared {
-            Tree::Word(word) => drop(self.types.insert(path.to_owned(), word.clone())),
-            Tree::List(items) => {
-                self.types.insert(path.to_owned(), "list".to_owned());
-                items.iter().for_each(|item| self.declare_field(&format!("{path}[]"), item));
-            }
-            Tree::Map(fields) => {
-                for (name, declared) in fields {
-                    self.declare_field(&format!("{path}.{name}"), declared);
-                }
-            }
-        }
     }
 
     pub(super) fn reword(&mut self, name: String, message: Message) {
@@ -406,7 +357,12 @@ impl Published {
         }
         let mut wordings = BTreeMap::new();
         let mut messages = BTreeMap::new();
+        let mut calls = BTreeMap::new();
         for node in journey.nodes.values() {
+            if let Node::Action { action, .. } = node {
+                let said = self.callees.get(action).ok_or_else(|| format!("unknown action `{action}`"))?;
+                calls.insert(action.clone(), said.clone());
+            }
             if let Node::Message { message, .. } = node {
                 let (wording, found) =
                     self.messages.get(message).ok_or_else(|| format!("unknown message `{message}`"))?;
@@ -421,7 +377,7 @@ impl Published {
         let covers = covered(versions, &journey, migration.as_ref());
         if let Some(latest) = versions.last() {
             // What was closed or stopped opens again only by a change of the journey itself.
-            let same_references = latest.wordings == wordings && latest.entrances == entrances;
+            let same_references = latest.wordings == wordings && latest.entrances == entrances && latest.calls == calls;
             let same_messages = same_references || latest.status != Status::Live;
             if latest.journey == journey && same_messages {
                 return Ok(());
@@ -436,6 +392,7 @@ impl Published {
             status: Status::Live,
             journey,
             wordings,
+            calls,
             messages,
             entrances,
             migration,

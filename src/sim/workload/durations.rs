@@ -45,12 +45,13 @@ pub(super) fn iso_text(duration_ms: i64) -> String {
     if duration_ms % MINUTE_MS == 0 { format!("PT{}M", duration_ms / MINUTE_MS) } else { duration_text(duration_ms) }
 }
 
-/// A day of 2026, or a time of that day, with an offset or without one.
+/// A day of 2026, or a time of that day, with an offset of one sort or another, or without one.
 pub(super) fn moment(day: i64, form: i64) -> String {
     let instant = Millis(FIRST_DAY.0 + day * DAY_MS);
-    match form % 3 {
+    match form % 4 {
         0 => instant.to_iso()[..10].to_owned(),
         1 => format!("{}T02:30", &instant.to_iso()[..10]),
-        _ => format!("{}T02:30:00Z", &instant.to_iso()[..10]),
+        2 => format!("{}T02:30:00Z", &instant.to_iso()[..10]),
+        _ => format!("{}T02:30:00+02:00", &instant.to_iso()[..10]),
     }
 }

@@ -83,6 +83,13 @@ impl Workload {
     pub fn feedback(&mut self, dice: &mut Dice, now_ms: i64, (profile, delivery): (String, String)) -> ScriptEvent {
         let mut properties = properties(dice, now_ms);
         properties.insert("delivery".to_owned(), Value::from(delivery));
+        if dice.chance(50) {
+            let url = *dice.pick(&["https://shop.example/a", "", "mailto:x"]);
+            properties.insert("url".to_owned(), Value::from(url));
+        }
+        if dice.chance(30) {
+            properties.insert("reason".to_owned(), Value::from(*dice.pick(&["Mailbox full", "unknown"])));
+        }
         let mut event = self.script(dice.pick::<&str>(&FEEDBACK_KINDS), 0, Some(now_ms), properties);
         event.profile = profile;
         event
@@ -158,8 +165,8 @@ fn properties(dice: &mut Dice, now_ms: i64) -> Map<String, Value> {
     set(dice, &mut map, "n", n);
     let total = number(dice);
     set(dice, &mut map, "total", total);
-    let tag = Value::from(*dice.pick(&["a", "b", "c", "gold", ""]));
-    set(dice, &mut map, "tag", tag);
+    let tag = if dice.chance(90) { *dice.pick(&["a", "b", "c", "gold", ""]) } else { *dice.pick(&ODD) };
+    set(dice, &mut map, "tag", Value::from(tag));
     let flag = Value::from(dice.chance(50));
     set(dice, &mut map, "flag", flag);
     let at = instant(dice, now_ms);
@@ -180,10 +187,28 @@ fn properties(dice: &mut Dice, now_ms: i64) -> Map<String, Value> {
         })
         .collect();
     set(dice, &mut map, "items", Value::Array(items));
+    let tags = texts(dice);
+    set(dice, &mut map, "tags", tags);
+    let sizes = (0..dice.below(5)).map(|_| if dice.chance(95) { integer(dice) } else { wrong(dice) }).collect();
+    set(dice, &mut map, "sizes", Value::Array(sizes));
     if dice.chance(10) {
         map.insert("undeclared".to_owned(), json!({ "deep": [1, null, { "x": "y" }] }));
     }
     map
+}
+
+/// Texts whose letters are not all small and English.
+const ODD: [&str; 7] = ["k7", "Éa", " k12 ", "ß", "Ann Lee", "a\"b\\", "GOLD"];
+
+/// A list of texts: now and then with something else in it.
+fn texts(dice: &mut Dice) -> Value {
+    let item = |dice: &mut Dice| match dice.below(25) {
+        0 => Value::Null,
+        1 => wrong(dice),
+        2 => Value::from(*dice.pick(&ODD)),
+        _ => Value::from(*dice.pick(&["a", "b", "gold", "k1"])),
+    };
+    (0..dice.below(5)).map(|_| item(dice)).collect()
 }
 
 /// A merge patch of the profile's document.
@@ -201,6 +226,8 @@ fn patch(dice: &mut Dice, now_ms: i64) -> Map<String, Value> {
     set(dice, &mut map, "renewal", renewal);
     let email = Value::from(*dice.pick(&["ann@example.com", "bob@example.com", ""]));
     set(dice, &mut map, "email", email);
+    let badges = texts(dice);
+    set(dice, &mut map, "badges", badges);
     let mut consents = Map::new();
     let given = Value::from(dice.chance(60));
     set(dice, &mut consents, "email", given);

@@ -51,13 +51,17 @@ pub(super) const DESCRIPTIONS: [&str; 3] = ["a", "gold", "Greets all who come."]
 
 /// Something about the running instance.
 fn fact(dice: &mut Dice) -> String {
-    match dice.below(14) {
+    match dice.below(18) {
         8 => format!("journey.error_code == '{}'", dice.pick(&["error", "http_503", "timed_out", "capped"])),
         9 => format!("journey.error_node_kind {} 'condition'", dice.pick(&["==", "!="])),
         10 => format!("journey.description == '{}'", dice.pick(&DESCRIPTIONS)),
         11 => "has(journey.description)".to_owned(),
         12 => format!("journey.timezone != '{}'", dice.pick::<&str>(&ZONES)),
         13 => format!("{} < now", local_instant(dice)),
+        14 => format!("journey.key == '{}' || journey.profile == 'crm:1'", dice.below(3)),
+        15 => format!("journey.name.size() > 2 && journey.name != '{}'", dice.pick(&["j0", "a-1"])),
+        16 => "size(journey.instance) == 32 && has(journey.instance)".to_owned(),
+        17 => format!("draw(journey.profile + journey.name) < 0.{}", dice.between(2, 8)),
         0 => format!("journey.previous_node == 'n{}'", dice.below(5)),
         1 => "has(journey.error)".to_owned(),
         2 => format!("journey.error_node != 'n{}'", dice.below(5)),
@@ -92,12 +96,29 @@ fn callee(dice: &mut Dice) -> &'static str {
 }
 
 /// Something about what a node found, which stands for `ANSWER`.
-pub(super) fn found(dice: &mut Dice) -> String {
+pub(super) fn found(dice: &mut Dice, fields: &str) -> String {
+    if fields.contains("price") && dice.chance(60) {
+        return match dice.below(4) {
+            0 => format!("ANSWER.entities.map(e, e.price).max() > {}.5", dice.below(20)),
+            1 => "ANSWER.entities.exists_one(e, e.rare)".to_owned(),
+            2 => "ANSWER.entities.sortBy(e, e.found).first().found < now".to_owned(),
+            _ => format!("ANSWER.entities[{}].price < 10.0", dice.below(2)),
+        };
+    }
     match dice.below(4) {
         0 => format!("size(ANSWER.entities) > {}", dice.below(2)),
         1 => format!("ANSWER.entities.exists(e, e.points > {})", dice.below(7)),
         2 => "ANSWER.entities.all(e, e.id != 'gold')".to_owned(),
         _ => "has(ANSWER.entities)".to_owned(),
+    }
+}
+
+/// Something about feedback, which has properties of its own.
+pub(super) fn of_feedback(dice: &mut Dice) -> String {
+    match dice.below(3) {
+        0 => "last.url != ''".to_owned(),
+        1 => "last.reason.containsIgnoreCase('FULL')".to_owned(),
+        _ => "last.url.startsWith('https://') && last.delivery.startsWith('d-')".to_owned(),
     }
 }
 
@@ -154,10 +175,11 @@ pub(super) enum Sort {
     Instant,
 }
 
-/// One to three fields, each with a value.
+/// One to five fields, each with a value.
 pub(super) fn values(dice: &mut Dice, fields: &[(&str, Sort)]) -> String {
     let first = dice.index(fields.len());
-    let chosen: Vec<_> = (0..dice.between(1, 3) as usize).map(|n| fields[(first + n) % fields.len()]).collect();
+    let count = *dice.pick(&[1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5]);
+    let chosen: Vec<_> = (0..count).map(|n| fields[(first + n) % fields.len()]).collect();
     all_values(dice, &chosen)
 }
 

@@ -1,12 +1,19 @@
 //! Functions and loops drawn at random: those that the oracle knows.
 
+mod dates;
+mod lists;
+mod texts;
+
 use crate::sim::dice::Dice;
 use crate::sim::workload::expressions::{Roots, field, instant, integer, number, text};
 use crate::sim::workload::journeys::ZONES;
 
 /// A boolean expression around a function.
 pub(super) fn condition(dice: &mut Dice, roots: Roots) -> String {
-    match dice.below(8) {
+    match dice.below(16) {
+        8..11 => texts::condition(dice, roots),
+        11..13 => lists::condition(dice, roots),
+        13.. => dates::condition(dice, roots),
         0 => of_text(dice, roots),
         1 => a_loop(dice, roots),
         2 | 3 => format!("{} {} {}", whole(dice, roots), dice.pick::<&str>(&["<", ">=", "=="]), dice.between(-1, 4)),
@@ -112,6 +119,9 @@ fn whole(dice: &mut Dice, roots: Roots) -> String {
 
 /// An instant that functions make of another.
 pub(super) fn moved(dice: &mut Dice, roots: Roots) -> String {
+    if dice.chance(30) {
+        return dates::moved(dice, roots);
+    }
     let at = instant(dice, roots);
     let zone = zone(dice, roots);
     match dice.below(4) {
@@ -130,10 +140,21 @@ fn zone(dice: &mut Dice, roots: Roots) -> String {
         0 => String::new(),
         1 => "profile.timezone".to_owned(),
         2 if roots == Roots::Inside => "journey.timezone".to_owned(),
+        3 if dice.chance(25) => format!("'{}'", dice.pick::<&str>(&["+02:00", "-03:30", "UTC"])),
         _ => format!("'{}'", dice.pick::<&str>(&ZONES)),
     }
 }
 
+/// A place in a text or list: mostly a small number.
+fn place(dice: &mut Dice, roots: Roots) -> String {
+    if dice.chance(85) { dice.below(3).to_string() } else { integer(dice, roots, 1) }
+}
+
+fn sign(dice: &mut Dice) -> &'static str {
+    dice.pick::<&str>(&["<", "<=", ">", ">=", "==", "!="])
+}
+
+/// A zone as one more argument.
 fn behind(zone: &str) -> String {
     if zone.is_empty() { String::new() } else { format!(", {zone}") }
 }

@@ -1,16 +1,17 @@
 //! Journeys drawn at random, and written down. Node `i` leads to `i + 1` in one of its ways, so that every node is reached
 //! and every path can end; other ways lead ahead, or back where a wait or an event lies between.
 
+pub(super) mod fragment;
 mod migrations;
+mod text;
 mod ways;
 
 use crate::sim::dice::Dice;
-use crate::sim::workload::durations::{
-    DAY_MS, HOUR_MS, MINUTE_MS, WAIT_MS_MAX, drawn_duration, duration_text, iso_text, moment,
-};
+use crate::sim::workload::durations::{DAY_MS, HOUR_MS, MINUTE_MS, WAIT_MS_MAX, drawn_duration, duration_text};
 use crate::sim::workload::{
     EVENT_KINDS, FEEDBACK_KINDS, FRAGMENTS, MESSAGES, RULE_SETS, RULED, Roots, condition, expressions,
 };
+use text::{clock_text, test_text};
 use ways::{goes_round_at_once, lead_ahead, treadmill};
 
 pub(super) use migrations::Origin;
@@ -20,7 +21,7 @@ const TIMEOUT_MS_MAX: i64 = 91 * DAY_MS;
 /// Zones that set their clocks by an hour, by half an hour, at midnight, and never.
 pub(super) const ZONES: [&str; 6] =
     ["Europe/Paris", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Asia/Kathmandu", "Africa/Cairo"];
-const TIMES: [&str; 7] = ["00:00", "00:30", "02:30", "09:00", "12:15", "23:59", "24:00"];
+const TIMES: [&str; 8] = ["00:00", "00:30", "02:30", "09:00", "12:15", "23:59", "24:00", "17:45:30"];
 const DAYS: [&str; 4] = ["mon", "sat, sun", "mon, tue, wed, thu, fri", "sun"];
 /// Unless a journey says otherwise (contract).
 const REENTRY_MS: i64 = 5 * MINUTE_MS;
@@ -36,13 +37,14 @@ pub(super) struct Journey {
     rule_set: Option<&'static str>,
     priority: Option<i64>,
     exits: Vec<Filter>,
-    exit_when: Option<String>,
+    exit_when: Vec<String>,
     timeout_ms: Option<i64>,
+    call_timeout: Option<&'static str>,
     timezone: Option<&'static str>,
     is_local_to_profile: bool,
-    /// Days since the simulation began, in either direction.
-    start_day: Option<i64>,
-    end_day: Option<i64>,
+    /// Days since the simulation began, in either direction, and how they are written.
+    start_day: Option<(i64, i64)>,
+    end_day: Option<(i64, i64)>,
     nodes: Vec<Node>,
     /// Where errors lead, by node.
     on_error: Vec<Option<usize>>,
@@ -71,12 +73,12 @@ enum Node {
     Condition(Vec<(String, usize)>, Option<usize>),
     /// Percentages, as text.
     Split(Vec<(&'static str, usize)>),
-    /// Weights, and the percentage held out.
-    Experiment(Vec<(i64, usize)>, Option<(&'static str, usize)>),
+    /// Weights, and the percentage held out, as far as they are written.
+    Experiment(Vec<(Option<i64>, usize)>, Option<(Option<&'static str>, usize)>),
     /// What rules ask for, as text, and where others go.
     Targeting(Vec<(String, usize)>, Option<usize>),
-    /// Places, the way of those who get one, that of others.
-    Cap(i64, usize, usize),
+    /// Places, if they are written; the way of those who get one, that of others.
+    Cap(Option<i64>, usize, usize),
     /// Each an event or a wait, as text, and whether it is an event.
     FirstOf(Vec<(String, bool, usize)>),
     Event {
@@ -96,8 +98,8 @@ enum Node {
     Jump(String, String, usize),
     /// Parameters and values, as text.
     Action(&'static str, String, usize),
-    /// Keys, and where it leads.
-    Lookup(&'static str, usize),
+    /// Keys, fields, and where it leads.
+    Lookup(&'static str, &'static str, usize),
     End,
 }
 
@@ -108,8 +110,8 @@ impl Node {
 
     fn may_fail(&self) -> bool {
         let always = matches!(self, Self::Condition(..) | Self::Targeting(..) | Self::Event { .. } | Self::FirstOf(..));
-        always
-            || matches!(self, Self::Until(..) | Self::Update(..) | Self::Jump(..) | Self::Action(..) | Self::Lookup(..))
+        let others = matches!(self, Self::Update(..) | Self::Jump(..) | Self::Action(..) | Self::Lookup(..));
+        always || others || matches!(self, Self::Until(..) | Self::Fragment(..))
     }
 
     /// Whether an instant has to be worked out here, which may fail.
@@ -130,7 +132,7 @@ impl Node {
             | Self::Fragment(_, to)
             | Self::Update(_, to)
             | Self::Action(_, _, to)
-            | Self::Lookup(_, to)
+            | Self::Lookup(_, _, to)
             | Self::Jump(_, _, to) => vec![*to],
             Self::FirstOf(arms) => arms.iter().map(|(_, _, to)| *to).collect(),
             Self::Split(shares) => shares.iter().map(|(_, to)| *to).collect(),
@@ -184,12 +186,16 @@ impl Journey {
         }
         let supplemental_id =
             dice.chance(25).then(|| *dice.pick::<&str>(&["event.tag", "event.cart.id", "event.items.map(i, i.id)"]));
-        let exits = (0..*dice.pick(&[0, 0, 1, 1, 2])).map(|_| Filter::draw(dice, Roots::Inside, 65)).collect();
+        let exits = (0..*dice.pick(&[0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3]))
+            .map(|_| Filter::draw(dice, Roots::Inside, 65))
+            .collect();
         let timezone = dice.chance(50).then(|| *dice.pick(&ZONES));
         let is_local_to_profile = dice.chance(40);
-        let start_day = dice.chance(8).then(|| dice.between(-5, 20));
-        let end_day = dice.chance(12).then(|| start_day.unwrap_or(0) + dice.between(1, 60));
-        let exit_when = dice.chance(12).then(|| condition(dice, Roots::Inside, 1));
+        let start_day = dice.chance(8).then(|| (dice.between(-5, 20), dice.between(0, 3)));
+        let first_day = start_day.map_or(0, |(day, _)| day);
+        let end_day = dice.chance(12).then(|| (first_day + dice.between(1, 60), dice.between(0, 3)));
+        let exits_when = if dice.chance(12) { *dice.pick(&[1, 1, 1, 2]) } else { 0 };
+        let exit_when = (0..exits_when).map(|_| condition(dice, Roots::Inside, 1)).collect();
         let nodes = draw_nodes(dice, timeout_ms.unwrap_or(TIMEOUT_MS_MAX), others);
         let on_error = draw_error_ways(dice, &nodes);
         Self {
@@ -202,6 +208,7 @@ impl Journey {
             exits,
             exit_when,
             timeout_ms,
+            call_timeout: dice.chance(15).then(|| *dice.pick::<&str>(&["1s", "5s", "PT20S", "30s"])),
             timezone,
             is_local_to_profile,
             start_day,
@@ -223,80 +230,6 @@ impl Journey {
         });
         own.into_iter().chain(nodes)
     }
-
-    /// It as a document.
-    pub(super) fn text(&self) -> String {
-        let id = self.supplemental_id.map(|id| format!(", supplemental_id: \"{id}\"")).unwrap_or_default();
-        let mut text = format!("kind: journey\nname: {}\nentry: {{ {}{id} }}\n", self.name, self.entry.text());
-        text.extend(self.description.map(|description| format!("description: {description}\n")));
-        text.extend(self.rule_set.map(|name| format!("rule_set: {name}\n")));
-        text.extend(self.priority.map(|priority| format!("priority: {priority}\n")));
-        match self.reentry_ms {
-            None => {}
-            Some(None) => text.push_str("reentry: never\n"),
-            Some(Some(ms)) => text.push_str(&format!("reentry: {{ after: {} }}\n", duration_text(ms))),
-        }
-        let mut exits: Vec<String> = self.exits.iter().map(|exit| format!("{{ {} }}", exit.text())).collect();
-        exits.extend(self.exit_when.iter().map(|when| format!("{{ when: \"{when}\" }}")));
-        if !exits.is_empty() {
-            text.push_str(&format!("exit: [ {} ]\n", exits.join(", ")));
-        }
-        if let Some(ms) = self.timeout_ms {
-            text.push_str(&format!("timeout: {}\n", duration_text(ms)));
-        }
-        if let Some(zone) = self.timezone {
-            text.push_str(&format!("timezone: {zone}\n"));
-        }
-        if self.is_local_to_profile {
-            text.push_str("local_time: profile\n");
-        }
-        for (key, day) in [("start_date", self.start_day), ("end_date", self.end_day)] {
-            text.extend(day.map(|day| format!("{key}: {}\n", moment(day, key.len() as i64))));
-        }
-        text.extend(self.migration.iter().map(|migration| format!("migration: {{ {migration} }}\n")));
-        text.push_str("start: n0\nnodes:\n");
-        for (number, (node, on_error)) in self.nodes.iter().zip(&self.on_error).enumerate() {
-            let on_error = on_error.map(|to| format!(", on_error: n{to}")).unwrap_or_default();
-            text.push_str(&format!("  n{number}: {{ {}{on_error} }}\n", node_text(node)));
-        }
-        text
-    }
-}
-
-fn node_text(node: &Node) -> String {
-    match node {
-        Node::Wait(ms, to) => format!("wait: {}, then: n{to}", duration_text(*ms)),
-        Node::Until(instant, to) => format!("wait: {{ until: \"{instant}\" }}, then: n{to}"),
-        Node::Condition(branches, otherwise) => {
-            let branches: Vec<String> =
-                branches.iter().map(|(test, to)| format!("{{ {test}, then: n{to} }}")).collect();
-            let otherwise = otherwise.map(|to| format!(", otherwise: n{to}")).unwrap_or_default();
-            format!("condition: [ {} ]{otherwise}", branches.join(", "))
-        }
-        Node::Clock(clock, to) => format!("wait: {{ {clock} }}, then: n{to}"),
-        Node::Split(shares) => {
-            let shares: Vec<String> =
-                shares.iter().map(|(percent, to)| format!("{{ percent: {percent}, then: n{to} }}")).collect();
-            format!("split: [ {} ]", shares.join(", "))
-        }
-        Node::Experiment(..) | Node::Targeting(..) | Node::Cap(..) => ways::text(node),
-        Node::FirstOf(arms) => {
-            let arms: Vec<String> = arms.iter().map(|(arm, _, to)| format!("{{ {arm}, then: n{to} }}")).collect();
-            format!("first_of: [ {} ]", arms.join(", "))
-        }
-        Node::Event { filter, since, within_ms, then, on_timeout } => {
-            let within = within_ms.map(|ms| format!(", within: {}", iso_text(ms))).unwrap_or_default();
-            let late = on_timeout.map(|to| format!(", on_timeout: n{to}")).unwrap_or_default();
-            format!("{}{since}{within}, then: n{then}{late}", filter.text())
-        }
-        Node::Fragment(fragment, to) => format!("fragment: {fragment}, then: n{to}"),
-        Node::Message(message, to) => format!("message: {message}, then: n{to}"),
-        Node::Update(fields, to) => format!("update_profile: {{ {fields} }}, then: n{to}"),
-        Node::Jump(journey, with, to) => format!("jump: \"{journey}\", with: {{ {with} }}, then: n{to}"),
-        Node::Action(callee, with, to) => format!("{callee}, with: {{ {with} }}, then: n{to}"),
-        Node::Lookup(keys, to) => format!("lookup: gems, keys: \"{keys}\", fields: [points, id], then: n{to}"),
-        Node::End => "end: true".to_owned(),
-    }
 }
 
 /// Nodes 0 to `count - 1` and the end.
@@ -307,11 +240,12 @@ fn draw_nodes(dice: &mut Dice, timeout_ms: i64, others: &[String]) -> Vec<Node> 
     let count = dice.between(0, 9) as usize;
     let mut nodes: Vec<Node> = Vec::new();
     for _ in 0..count {
-        let node = draw_node(dice, &nodes, count, timeout_ms.min(WAIT_MS_MAX), others);
+        let wait_ms_max = timeout_ms.min(WAIT_MS_MAX);
+        let node = draw_node(dice, Site { before: &nodes, count, wait_ms_max, others: Some(others) });
         nodes.push(node);
     }
     nodes.push(Node::End);
-    ask_for_answers(dice, &mut nodes);
+    ask_for_answers(dice, &mut nodes, |node| matches!(node, Node::Action(..) | Node::Lookup(..)));
     for number in 0..count {
         if goes_round_at_once(&nodes, &[], number, Node::pauses) {
             // Ways of its own that lead ahead can't be part of a cycle.
@@ -338,15 +272,15 @@ fn draw_nodes(dice: &mut Dice, timeout_ms: i64, others: &[String]) -> Vec<Node> 
     nodes
 }
 
-/// Where a journey calls the action, conditions may ask what it answered.
-fn ask_for_answers(dice: &mut Dice, nodes: &mut [Node]) {
-    let called = nodes.iter().enumerate().filter_map(|(number, node)| match node {
-        Node::Action(callee, ..) if callee.starts_with("data") => Some("source.sky".to_owned()),
-        Node::Action(..) => Some("action.ask".to_owned()),
-        Node::Lookup(..) => Some(format!("lookup.n{number}")),
+/// Where a journey calls the action, conditions may ask what it answered; and so for all nodes that are `readable`.
+fn ask_for_answers(dice: &mut Dice, nodes: &mut [Node], readable: fn(&Node) -> bool) {
+    let called = nodes.iter().enumerate().filter(|(_, node)| readable(node)).filter_map(|(number, node)| match node {
+        Node::Action(callee, ..) if callee.starts_with("data") => Some(("source.sky".to_owned(), "")),
+        Node::Action(..) => Some(("action.ask".to_owned(), "")),
+        Node::Lookup(_, fields, _) => Some((format!("lookup.n{number}"), *fields)),
         _ => None,
     });
-    let called: Vec<String> = called.collect();
+    let called: Vec<(String, &str)> = called.collect();
     if called.is_empty() {
         return;
     }
@@ -354,45 +288,65 @@ fn ask_for_answers(dice: &mut Dice, nodes: &mut [Node]) {
         if let Node::Condition(branches, _) = node
             && dice.chance(70)
         {
-            let read = dice.pick(&called);
-            let asked = if read.starts_with("lookup") { expressions::found(dice) } else { expressions::answer(dice) };
+            let (read, fields) = dice.pick(&called);
+            let asked = if fields.is_empty() { expressions::answer(dice) } else { expressions::found(dice, fields) };
             branches[0].0 = format!("when: \"{}\"", asked.replace("ANSWER", read));
         }
     }
 }
 
-fn draw_node(dice: &mut Dice, before: &[Node], count: usize, wait_ms_max: i64, others: &[String]) -> Node {
+/// Where a node is drawn.
+struct Site<'a> {
+    before: &'a [Node],
+    /// Nodes in all.
+    count: usize,
+    wait_ms_max: i64,
+    /// Journeys to jump to. None: in a fragment, whose ways all lead ahead, and which takes over no other.
+    others: Option<&'a [String]>,
+}
+
+fn draw_node(dice: &mut Dice, site: Site<'_>) -> Node {
+    let Site { before, count, wait_ms_max, others } = site;
     let next = before.len() + 1;
-    let anywhere =
-        |dice: &mut Dice| if dice.chance(25) { dice.index(count) } else { next + dice.index(count + 1 - next) };
+    let back_percent = if others.is_some() { 25 } else { 0 };
+    let anywhere = |dice: &mut Dice| match dice.chance(back_percent) {
+        true => dice.index(count),
+        false => next + dice.index(count + 1 - next),
+    };
     if matches!(before.last(), Some(Node::Message(..) | Node::Action(..))) && dice.chance(15) {
         // What comes while a pause holds somebody just before is to be there afterwards.
         let filter = Filter::draw(dice, Roots::Inside, 20);
         let within_ms = Some(drawn_duration(dice, wait_ms_max).0);
         return Node::Event { filter, since: "", within_ms, then: next, on_timeout: None };
     }
-    match dice.below(24) {
-        23 => Node::Lookup(dice.pick::<&str>(&["last.tag", "event.cart.id", "last.items.map(i, i.id)"]), next),
-        16 => Node::Fragment(dice.pick::<&str>(&FRAGMENTS), next),
-        17 | 18 => {
+    match (dice.below(24), others) {
+        (23, _) => {
+            let keys = dice.pick::<&str>(&["last.tag", "event.cart.id", "last.items.map(i, i.id)", "event.tags"]);
+            Node::Lookup(keys, dice.pick::<&str>(&["points, id", "points, id, price, rare, found"]), next)
+        }
+        (16, Some(_)) => Node::Fragment(dice.pick::<&str>(&FRAGMENTS), next),
+        (17 | 18, _) => {
             let callee = dice.pick::<&str>(&["action: ask", "data: sky"]);
             Node::Action(callee, expressions::all_values(dice, &expressions::PARAMETERS), next)
         }
-        19..23 => ways::draw(dice, next, anywhere),
-        14 | 15 => draw_race(dice, before, wait_ms_max, |dice, place| if place == 0 { next } else { anywhere(dice) }),
-        12 => Node::Update(expressions::values(dice, &expressions::PROFILE_FIELDS), next),
-        13 if !others.is_empty() => {
+        (19..23, _) => ways::draw(dice, next, anywhere),
+        (14 | 15, _) => {
+            draw_race(dice, before, wait_ms_max, |dice, place| if place == 0 { next } else { anywhere(dice) })
+        }
+        (12, _) => Node::Update(expressions::values(dice, &expressions::PROFILE_FIELDS), next),
+        (13, Some(others)) if !others.is_empty() => {
             Node::Jump(dice.pick(others).clone(), expressions::values(dice, &expressions::EVENT_FIELDS), next)
         }
-        0..2 => Node::Wait(drawn_duration(dice, wait_ms_max).0, next),
-        2 => Node::Until(expressions::until(dice), next),
-        10 => Node::Clock(clock_text(dice), next),
-        11 => Node::Split(match dice.below(3) {
-            0 => vec![("50", next), ("50", anywhere(dice))],
-            1 => vec![("33.3", anywhere(dice)), ("66.7", next)],
+        (0..2, _) => Node::Wait(drawn_duration(dice, wait_ms_max).0, next),
+        (2, _) => Node::Until(expressions::until(dice), next),
+        (10, _) => Node::Clock(clock_text(dice), next),
+        (11, _) => Node::Split(match dice.below(8) {
+            6 => vec![("25", next), ("25", anywhere(dice)), ("25", anywhere(dice)), ("25", anywhere(dice))],
+            0 | 7 => vec![("50", next), ("50", anywhere(dice))],
+            1 | 2 => vec![("33.3", anywhere(dice)), ("66.7", next)],
             _ => vec![("0", anywhere(dice)), ("0.5", anywhere(dice)), ("99.5", next)],
         }),
-        3..6 => {
+        (3..6, _) => {
             let mut branches: Vec<(String, usize)> =
                 (0..dice.between(1, 4)).map(|_| (test_text(dice), anywhere(dice))).collect();
             let otherwise = dice.chance(60).then(|| anywhere(dice));
@@ -403,7 +357,7 @@ fn draw_node(dice: &mut Dice, before: &[Node], count: usize, wait_ms_max: i64, o
             }
             Node::Condition(branches, otherwise)
         }
-        6..8 => {
+        (6..8, _) => {
             let filter = awaited(dice, before);
             let since = since(dice);
             let within_ms = dice.chance(75).then(|| drawn_duration(dice, wait_ms_max).0);
@@ -432,7 +386,11 @@ fn awaited(dice: &mut Dice, before: &[Node]) -> Filter {
     if !senders.is_empty() && dice.chance(60) {
         // Feedback has properties of its own.
         filter.event = *dice.pick(&FEEDBACK_KINDS);
-        filter.when = dice.chance(20).then(|| condition(dice, Roots::Entry, 1));
+        filter.when = match dice.below(20) {
+            0..4 => Some(condition(dice, Roots::Entry, 1)),
+            4 | 5 => Some(expressions::of_feedback(dice)),
+            _ => None,
+        };
         filter.of = Some(*dice.pick(&senders));
     }
     filter
@@ -455,35 +413,6 @@ fn draw_race(dice: &mut Dice, before: &[Node], wait_ms_max: i64, target: impl Fn
     let first = dice.index(arms.len());
     arms.swap(0, first);
     Node::FirstOf(arms)
-}
-
-/// What a branch asks for: mostly an expression.
-fn test_text(dice: &mut Dice) -> String {
-    match dice.below(10) {
-        0 => {
-            let from = dice.index(TIMES.len());
-            let (from, to) = (TIMES[from], TIMES[(from + 1 + dice.index(TIMES.len() - 1)) % TIMES.len()]);
-            format!("time: {{ days: [{}], from: \"{from}\", to: \"{to}\" }}", dice.pick(&DAYS))
-        }
-        1 => {
-            let from = dice.between(0, 30);
-            let (from, to) = (moment(from, dice.between(0, 2)), moment(from + dice.between(0, 60), dice.between(0, 2)));
-            match dice.below(3) {
-                0 => format!("date: {{ from: {from} }}"),
-                1 => format!("date: {{ to: {to} }}"),
-                _ => format!("date: {{ from: {from}, to: {to} }}"),
-            }
-        }
-        _ => format!("when: \"{}\"", condition(dice, Roots::Inside, 2)),
-    }
-}
-
-fn clock_text(dice: &mut Dice) -> String {
-    match dice.below(3) {
-        0 => format!("time: \"{}\"", dice.pick(&TIMES)),
-        1 => format!("days: [{}]", dice.pick(&DAYS)),
-        _ => format!("time: \"{}\", days: [{}]", dice.pick(&TIMES), dice.pick(&DAYS)),
-    }
 }
 
 /// Ways for errors that lead ahead, where they close no cycle.

@@ -54,6 +54,43 @@ fn of_text() {
     }
 }
 
+/// An integer field that holds another number fails where a number would do, too.
+#[test]
+fn what_widens_is_read_as_it_is_declared() {
+    let event = map(r#"{"count":2.5,"sizes":[1,2.5],"items":[{"count":2.5}]}"#);
+    for source in [
+        "event.count + 0.5",
+        "double(event.count)",
+        "math.round(event.count)",
+        "[event.count, 0.5].sum()",
+        "event.sizes.avg()",
+        "event.items.first().count + 0.5",
+        "event.items.map(i, i.count + 0.5).sum()",
+        "true ? event.count : 0.5",
+    ] {
+        let found = run_in(source, &Type::Number, &event);
+        assert!(matches!(found, Err(EvalError::WrongType { .. })), "{source}: {found:?}");
+    }
+    let whole = map(r#"{"count":2.0,"sizes":[1,2.0]}"#);
+    assert_eq!(run_in("event.count + 0.5 + event.sizes.avg()", &Type::Number, &whole), Ok(Value::Float(4.0)));
+}
+
+/// An argument that may be left out is no other: it fails where the text is null, too.
+#[test]
+fn errors_outweigh_nulls() {
+    for source in [
+        "event.nothing.indexOf('a', 1 / 0) == 0",
+        "event.nothing.lastIndexOf('a', 1 / 0) == 0",
+        "event.nothing.substring(0, 1 / 0) == 'a'",
+        "event.nothing.split(',', 1 / 0).size() == 0",
+        "event.nothing.replace('a', 'b', 1 / 0) == 'a'",
+        "regex.replace(event.nothing, 'a', 'b', 1 / 0) == 'a'",
+        "event.nothing.split(',').join(string(1 / 0)) == 'a'",
+    ] {
+        assert_eq!(run(source, &Type::Boolean), Err(EvalError::DivisionByZero), "{source}");
+    }
+}
+
 #[test]
 fn of_lists() {
     for (ty, source, json) in [

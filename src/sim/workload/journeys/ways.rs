@@ -8,10 +8,12 @@ use crate::sim::workload::{Roots, condition};
 pub(super) fn draw(dice: &mut Dice, next: usize, anywhere: impl Fn(&mut Dice) -> usize) -> Node {
     match dice.below(4) {
         0 => {
-            let mut ways: Vec<(i64, usize)> =
-                (0..dice.between(2, 4)).map(|_| (*dice.pick(&[1, 1, 2, 7, 10_000]), anywhere(dice))).collect();
+            let count = if dice.chance(85) { dice.between(2, 4) } else { dice.between(5, 10) };
+            let weight = |dice: &mut Dice| dice.chance(85).then(|| *dice.pick(&[1, 1, 2, 7, 10_000]));
+            let mut ways: Vec<(Option<i64>, usize)> = (0..count).map(|_| (weight(dice), anywhere(dice))).collect();
             ways[0].1 = next;
-            let holdout = dice.chance(50).then(|| (*dice.pick::<&str>(&["10", "0.5", "90"]), anywhere(dice)));
+            let percents = [Some("10"), Some("0.5"), Some("90"), None];
+            let holdout = dice.chance(50).then(|| (*dice.pick(&percents), anywhere(dice)));
             Node::Experiment(ways, holdout)
         }
         1 => {
@@ -22,7 +24,7 @@ pub(super) fn draw(dice: &mut Dice, next: usize, anywhere: impl Fn(&mut Dice) ->
             Node::Targeting(rules, fallback)
         }
         _ => {
-            let places = *dice.pick(&[1, 2, 3, 5, 20]);
+            let places = *dice.pick(&[Some(1), Some(2), Some(3), Some(5), Some(20), Some(1), Some(2), Some(3), None]);
             if dice.chance(50) {
                 Node::Cap(places, next, anywhere(dice))
             } else {
@@ -39,9 +41,15 @@ pub(super) fn text(node: &Node) -> String {
             let ways: Vec<String> = ways
                 .iter()
                 .enumerate()
-                .map(|(number, (weight, to))| format!("{{ treatment: t{number}, weight: {weight}, then: n{to} }}"))
+                .map(|(number, (weight, to))| {
+                    let weight = weight.map(|weight| format!("weight: {weight}, ")).unwrap_or_default();
+                    format!("{{ treatment: t{number}, {weight}then: n{to} }}")
+                })
                 .collect();
-            let holdout = holdout.map(|(percent, to)| format!(", holdout: {{ percent: {percent}, then: n{to} }}"));
+            let holdout = holdout.map(|(percent, to)| {
+                let percent = percent.map(|percent| format!("percent: {percent}, ")).unwrap_or_default();
+                format!(", holdout: {{ {percent}then: n{to} }}")
+            });
             format!("optimize: {{ experiment: [ {} ]{} }}", ways.join(", "), holdout.unwrap_or_default())
         }
         Node::Targeting(rules, fallback) => {
@@ -54,6 +62,7 @@ pub(super) fn text(node: &Node) -> String {
             format!("optimize: {{ targeting: [ {} ]{fallback} }}", rules.join(", "))
         }
         Node::Cap(places, then, otherwise) => {
+            let places = places.map(|places| places.to_string()).unwrap_or_default();
             format!("profile_cap: {places}, then: n{then}, otherwise: n{otherwise}")
         }
         other => unreachable!("{other:?} counts no ways"),
