@@ -100,6 +100,7 @@ fn the_journeys_that_people_read_are_simulated() {
             }
         }
     }
+    eprintln!("{entered:?}");
     let empty: Vec<_> = entered.iter().filter(|(_, count)| **count == 0).map(|(journey, _)| journey).collect();
     assert!(entered.len() > 12 && empty.is_empty(), "nobody entered {empty:?}");
 }

@@ -68,7 +68,7 @@ impl Unit {
 }
 
 /// The words of all units.
-#[cfg(test)]
+#[cfg(all(test, feature = "sim"))]
 pub(crate) fn unit_names() -> impl Iterator<Item = &'static str> {
     Unit::NAMES.into_iter().map(|(name, _)| name)
 }

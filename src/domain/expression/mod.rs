@@ -60,10 +60,10 @@ mod tests;
 
 pub use about::{About, Facts, Failed, Knows};
 pub use dates::moment;
-#[cfg(test)]
+#[cfg(all(test, feature = "sim"))]
 pub(crate) use dates::unit_names;
 pub use expr::Expr;
-#[cfg(test)]
+#[cfg(all(test, feature = "sim"))]
 pub(crate) use names::every_call;
 pub use scope::{EvalError, Scope};
 pub use types::{FieldPath, Fields, LOOKUP_PREFIX, Root, SOURCE_PREFIX, Schemas, SourceError, Type};

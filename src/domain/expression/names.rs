@@ -249,7 +249,7 @@ const SYNONYMS: [(&str, &str); 26] = [
 ];
 
 /// Every function in every form: the word before its bracket, with its namespace, and how many arguments it takes.
-#[cfg(test)]
+#[cfg(all(test, feature = "sim"))]
 pub(crate) fn every_call() -> Vec<(String, usize)> {
     let methods = METHODS.iter().flat_map(|method| forms(method.name.to_owned(), method.needs, method.takes.len()));
     let spaced = SPACED.iter().flat_map(|function| {
@@ -270,7 +270,7 @@ pub(crate) fn every_call() -> Vec<(String, usize)> {
     methods.chain(spaced).chain(folds).chain([("map".to_owned(), 3)]).chain(globals).chain(parts).collect()
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "sim"))]
 fn forms(name: String, least: usize, most: usize) -> impl Iterator<Item = (String, usize)> {
     (least..=most).map(move |count| (name.clone(), count))
 }

@@ -73,14 +73,15 @@ fn fact(dice: &mut Dice) -> String {
     }
 }
 
-/// Something about the last answer of what a journey calls, which stands for `ANSWER`.
+/// Something about the last answer of what a journey calls, which stands for `ANSWER`; `CALLEE` stands for what
+/// is called, an action or a source.
 pub(super) fn answer(dice: &mut Dice) -> String {
-    match dice.below(12) {
-        7 => format!("journey.{}_error_code == '{}'", callee(dice), dice.pick(&["http_503", "timed_out", "capped"])),
-        8 => format!("has(journey.{}_error_code)", callee(dice)),
-        9 => format!("journey.{}_ms < {}", callee(dice), dice.pick(&[1, 20, 1_000, 30_000])),
+    match dice.below(14) {
+        7 => format!("journey.CALLEE_error_code == '{}'", dice.pick(&["http_503", "timed_out", "capped"])),
+        8 => "has(journey.CALLEE_error_code)".to_owned(),
+        9 | 12 | 13 => format!("journey.CALLEE_ms < {}", dice.pick(&[1, 20, 1_000, 30_000])),
         10 => format!("journey.error_code == '{}'", dice.pick(&["http_503", "timed_out", "internal_error"])),
-        11 => format!("journey.error_node_kind == 'action' && journey.{}_ms >= 30000", callee(dice)),
+        11 => "journey.error_node_kind == 'action' && journey.CALLEE_ms >= 30000".to_owned(),
         0 => format!("ANSWER.level == '{}'", dice.pick(&["gold", "silver"])),
         1 => format!("ANSWER.points > {}", dice.below(7)),
         2 => "has(ANSWER.level)".to_owned(),
@@ -89,10 +90,6 @@ pub(super) fn answer(dice: &mut Dice) -> String {
         5 => "ANSWER.points != null || ANSWER.status == 'internal_error'".to_owned(),
         _ => "ANSWER.level == last.tag".to_owned(),
     }
-}
-
-fn callee(dice: &mut Dice) -> &'static str {
-    dice.pick::<&str>(&["action", "source"])
 }
 
 /// Something about what a node found, which stands for `ANSWER`.

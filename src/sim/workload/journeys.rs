@@ -285,17 +285,24 @@ fn ask_for_answers(dice: &mut Dice, nodes: &mut [Node], readable: fn(&Node) -> b
         return;
     }
     for node in nodes {
-        if let Node::Condition(branches, _) = node
-            && dice.chance(70)
-        {
-            let (read, fields) = dice.pick(&called);
-            let asked = if fields.is_empty() { expressions::answer(dice) } else { expressions::found(dice, fields) };
-            branches[0].0 = format!("when: \"{}\"", asked.replace("ANSWER", read));
+        let (read, fields) = dice.pick(&called);
+        let callee = read.split('.').next().unwrap_or_default();
+        match node {
+            Node::Condition(branches, _) if dice.chance(70) => {
+                let asked =
+                    if fields.is_empty() { expressions::answer(dice) } else { expressions::found(dice, fields) };
+                branches[0].0 = format!("when: \"{}\"", asked.replace("ANSWER", read).replace("CALLEE", callee));
+            }
+            Node::Update(fields, _) if callee != "lookup" && dice.chance(70) => {
+                *fields = format!("points: \"journey.{callee}_ms\"");
+            }
+            _ => {}
         }
     }
 }
 
 /// Where a node is drawn.
+#[derive(Clone, Copy)]
 struct Site<'a> {
     before: &'a [Node],
     /// Nodes in all.

@@ -56,7 +56,7 @@ fn made(dice: &mut Dice, roots: Roots) -> String {
         9 => format!("{one}.upper().lower()"),
         10 => format!("{one}.upperAscii()"),
         11 => format!("string({})", number(dice, roots)),
-        12 => format!("string({} == {other})", one),
+        12 => format!("string({one} == {other})"),
         _ => format!("{one}.lower().trim()"),
     }
 }
