@@ -129,6 +129,25 @@ mod tests {
         assert_eq!(limits.bounds(), fewer);
     }
 
+    /// Shards and pools take places at the same time: no window ever gives one too many, nor keeps one back.
+    #[test]
+    fn windows_give_no_more_places_to_many_at_once() {
+        let bound = |key: &str, calls| Bound { key: key.into(), calls, period_ms: 3_600_000 };
+        let limits = Limits::new();
+        let passed = |n: usize| {
+            let slow = if n.is_multiple_of(2) { bound("even", 200) } else { bound("odd", 200) };
+            let bounds = [bound("host", 300), slow];
+            (0..500).filter(|_| limits.take(&bounds)).count()
+        };
+        let counts: Vec<usize> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || passed(n))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        let of = |parity: usize| counts.iter().skip(parity).step_by(2).sum::<usize>();
+        assert_eq!(of(0) + of(1), 300, "{counts:?}");
+        assert!(of(0) <= 200 && of(1) <= 200, "{counts:?}");
+    }
+
     #[test]
     fn a_place_is_taken_everywhere_or_nowhere() {
         let mut windows = HashMap::new();
