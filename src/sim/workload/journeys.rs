@@ -275,17 +275,20 @@ fn draw_nodes(dice: &mut Dice, timeout_ms: i64, others: &[String]) -> Vec<Node> 
 /// Where a journey calls the action, conditions may ask what it answered; and so for all nodes that are `readable`.
 fn ask_for_answers(dice: &mut Dice, nodes: &mut [Node], readable: fn(&Node) -> bool) {
     let called = nodes.iter().enumerate().filter(|(_, node)| readable(node)).filter_map(|(number, node)| match node {
-        Node::Action(callee, ..) if callee.starts_with("data") => Some(("source.sky".to_owned(), "")),
-        Node::Action(..) => Some(("action.ask".to_owned(), "")),
-        Node::Lookup(_, fields, _) => Some((format!("lookup.n{number}"), *fields)),
+        Node::Action(callee, ..) if callee.starts_with("data") => Some((number, "source.sky".to_owned(), "")),
+        Node::Action(..) => Some((number, "action.ask".to_owned(), "")),
+        Node::Lookup(_, fields, _) => Some((number, format!("lookup.n{number}"), *fields)),
         _ => None,
     });
-    let called: Vec<(String, &str)> = called.collect();
+    let called: Vec<(usize, String, &str)> = called.collect();
     if called.is_empty() {
         return;
     }
-    for node in nodes {
-        let (read, fields) = dice.pick(&called);
+    for (number, node) in nodes.iter_mut().enumerate() {
+        // Mostly of what was called before.
+        let earlier = called.partition_point(|(known, ..)| *known < number);
+        let known = if earlier > 0 && dice.chance(80) { &called[..earlier] } else { &called[..] };
+        let (_, read, fields) = dice.pick(known);
         let callee = read.split('.').next().unwrap_or_default();
         match node {
             Node::Condition(branches, _) if dice.chance(70) => {
