@@ -108,16 +108,14 @@ impl Catalog {
         Some((self.versions_among(|version| journeys.contains(&version.program.journey)), last))
     }
 
-    /// Versions of journeys whose last pause has another end here than in `before`: whoever it holds has to learn of it.
-    pub fn resumed_since(&self, before: &Self) -> Vec<VersionId> {
+    /// Versions of journeys whose last pause is not as in `before`: it has another end, or is another. Whoever an earlier one
+    /// holds has to learn of it: they may be let go sooner.
+    pub fn released_anew_since(&self, before: &Self) -> Vec<VersionId> {
         let end = |catalog: &Self, journey: &JourneyId| {
             catalog.pauses.get(journey).and_then(|pauses| pauses.last()).map(|pause| (pause.number, pause.ends_at))
         };
-        let resumed = |journey: &JourneyId| {
-            let (was, is) = (end(before, journey), end(self, journey));
-            was.zip(is).is_some_and(|(was, is)| was.0 == is.0 && was.1 != is.1)
-        };
-        self.versions_among(|version| resumed(&version.program.journey))
+        let is_changed = |journey: &JourneyId| end(before, journey).is_some_and(|was| end(self, journey) != Some(was));
+        self.versions_among(|version| is_changed(&version.program.journey))
     }
 
     /// Every version whose journey has been paused.
@@ -237,9 +235,12 @@ mod tests {
             .resume("j", Millis(400), ResumeOrder { overdue: Some(Overdue::Drop), ..ResumeOrder::default() })
             .expect("is paused");
         assert_eq!(on(&resumed), [false, true, false, false]);
-        assert_eq!(resumed.resumed_since(&paused), [VersionId(0)]);
-        assert!(paused.resumed_since(&catalog()).is_empty(), "a pause lets nobody go");
+        assert_eq!(resumed.released_anew_since(&paused), [VersionId(0)]);
+        assert!(paused.released_anew_since(&catalog()).is_empty(), "a first pause lets nobody go");
+        assert!(resumed.released_anew_since(&resumed).is_empty());
         let again = resumed.pause("j", order(400, HOUR)).expect("is live");
+        assert_eq!(again.released_anew_since(&resumed), [VersionId(0)], "it may let go who was to go later");
+        assert_eq!(again.released_anew_since(&paused), [VersionId(0)]);
         assert_eq!(again.pauses[&j].iter().map(|pause| pause.number).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(Catalog::from_record(&again.to_record()).expect("reads").pauses, again.pauses);
     }

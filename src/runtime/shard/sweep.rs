@@ -18,8 +18,8 @@ const SWEEP_ROWS: usize = 4_096;
 const SWEEP_PARTITION: usize = 8;
 
 impl Shard {
-    /// The catalog changes: versions that it stops or that let somebody go, and those of journeys that it resumes, are swept.
-    /// One in progress starts over with all it has to find.
+    /// The catalog changes: versions that it stops or that let somebody go, and those of journeys that it resumes or
+    /// pauses once more, are swept. One in progress starts over with all it has to find.
     pub(super) fn sweep_changes(&mut self, catalog: &Catalog) {
         // Where time is told, a pause may be ordered for an instant before the last end that was looked for.
         let stops = catalog.pauses.values().flatten().filter(|pause| pause.ending == PauseEnding::Stop);
@@ -32,7 +32,7 @@ impl Shard {
         let mut found = catalog.newly_unsettled(&self.catalog);
         found.retain(|id| !is_skipped(id));
         if !is_planted(Bug::ResumeNotSwept) {
-            found.extend(catalog.resumed_since(&self.catalog));
+            found.extend(catalog.released_anew_since(&self.catalog));
         }
         if !found.is_empty() {
             let mut versions = self.sweep.take().map(|(versions, ..)| versions).unwrap_or_default();

@@ -127,7 +127,11 @@ pub(super) fn until(dice: &mut Dice) -> String {
         9 => format!("'{}'", moment(dice.between(0, 90), dice.between(0, 2))),
         10 => format!("event.flag ? last.local : {}", text(dice, Roots::Inside)),
         11 => local_instant(dice),
-        6 => functions::moved(dice, Roots::Inside),
+        // What anybody can see to be too far ahead is refused.
+        6 => match functions::moved(dice, Roots::Inside) {
+            moved if moved.starts_with("now") => moved.replace("'years'", "'weeks'").replace("'months'", "'days'"),
+            moved => moved,
+        },
         0 => format!("meta.time + duration('{span}')"),
         1 => "event.at".to_owned(),
         2 => format!("last.at + duration('{span}')"),

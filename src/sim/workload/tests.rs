@@ -6,6 +6,7 @@ use super::*;
 use crate::domain::catalog::{Catalog, SourceFile};
 use crate::domain::finding::Severity;
 use crate::domain::ids::Millis;
+use crate::domain::journey::constant::span_ms;
 
 fn file(text: &str) -> [SourceFile; 1] {
     [SourceFile { name: "drawn.yaml".to_owned(), text: text.to_owned() }]
@@ -31,6 +32,15 @@ fn everything_drawn_can_be_published_and_changed() {
             catalog = applied.unwrap_or_else(|findings| panic!("seed {seed}: {findings:#?}\n{text}")).0;
         }
     }
+}
+
+#[test]
+fn no_wait_is_drawn_that_is_surely_too_long() {
+    let mut dice = Dice::new(5);
+    let untils: Vec<String> = (0..40_000).map(|_| expressions::until(&mut dice)).collect();
+    let is_too_long = |until: &&String| span_ms(until).is_some_and(|ms| ms > durations::WAIT_MS_MAX);
+    assert_eq!(untils.iter().find(is_too_long), None);
+    assert!(untils.iter().any(|until| until.contains("'years'")), "what nobody can see is drawn");
 }
 
 #[test]

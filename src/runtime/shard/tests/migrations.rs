@@ -1,7 +1,10 @@
-//! The sweep that moves instances to a newer version: at once for timers, complete over restarts, each exactly once.
+//! The sweep that moves instances to a newer version: at once for timers, complete over restarts, each exactly once. It
+//! wakes those that a pause holds as well.
 
 use super::*;
+use crate::domain::catalog::PauseOrder;
 use crate::domain::ids::VersionId;
+use crate::domain::pause::{Overdue, PauseEnding, PauseMode};
 use crate::domain::step::ExitReason;
 
 const MINUTE: i64 = 60_000;
@@ -74,6 +77,30 @@ fn a_timer_due_at_the_barrier_is_the_new_version_s() {
     assert_eq!(counts(&bench, &second), [(1, 0, 1), (1, 1, 0)]);
     bench.pass(120 * MINUTE + 10);
     assert_eq!(counts(&bench, &second), [(1, 0, 1), (1, 0, 0)]);
+}
+
+/// Who is still held when a journey is paused once more is let go by the new pause, sooner or later.
+#[test]
+fn a_new_pause_lets_go_who_an_earlier_one_would_hold_longer() {
+    let live = published(&Catalog::default(), JOURNEY);
+    let mut bench = bench(&live, vec![Partition::new(ONLY)]);
+    let pause = |catalog: &Catalog, at: Millis, minutes: i64, overdue: Overdue| {
+        let (mode, ending) = (PauseMode::Hold, PauseEnding::Resume);
+        let order = PauseOrder { mode, at, for_ms: minutes * MINUTE, ending, overdue, window_ms: 0, rate: 0 };
+        catalog.pause("patience", order).expect("is not paused")
+    };
+    let shifting = pause(&live, bench.now, 60, Overdue::Shift);
+    swap(&mut bench, &shifting);
+    bench.pass(50 * MINUTE);
+    bench.send("go", "crm:1");
+    bench.pass(20 * MINUTE);
+    assert_eq!(counts(&bench, &live), [(0, 0, 0)], "it is kept for as long as the pause was");
+    let again = pause(&shifting, bench.now, 5, Overdue::Send);
+    swap(&mut bench, &again);
+    bench.turn();
+    bench.pass(5 * MINUTE + 10);
+    bench.turn();
+    assert_eq!(counts(&bench, &live), [(1, 1, 0)]);
 }
 
 /// The sweep takes one partition a turn here: after the first one the process dies.
