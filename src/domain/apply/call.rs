@@ -20,6 +20,21 @@ use crate::domain::step::{Failure, Path, StepKind};
 use crate::domain::value::{Map, Value};
 use crate::planted::{Bug, is_planted};
 
+/// How a call ended.
+#[derive(Clone, Copy)]
+struct Ended<'a> {
+    answer: &'a CallAnswer,
+    /// Milliseconds of engine time from its decision.
+    took_ms: i64,
+}
+
+impl<'a> Ended<'a> {
+    /// One that nobody made.
+    fn at_once(answer: &'a CallAnswer) -> Self {
+        Self { answer, took_ms: 0 }
+    }
+}
+
 /// Handles the answer to the call `row`, after the profile's due timers. An instance that is gone, or no longer waits for
 /// it, does not hear it.
 pub fn apply_answer(
@@ -43,7 +58,7 @@ pub fn apply_answer(
         let entered_at = walk.profile.instances[position].entered_at;
         let since = if is_planted(Bug::CallTimedFromEntry) { entered_at } else { row.decided_at };
         let took_ms = now.0.saturating_sub(since.0);
-        let flow = walk.answered(position, program, node, (answer, took_ms));
+        let flow = walk.answered(position, program, node, Ended { answer, took_ms });
         walk.advance(position, flow);
     }
     walk.seal();
@@ -68,7 +83,8 @@ impl Walk<'_, '_> {
         match self.world.calls {
             Calls::Made => {}
             Calls::Assumed => {
-                return self.take_answer(position, program, node, (&CallAnswer::empty(CallStatus::Http(200)), 0));
+                let answer = CallAnswer::empty(CallStatus::Http(200));
+                return self.take_answer(position, program, node, Ended::at_once(&answer));
             }
             Calls::Answered(answers) => return self.draw_answer(position, program, node, action, answers),
         }
@@ -100,12 +116,14 @@ impl Walk<'_, '_> {
         let profile = self.profile.identity.clone();
         let asked = Asked { action: &action.name, profile: &profile, node: &node.name, at: self.now, lot };
         match answers.draw(&asked) {
-            Drawn::Declared(answer) => self.answered(position, program, node, (answer, 0)),
+            Drawn::Declared(answer) => self.answered(position, program, node, Ended::at_once(answer)),
             Drawn::Recorded(status, fields) => {
                 let answer = answer_of(status, fields, action.declared_for(status));
-                self.answered(position, program, node, (&answer, 0))
+                self.answered(position, program, node, Ended::at_once(&answer))
             }
-            Drawn::Guessed(status) => self.take_answer(position, program, node, (&CallAnswer::empty(status), 0)),
+            Drawn::Guessed(status) => {
+                self.take_answer(position, program, node, Ended::at_once(&CallAnswer::empty(status)))
+            }
         }
     }
 
@@ -149,28 +167,18 @@ impl Walk<'_, '_> {
     }
 
     /// Takes the answer in, and notes what it says with the step; the way on.
-    fn answered(
-        &mut self,
-        position: usize,
-        program: &Program,
-        node: &Node,
-        (answer, took_ms): (&CallAnswer, i64),
-    ) -> Flow {
+    fn answered(&mut self, position: usize, program: &Program, node: &Node, ended: Ended<'_>) -> Flow {
+        let answer = ended.answer;
         let NodeKind::Action { action, .. } = &node.kind else { unreachable!("called at an action") };
         let declared = program.actions[usize::from(*action)].declared_for(answer.status);
         let note = if declared.is_empty() { answer.reason.clone() } else { note::of_answer(answer) };
         self.out.notes.extend(note.map(|note| (self.out.steps.len(), note)));
-        self.take_answer(position, program, node, (answer, took_ms))
+        self.take_answer(position, program, node, ended)
     }
 
-    /// Takes the answer in, and after how many milliseconds it came; the way on.
-    fn take_answer(
-        &mut self,
-        position: usize,
-        program: &Program,
-        node: &Node,
-        (answer, took_ms): (&CallAnswer, i64),
-    ) -> Flow {
+    /// Takes the answer in; the way on.
+    fn take_answer(&mut self, position: usize, program: &Program, node: &Node, ended: Ended<'_>) -> Flow {
+        let Ended { answer, took_ms } = ended;
         let NodeKind::Action { action, then, .. } = &node.kind else { unreachable!("called at an action") };
         self.step(position, StepKind::Called(answer.status));
         let action = &program.actions[usize::from(*action)];

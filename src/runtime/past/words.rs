@@ -40,30 +40,7 @@ pub(super) fn left_text(
             rules.extend(branches.iter().map(|(test, _)| test_rule(test, Some(false), sight)));
             format!("no branch of `{}` held", node.name)
         }
-        (Path::Way(0), NodeKind::ProfileCap { max: UNCAPPED, .. }) => {
-            format!("caps do not count in a test: there was a place at `{}`", node.name)
-        }
-        (Path::Way(index), NodeKind::ProfileCap { max, .. }) => match index {
-            0 => format!("there was a place of the {max} of `{}`", node.name),
-            _ => format!("all {max} places of `{}` were taken", node.name),
-        },
-        (Path::Way(index), NodeKind::Optimize { method: Method::Experiment { .. } }) => {
-            let way = path_words(Path::Way(index), &node.kind);
-            match program.is_in_test {
-                true => format!("a test takes the top way of `{}`, `{way}`", node.name),
-                false => format!("drew `{way}` at `{}`, as it always would", node.name),
-            }
-        }
-        (Path::Way(index), NodeKind::Optimize { method: Method::Targeting { rules: all, .. } }) => {
-            let index = usize::from(index);
-            let asked = all.iter().take(index + 1).enumerate();
-            rules.extend(asked.map(|(place, (_, when, _))| rule(when, Some(place == index), sight)));
-            match all.get(index) {
-                Some((name, ..)) => format!("rule `{name}` of `{}` was the first that held", node.name),
-                None => format!("no rule of `{}` held", node.name),
-            }
-        }
-        (Path::Way(index), _) => format!("way {} of `{}`", index + 1, node.name),
+        (Path::Way(index), kind) => chosen_text(told, index, kind, sight, rules),
         (Path::Otherwise, _) => format!("no branch of `{}` held", node.name),
         (Path::WaitEnded, _) => format!("the wait at `{}` ended", node.name),
         (Path::EventReceived, kind) => {
@@ -87,6 +64,43 @@ pub(super) fn left_text(
         }
         (Path::Failed, _) => format!("`{}` failed: {}", node.name, told.note.unwrap_or("no error was noted")),
     })
+}
+
+/// Which of the ways that are counted was taken, and why.
+fn chosen_text(
+    told: &Transition<'_>,
+    index: u16,
+    kind: &NodeKind,
+    sight: Sight<'_>,
+    rules: &mut Vec<RuleDraft>,
+) -> String {
+    let (program, node) = (told.program, told.program.node(told.step.node));
+    match kind {
+        NodeKind::ProfileCap { max: UNCAPPED, .. } if index == 0 => {
+            format!("caps do not count in a test: there was a place at `{}`", node.name)
+        }
+        NodeKind::ProfileCap { max, .. } => match index {
+            0 => format!("there was a place of the {max} of `{}`", node.name),
+            _ => format!("all {max} places of `{}` were taken", node.name),
+        },
+        NodeKind::Optimize { method: Method::Experiment { .. } } => {
+            let way = path_words(Path::Way(index), kind);
+            match program.is_in_test {
+                true => format!("a test takes the top way of `{}`, `{way}`", node.name),
+                false => format!("drew `{way}` at `{}`, as it always would", node.name),
+            }
+        }
+        NodeKind::Optimize { method: Method::Targeting { rules: all, .. } } => {
+            let index = usize::from(index);
+            let asked = all.iter().take(index + 1).enumerate();
+            rules.extend(asked.map(|(place, (_, when, _))| rule(when, Some(place == index), sight)));
+            match all.get(index) {
+                Some((name, ..)) => format!("rule `{name}` of `{}` was the first that held", node.name),
+                None => format!("no rule of `{}` held", node.name),
+            }
+        }
+        _ => format!("way {} of `{}`", index + 1, node.name),
+    }
 }
 
 /// Why the way with this index was taken: what came first, or what was drawn.

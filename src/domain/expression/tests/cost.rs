@@ -149,3 +149,59 @@ proptest! {
         prop_assert!(expr.steps(&scope) <= expr.cost(), "{} draws {} of {}", source, expr.steps(&scope), expr.cost());
     }
 }
+
+#[test]
+fn bombs_are_refused_before_they_go_off() {
+    let nested = |open: &str, close: &str, n: usize| format!("{}true{}", open.repeat(n), close.repeat(n));
+    for source in [
+        nested("(", ")", 4_000),
+        nested("!(", ")", 2_000),
+        nested("[", "]", 3_000),
+        nested("size(", ")", 1_000),
+        nested("{'a':", "}", 1_000),
+        "(".repeat(8_000),
+        "!-".repeat(4_000) + "1",
+        "1".to_owned() + &"+1".repeat(300),
+        "1".to_owned() + &"+1".repeat(4_000),
+        "a".to_owned() + &".b".repeat(4_000),
+        "true?1:".repeat(1_000) + "2",
+        "x".repeat(9_000),
+        "'".repeat(8_000),
+        "1,".repeat(4_000),
+        "[".to_owned() + &"1,".repeat(4_050) + "1] == [1]",
+        format!("'{}'", "\\".repeat(7_999)),
+        "[1].map(x, ".repeat(30) + "x" + &")".repeat(30),
+    ] {
+        let errors = Expr::compile(&source, &schemas(), &Type::Boolean).expect_err("a bomb");
+        assert!(matches!(errors[0].code, "too_complex" | "syntax"), "{errors:?}");
+    }
+    check_bool(&nested("!(", ")", 20), true);
+    check_bool(&("event.ok".to_owned() + &" && event.ok".repeat(200)), true);
+}
+
+#[test]
+fn long_loops_end_in_an_error() {
+    let items = vec![Value::Int(1); 20_000];
+    let text = Value::Str(SmolStr::new("x".repeat(500_000)));
+    let event = Map(vec![
+        (SmolStr::new("sizes"), Value::List(items)),
+        (SmolStr::new("text"), text.clone()),
+        (SmolStr::new("tags"), Value::List(vec![text; 1_000])),
+    ]);
+    let spent = Err(EvalError::Other("expression took too many steps".to_owned()));
+    for source in [
+        "event.sizes.all(x, event.sizes.all(y, event.sizes.all(z, x == z)))",
+        "event.sizes.exists(x, event.sizes.exists(y, 1 / (x - y) == 0)) || event.sizes.all(x, event.sizes.all(y, x == y))",
+        "event.sizes.map(x, event.text).size() > 0",
+        "event.sizes.map(x, event.sizes).size() > 0",
+        "event.sizes.exists(x, event.text.contains('y'))",
+        "event.sizes.exists(x, event.text.matches('y$'))",
+        "event.sizes.exists(x, 2 in event.sizes)",
+        "event.sizes.exists(x, event.text < event.text)",
+        "event.sizes.exists(x, event.sizes != event.sizes)",
+        "event.sizes.map(x, event.text + event.text).size() > 0",
+    ] {
+        assert_eq!(run_in(source, &Type::Boolean, &event), spent, "{source}");
+    }
+    assert_eq!(run_in("event.sizes.all(x, x == 1)", &Type::Boolean, &event), Ok(Value::Bool(true)));
+}

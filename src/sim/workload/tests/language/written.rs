@@ -25,7 +25,6 @@ pub(super) fn written(met: &mut Met, text: &str) {
     }
     met.note("a loop in a loop", text.contains(".exists(i, ") && text.contains(".exists(t, t == i.id))"));
     met.note("lists that are equal", text.contains(" == ['a'"));
-    met.note("description", text.contains("\ndescription: "));
     met.note("template: a filter", text.contains("|upper }}"));
     met.note("template: a tag", text.contains("{%"));
     for operator in [
