@@ -108,6 +108,9 @@ struct Delivery {
     first_attempt_at: Option<Instant>,
     /// Whether the journal knows of a first attempt.
     journaled: bool,
+    /// Whether an earlier attempt may have delivered it: then none that failed makes it untried again, so that no exit
+    /// counts it as cancelled.
+    may_have_left: bool,
 }
 
 impl Delivery {
@@ -119,6 +122,7 @@ impl Delivery {
             age_at_offer: Duration::from_millis(u64::try_from(age_ms).unwrap_or(0)),
             first_attempt_at: None,
             journaled: journaled_at.is_some(),
+            may_have_left: queued.job.standing == Standing::Resumed,
             queued,
         }
     }
@@ -302,10 +306,13 @@ async fn deliver<S: Sender>(
         (Attempt::Uncertain(reason), Idempotence::Unkeyed(InDoubt::PreferLoss)) => {
             Ended::Final(Box::new(delivery), DeliveryOutcome::Failed { reason: counted_as_lost(&reason) })
         }
-        (Attempt::Uncertain(reason), _) => again(delivery, (surface, idempotence), context, &reason, None).await,
+        (Attempt::Uncertain(reason), _) => {
+            delivery.may_have_left = true;
+            again(delivery, (surface, idempotence), context, &reason, None).await
+        }
         (Attempt::Again { reason, not_before }, _) => {
             let is_unkeyed = idempotence != Idempotence::Keyed;
-            if is_unkeyed && announcement.is_started() {
+            if is_unkeyed && announcement.is_started() && !delivery.may_have_left {
                 let outcome = DeliveryOutcome::AttemptFailed { reason: reason.clone() };
                 if announcement.report(outcome).await.is_err() {
                     return Ended::Over;

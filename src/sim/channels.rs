@@ -57,10 +57,18 @@ struct Delivery {
     journaled: bool,
     first_attempt: Option<Duration>,
     age_at_offer_ms: i64,
+    /// An earlier attempt may have delivered it.
+    may_have_left: bool,
 }
 
 impl Delivery {
+    /// Whether its receiver is taken to know the key: no mail server does.
     fn is_keyed(&self) -> bool {
+        self.may_repeat() && self.job.row.channel != Channel::Email
+    }
+
+    /// Whether what may have left may leave again.
+    fn may_repeat(&self) -> bool {
         self.job.surface.as_ref().is_none_or(|surface| surface.in_doubt == InDoubt::PreferDuplicate)
     }
 }
@@ -181,6 +189,7 @@ impl Channels {
             let stage = Stage::Waiting { due: steady };
             self.deliveries.push(Delivery {
                 journaled: job.row.first_attempt_at.is_some(),
+                may_have_left: standing == Standing::Resumed,
                 job,
                 stage,
                 attempts: 0,
@@ -337,7 +346,7 @@ impl Channels {
         }
         let delivery = &mut self.deliveries[index];
         delivery.first_attempt.get_or_insert(steady);
-        if policy == InDoubt::PreferDuplicate {
+        if delivery.is_keyed() {
             return self.attempt(index, machine, history, dice, steady);
         }
         if self.mood == Mood::Out || (self.mood == Mood::Moody && dice.chance(10)) {
@@ -391,7 +400,7 @@ impl Channels {
         }
         if matches!(reply.answer, Answer::Taken | Answer::TakenUnheard) {
             self.check_content(index)?;
-            self.arrive(index, is_keyed)?;
+            self.arrive(index)?;
         }
         if reply.after > Duration::ZERO {
             self.deliveries[index].stage = Stage::Answering { due: steady + reply.after, answer: reply.answer };
@@ -419,12 +428,15 @@ impl Channels {
                 let policy = self.deliveries[index].job.surface.as_ref().map_or(InDoubt::Hold, |s| s.in_doubt);
                 match policy {
                     InDoubt::PreferLoss => self.settle(index, machine, DeliveryOutcome::Failed { reason }),
-                    InDoubt::Hold | InDoubt::PreferDuplicate => {
-                        self.settle(index, machine, DeliveryOutcome::InDoubt { reason })
+                    InDoubt::Hold => self.settle(index, machine, DeliveryOutcome::InDoubt { reason }),
+                    // The journal knows of an attempt already.
+                    InDoubt::PreferDuplicate => {
+                        self.deliveries[index].may_have_left = true;
+                        self.again(index, machine, dice, steady, &reason)
                     }
                 }
             }
-            Answer::Later if !is_keyed => {
+            Answer::Later if !is_keyed && !self.deliveries[index].may_have_left => {
                 let told = report(machine, row.id, DeliveryOutcome::AttemptFailed { reason });
                 self.deliveries[index].stage = Stage::Retracting(told);
                 format!("{}: not now", row.id)

@@ -71,6 +71,9 @@ pub struct Oracle {
     /// By number of the catalog.
     published: BTreeMap<u32, Published>,
     people: BTreeMap<String, Person>,
+    /// Which partition each profile is in, and how far the time of each has come, which never goes back.
+    homes: BTreeMap<String, u16>,
+    reached_ms: BTreeMap<u16, i64>,
     /// When each event id was decided last, by profile.
     ids: BTreeMap<String, BTreeMap<String, i64>>,
     counts: BTreeMap<String, JourneyCounts>,
@@ -93,6 +96,8 @@ impl Oracle {
             ids_known_for_ms: None,
             published: BTreeMap::from([(FIRST_CATALOG, published)]),
             people: BTreeMap::new(),
+            homes: BTreeMap::new(),
+            reached_ms: BTreeMap::new(),
             ids: BTreeMap::new(),
             counts: BTreeMap::new(),
             waiting: Waiting::new(),
@@ -162,13 +167,16 @@ impl Oracle {
         caps::finish(&self.people, self.clock)?;
         let latest = self.latest();
         for (profile, person) in &self.people {
+            let reached_ms = self.homes.get(profile).and_then(|home| self.reached_ms.get(home));
+            // Where the clock went back, what pauses say is still asked as of then.
+            let reached_ms = reached_ms.copied().unwrap_or(now_ms).max(now_ms);
             for run in &person.runs {
                 if run.due_ms <= now_ms {
                     let due = instant_text(run.due_ms);
                     return Err(format!("{profile}: a timer is overdue since {due}: {run}"));
                 }
                 let held = run.held.as_ref();
-                let let_go_ms = held.and_then(|held| latest.lets_go_ms(run, profile, held.since_ms, now_ms));
+                let let_go_ms = held.and_then(|held| latest.lets_go_ms(run, profile, held.since_ms, reached_ms));
                 if let_go_ms.is_some_and(|at_ms| at_ms <= now_ms) {
                     return Err(format!("{profile}: still held, and the pause is over: {run}"));
                 }
@@ -254,6 +262,9 @@ impl Oracle {
         for step in &observed.steps {
             self.counts.entry(step.journey.clone()).or_default().count(&step.reason);
         }
+        let reached_ms = self.reached_ms.entry(observed.place.0).or_insert(observed.engine_time_ms);
+        *reached_ms = observed.engine_time_ms.max(*reached_ms);
+        self.homes.insert(observed.profile.clone(), observed.place.0);
         self.people.insert(observed.profile.clone(), after);
         Ok(())
     }

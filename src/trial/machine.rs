@@ -224,9 +224,12 @@ impl Machine {
         }
     }
 
-    /// The next answer of an action.
-    fn answer_of(&mut self, action: &str) -> CallAnswer {
-        match self.answers.get_mut(action) {
+    /// What comes of a call: the next answer of its action, unless the call can't be made.
+    fn answer_to(&mut self, call: &CallJob) -> CallAnswer {
+        if let Err(error) = call.action.request(&call.row.input.action, call.row.decided_at) {
+            return CallAnswer::because(CallStatus::InternalError, error.to_string());
+        }
+        match self.answers.get_mut(&call.action.name) {
             Some(answers) if answers.len() > 1 => answers.remove(0),
             Some(answers) if !answers.is_empty() => answers[0].clone(),
             _ => CallAnswer::empty(CallStatus::Http(200)),
@@ -259,7 +262,7 @@ impl Machine {
             }
             for call in calls {
                 witness.called(&call);
-                let answer = Box::new(self.answer_of(&call.action.name));
+                let answer = Box::new(self.answer_to(&call));
                 let outcome = DeliveryOutcome::Answered(answer);
                 let (batch, _) = ReportBatch::of_one(DeliveryReport { id: call.row.id, outcome });
                 self.router.report(batch);

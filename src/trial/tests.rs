@@ -381,16 +381,28 @@ nodes:
 
 /// Calls of a test: what is expected of them, and what is missed.
 fn check_calls(answers: &str, expected: &str, missed: &[&str]) {
+    check_calls_of(CALLS, answers, expected, missed);
+}
+
+fn check_calls_of(resources: &str, answers: &str, expected: &str, missed: &[&str]) {
     let trial = format!(
         "kind: test\nname: t\nactions: {{ crm: {answers} }}\nevents: [ {{ type: bought, properties: {{ total: 80, sku: a/b }} }} ]\nexpect: {{ {expected} }}\n"
     );
-    let files: Vec<SourceFile> = [("calls.yaml", CALLS), ("tests.yaml", &trial)]
+    let files: Vec<SourceFile> = [("calls.yaml", resources), ("tests.yaml", &trial)]
         .map(|(name, text)| SourceFile { name: name.to_owned(), text: text.to_owned() })
         .into();
     let rehearsal = Rehearsal::of(&files).unwrap_or_else(|findings| panic!("{findings:#?}"));
     let outcome = run(&rehearsal.trials[0], &Arc::new(rehearsal.catalog)).expect("it runs");
     let found: Vec<&str> = outcome.mismatches.iter().map(|mismatch| mismatch.message.as_str()).collect();
     assert_eq!(found, missed, "{expected}");
+}
+
+/// As on a server: what can't be asked has no answer, whatever the test says of answers.
+#[test]
+fn a_call_that_cannot_be_made_is_not_answered() {
+    let unmade =
+        CALLS.replace("first: { action: crm, with: { sku: event.sku", "first: { action: crm, with: { sku: null");
+    check_calls_of(&unmade, "{ status: 200 }", "path: [first, done], end: completed", &[]);
 }
 
 #[test]

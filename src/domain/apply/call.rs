@@ -86,7 +86,14 @@ impl Walk<'_, '_> {
                 let answer = CallAnswer::empty(CallStatus::Http(200));
                 return self.take_answer(position, program, node, Ended::at_once(&answer));
             }
-            Calls::Answered(answers) => return self.draw_answer(position, program, node, action, answers),
+            Calls::Answered(answers) => match action.request(&parameters, self.now) {
+                Ok(_) => return self.draw_answer(position, program, node, action, answers),
+                // Nobody was asked, and nobody answers.
+                Err(error) => {
+                    let unmade = CallAnswer::because(CallStatus::InternalError, error.to_string());
+                    return self.answered(position, program, node, Ended::at_once(&unmade));
+                }
+            },
         }
         if !(self.world.room)(Room::Outbox(Some(&action.queue))) {
             self.park(position, program);

@@ -9,9 +9,12 @@ use crate::domain::value::{Map, Value};
 /// Whether an instance's memory is within its limit (spec §2.8).
 #[inline]
 pub(super) fn fits(context: &Context) -> bool {
-    let heard = context.extra.iter().flat_map(|extra| &extra.heard).map(|(_, map)| map.weight());
-    let events = context.event.weight() + context.last.as_ref().map_or(0, Map::weight);
-    let weight = events + heard.sum::<usize>() + context.called().weight();
+    let beside = context.extra.as_ref().map_or(0, |extra| {
+        let heard = extra.heard.iter().map(|(_, map)| map.weight());
+        let kept = extra.kept.iter().map(|(.., map)| map.weight());
+        heard.chain(kept).sum::<usize>() + extra.called.weight()
+    });
+    let weight = context.event.weight() + context.last.as_ref().map_or(0, Map::weight) + beside;
     weight <= limits::INSTANCE_BYTES_MAX
 }
 

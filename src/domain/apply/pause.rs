@@ -423,7 +423,7 @@ impl<'w> Walk<'_, 'w> {
     }
 
     /// The instance waits again, or has heard what it waited for: what else came while it was held is over.
-    fn forget_kept(&mut self, position: usize) {
+    pub(super) fn forget_kept(&mut self, position: usize) {
         let extra = self.profile.instances[position].context.extra.as_ref();
         if extra.is_some_and(|extra| extra.held.is_none() && !extra.kept.is_empty()) {
             self.change_extra(position, |extra| extra.kept.clear());

@@ -33,9 +33,7 @@ impl<'w> Walk<'_, 'w> {
         let mut first: Option<(Millis, u16)> = None;
         for (index, (arm, target)) in arms.iter().enumerate() {
             let won = match arm {
-                Arm::Event(awaited) => {
-                    self.recall(position, program, awaited) || self.recall_kept(position, program, index as u16)
-                }
+                Arm::Event(awaited) => self.has_come(position, program, awaited, index as u16),
                 Arm::Wait(pause) => match self.ends_at(position, program, pause) {
                     Err(error) => return self.arrive_and_fail(position, node, &error),
                     Ok(instant) => {
@@ -128,7 +126,7 @@ impl<'w> Walk<'_, 'w> {
 
     /// Whether what a node awaits came before it was reached; then it is what `last` reads.
     #[inline]
-    pub(super) fn recall(&mut self, position: usize, program: &Program, awaited: &Awaited) -> bool {
+    fn recall(&mut self, position: usize, program: &Program, awaited: &Awaited) -> bool {
         let Some(slot) = awaited.slot else { return false };
         let extra = self.profile.instances[position].context.extra.as_ref();
         let found = extra.and_then(|extra| extra.heard.iter().find(|(known, _)| *known == slot));
@@ -139,6 +137,17 @@ impl<'w> Walk<'_, 'w> {
         }
         self.forget(position, Some(slot));
         true
+    }
+
+    /// Whether what a node awaits on a way came before, for whatever reason it is remembered: then it is what `last` reads,
+    /// and counts here once.
+    #[inline]
+    pub(super) fn has_come(&mut self, position: usize, program: &Program, awaited: &Awaited, way: u16) -> bool {
+        if self.recall(position, program, awaited) {
+            self.forget_kept(position);
+            return true;
+        }
+        self.recall_kept(position, program, way)
     }
 
     /// A message was decided: from now on other events are those since the last message, and other feedback counts.

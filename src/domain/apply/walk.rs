@@ -218,9 +218,7 @@ impl<'a, 'w> Walk<'a, 'w> {
                 Err(error) => self.arrive_and_fail(position, node, &error),
             },
             NodeKind::FirstOf { arms } => self.race(position, program, node, arms),
-            NodeKind::Event { awaited, then, .. }
-                if self.recall(position, program, awaited) || self.recall_kept(position, program, 0) =>
-            {
+            NodeKind::Event { awaited, then, .. } if self.has_come(position, program, awaited, 0) => {
                 self.step(position, StepKind::Arrived);
                 Flow::Go(*then, Path::EventReceived)
             }

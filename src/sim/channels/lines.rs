@@ -41,7 +41,7 @@ impl Channels {
             self.check_content(*index)?;
             // Whose line is in the file already: a start finds it there.
             if self.sink.get(&id).is_none_or(|taken| taken.lives.is_empty()) {
-                self.arrive(*index, true)?;
+                self.arrive(*index)?;
             }
             reports.push(DeliveryReport { id, outcome: DeliveryOutcome::Sent });
         }

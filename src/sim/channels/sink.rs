@@ -30,15 +30,15 @@ impl Channels {
         Err(Violation::new(format!("delivery {} said {:?} and says {content:?} now", row.id, taken.content)))
     }
 
-    pub(super) fn arrive(&mut self, index: usize, is_keyed: bool) -> Result<(), Violation> {
+    pub(super) fn arrive(&mut self, index: usize) -> Result<(), Violation> {
         let Job { row, message, .. } = &self.deliveries[index].job;
-        let (id, life) = (row.id, self.life);
+        let (id, life, may_repeat) = (row.id, self.life, self.deliveries[index].may_repeat());
         let content = content_of(row, message);
         let taken = self.sink.entry(id).or_insert_with(|| Taken { content, times: 0, lives: Vec::new() });
         taken.times += 1;
         taken.lives.push(life);
         let allowed = 1 + self.resent.get(&id).copied().unwrap_or(0);
-        if !is_keyed && taken.times > allowed {
+        if !may_repeat && taken.times > allowed {
             return Err(Violation::new(format!(
                 "delivery {id} arrived {} times at a receiver without keys",
                 taken.times
@@ -55,9 +55,12 @@ impl Channels {
             }
         }
         for id in self.sink.keys() {
-            if !history.deliveries.contains_key(id) {
-                return Err(Violation::new(format!("a provider has delivery {id}, which nobody decided")));
-            }
+            let told = match history.deliveries.get(id) {
+                None => "nobody decided",
+                Some(Fate::Cancelled) if !self.resent.contains_key(id) => "counts as taken back",
+                Some(_) => continue,
+            };
+            return Err(Violation::new(format!("a provider has delivery {id}, which {told}")));
         }
         Ok(())
     }

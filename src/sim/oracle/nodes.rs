@@ -210,9 +210,8 @@ impl Judge<'_> {
             }
             Ok(Doing::Recall(way, properties, to, path)) => {
                 let run = &mut self.person.runs[index];
-                if run.heard.remove(&(run.node.clone(), way)).is_none() {
-                    run.kept.clear();
-                }
+                run.heard.remove(&(run.node.clone(), way));
+                run.kept.clear();
                 run.last = properties;
                 self.expect_of(index, "arrived", Some(timeout_at_ms))?;
                 self.leave(index, &to, &path)?;

@@ -50,8 +50,10 @@ pub(super) fn journey(document: &Tree, fragments: &BTreeMap<String, Tree>) -> Re
         }
     }
     for (name, tree) in &entries {
-        nodes.insert(name.clone(), node(tree)?);
-        on_error.extend(tree.word("on_error").map(|target| (name.clone(), target.to_owned())));
+        let node = node(tree)?;
+        let on_error_of = tree.word("on_error").filter(|_| node.may_fail());
+        on_error.extend(on_error_of.map(|target| (name.clone(), target.to_owned())));
+        nodes.insert(name.clone(), node);
     }
     let supplemental_id = match document.get("entry").and_then(|entry| entry.word("supplemental_id")) {
         Some("event.items.map(i, i.id)") => Some(SupplementalId::Items),

@@ -200,6 +200,16 @@ pub(super) enum Node {
     End,
 }
 
+impl Node {
+    /// Whether it could go on by `on_error`: a fragment's nodes that take it over from where they are used need not.
+    pub(super) fn may_fail(&self) -> bool {
+        !matches!(
+            self,
+            Self::Message { .. } | Self::Split { .. } | Self::Experiment { .. } | Self::ProfileCap { .. } | Self::End
+        )
+    }
+}
+
 /// How long a wait takes.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Wait {

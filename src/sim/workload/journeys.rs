@@ -254,8 +254,11 @@ fn draw_nodes(dice: &mut Dice, timeout_ms: i64, others: &[String]) -> Vec<Node> 
     }
     let goes_back = nodes.iter().enumerate().any(|(number, node)| node.targets().iter().any(|to| *to <= number));
     if goes_back {
-        // Going round a thousand times is worth seeing, but rarely: it costs as much as a hundred other journeys.
-        let (low_ms, high_ms) = if dice.chance(92) { (timeout_ms / 50, i64::MAX) } else { (1, timeout_ms / 5_000) };
+        // Going round a thousand times is worth seeing, but rarely: it costs as much as a hundred other journeys. With calls it
+        // would take thousands of profiles hours.
+        let calls = nodes.iter().any(|node| matches!(node, Node::Action(..)));
+        let (low_ms, high_ms) =
+            if dice.chance(92) || calls { (timeout_ms / 50, i64::MAX) } else { (1, timeout_ms / 5_000) };
         for node in &mut nodes {
             if let Node::Wait(ms, _) | Node::Event { within_ms: Some(ms), .. } = node {
                 *ms = (*ms).clamp(low_ms, high_ms);

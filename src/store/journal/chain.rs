@@ -3,7 +3,9 @@
 //! Each start opens a segment whose header names the last *proven* group and says until where the unproven tail is
 //! written anew. So segments form a tree in which each fork is the work of one start, and the branch of the younger
 //! incarnation wins as soon as it holds all that it set out to rewrite. Until then it is ignored, and the old branch
-//! counts; however many starts crash in a row, one of the branches holds the whole tail.
+//! counts; however many starts crash in a row, one of the branches holds the whole tail. Nothing that a start writes says
+//! that a branch which lost is not needed before what won is written anew and synced: what won may never have reached the
+//! disk.
 
 use super::segment::Link;
 use super::walk::Walked;
@@ -20,6 +22,9 @@ pub(super) struct Chain {
     pub proven: u64,
     /// Segments without a group that counts: interrupted rewrites, superseded rewrites, opened and never written.
     pub dead: Vec<Walked>,
+    /// The oldest of the dead whose groups a younger segment holds as well. Until those that are not proven are written
+    /// anew it is needed: the younger segment may be in the page cache alone.
+    pub superseded: Option<u64>,
     /// Older than what is needed.
     pub stale: Vec<Walked>,
     /// The oldest needed segment, as the youngest statement has it.
@@ -80,7 +85,10 @@ impl Chain {
             return Ok(());
         }
         while self.live.last().is_some_and(|last| last.header.previous.sequence >= previous.sequence) {
-            self.dead.extend(self.live.pop());
+            let loser = self.live.pop();
+            let incarnation = loser.iter().find(|loser| !loser.groups.is_empty()).map(|loser| loser.header.incarnation);
+            self.superseded = self.superseded.into_iter().chain(incarnation).min();
+            self.dead.extend(loser);
         }
         if let Some(holder) = self.live.last_mut() {
             holder.cut(previous.sequence);

@@ -42,6 +42,8 @@ pub struct Lane {
     pub(super) released: u64,
     /// The oldest needed segment, as the last group written states it.
     pub(super) stated: u64,
+    /// While the unproven tail is written anew: the oldest segment that may be all there is of it.
+    pub(super) superseded: Option<u64>,
     pub(super) next_incarnation: u64,
     pub(super) next_slot: u64,
     /// Files that may be overwritten at once.
@@ -210,7 +212,7 @@ impl Lane {
         self.shared.full.store(false, Ordering::Release);
         let incarnation = self.next_incarnation;
         self.next_incarnation += u64::from(!is_planted(Bug::IncarnationReused));
-        let oldest = self.shared.ledger.lock().oldest(incarnation);
+        let oldest = self.oldest(incarnation);
         let (journal, lane) = (self.journal, self.lane);
         let header = SegmentHeader { journal, lane, incarnation, bytes: slot.bytes, previous, rewritten_until, oldest };
         let opened = (|| {
@@ -275,10 +277,17 @@ impl Lane {
         }
     }
 
+    /// Incarnation of the oldest segment still needed; `next` if there is none.
+    fn oldest(&self, next: u64) -> u64 {
+        let held = self.shared.ledger.lock().oldest(next);
+        self.superseded.map_or(held, |superseded| superseded.min(held))
+    }
+
     /// Writes one group behind the last, without a sync.
     pub(super) fn append(&mut self, blocks: &[Block], flags: u16) -> Result<Position, JournalError> {
+        let incarnation = self.segment.as_ref().map_or(0, |segment| segment.incarnation);
+        let oldest = self.oldest(incarnation);
         let segment = self.segment.as_mut().expect("room was made in an open segment");
-        let oldest = self.shared.ledger.lock().oldest(segment.incarnation);
         let header = GroupHeader {
             journal: self.journal,
             lane: self.lane,

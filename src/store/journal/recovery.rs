@@ -64,6 +64,7 @@ pub(super) fn open_lane(source: &Source, shared: Arc<LaneShared>) -> Result<Open
         filled: survey.chain.last_filled().unwrap_or(known),
         released: survey.chain.released,
         stated: survey.chain.released,
+        superseded: None,
         next_incarnation: survey.next_incarnation,
         next_slot: survey.next_slot,
         free: std::mem::take(&mut survey.free),
@@ -81,6 +82,7 @@ pub(super) fn open_lane(source: &Source, shared: Arc<LaneShared>) -> Result<Open
         }
         open_fresh(&mut lane, previous)?;
     } else if until.sequence > previous.sequence {
+        lane.superseded = survey.chain.superseded;
         rewrite(source, &mut lane, &mut tail, previous, until)?;
     } else {
         open_fresh(&mut lane, previous)?;
@@ -256,6 +258,11 @@ fn rewrite(
     // ORDER: nobody may see these records before this sync; and until it the old ones count, so no header or group may
     // have stated that the segments they are in are not needed: those retire afterwards.
     lane.sync_always()?;
+    if lane.superseded.take().is_some() {
+        // ORDER: those branches are deleted by and by; first a durable word that none of them is needed.
+        lane.append(&[], 0)?;
+        lane.sync_always()?;
+    }
     let open = lane.segment.as_ref().expect("it was opened above");
     tail.push(TailSegment {
         lane: source.lane,

@@ -1,6 +1,7 @@
 //! Custom actions: the instance stays until the answer comes, and goes on by what it says.
 
 use super::*;
+use crate::domain::apply::Answers;
 use crate::domain::ids::DeliveryId;
 use crate::domain::profile::LastCall;
 
@@ -40,6 +41,19 @@ fn an_instance_stays_until_the_answer_comes() {
     assert_eq!((row.channel, row.id.ordinal, row.decided_at), (Channel::Call, 0, START));
     assert_eq!(row.input.action, properties(r#"{"member": "gold", "points": 3}"#));
     assert!(rig.profile.instances[0].context.extra.is_none(), "what nobody reads is not remembered");
+}
+
+/// A dry run answers no call that could not have been made.
+#[test]
+fn what_cannot_be_asked_is_not_answered() {
+    let mut answers = Answers::default();
+    answers.declare("loyalty", CallAnswer::empty(CallStatus::Http(200)));
+    for (tier, then) in [("null", "<internal_error> /failed sorry *hello /then"), ("\"gold\"", "<http_200> /then")] {
+        let mut rig = Rig::new(&calling("", &[ASK, SORRY, WAIT]));
+        rig.calls = Calls::Answered(std::sync::Arc::new(answers.clone()));
+        let rig = rig.run(&format!("0 profile.update {{\"tier\": {tier}}}\n0 go {{\"n\": 3}}"));
+        assert_eq!(rig.log, [format!("0 j#1: enter ask {then} w~1h")]);
+    }
 }
 
 #[test]

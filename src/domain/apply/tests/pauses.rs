@@ -155,6 +155,35 @@ fn ten_events_are_kept_and_of_each_further_one_it_is_told_that_it_is_not() {
     assert_eq!(kept, [0]);
 }
 
+/// Remembered by the node and kept by the pause: it is one event all the same.
+#[test]
+fn what_is_remembered_and_kept_is_heard_once() {
+    let nodes =
+        ["a: { message: hello, then: b }", "b: { event: buy, since: entry, within: 1d, then: a, on_timeout: done }"];
+    check(
+        &journey("", &nodes),
+        "0 pause j hold 1h\n1h tick\n61m go\n62m pause j hold 1h\n63m buy\n64m buy\n122m tick",
+        "1h1m j#1: enter a *hello /then b~1d1h1m
+         1h3m j#1: /event_received a held
+         1h4m j#1: kept for b
+         2h2m j#1: released with 1 *hello /then b /event_received a *hello /then b~1d2h2m",
+    );
+}
+
+#[test]
+fn a_run_keeps_no_more_than_it_may_remember() {
+    let big = |n: usize| format!("{n}m buy {{\"s\": \"{}\"}}\n", "x".repeat(700_000));
+    let nodes = [
+        "a: { wait: 1h, then: b }",
+        "b: { message: hello, then: k }",
+        "k: { condition: [ { when: \"profile.points == 1\", then: c } ], otherwise: d }",
+        "c: { event: buy, when: \"last.s != 'y'\", then: done }",
+        "d: { event: buy, when: \"last.s != 'z'\", then: done }",
+    ];
+    let rig = Rig::new(&journey("", &nodes)).run(&format!("0 go\n10m pause j hold 1d\n1h tick\n{}", big(70)));
+    assert_eq!(rig.log[2..], ["1h10m j#1: kept for c not kept, too_large"]);
+}
+
 #[test]
 fn exits_and_lifetimes_count_while_held() {
     check(

@@ -125,15 +125,17 @@ pub(super) fn treadmill(timeout_ms: i64) -> Vec<Node> {
 }
 
 impl Node {
-    /// Whether each round takes time here: what is awaited can't have come already.
+    /// Whether each round takes time here, and not so little that there are a thousand: what is awaited can't have come
+    /// already.
     pub(super) fn surely_pauses(&self) -> bool {
         match self {
             Self::Wait(..) => true,
             Self::Clock(text, _) => !text.contains("days"),
             Self::Event { since, .. } => since.is_empty(),
-            Self::FirstOf(arms) => {
-                !arms.iter().any(|(arm, ..)| ["until", "since", "days"].iter().any(|w| arm.contains(w)))
-            }
+            Self::FirstOf(arms) => !arms.iter().any(|(arm, ..)| {
+                let is_short = arm.strip_prefix("wait: ").is_some_and(|wait| !wait.contains('d'));
+                is_short || ["until", "since", "days"].iter().any(|word| arm.contains(word))
+            }),
             _ => false,
         }
     }
