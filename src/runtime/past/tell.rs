@@ -23,8 +23,9 @@ impl Story<'_> {
     pub(super) fn tell_step(&mut self, at: Millis, told: &Transition<'_>, rest: &[Transition<'_>]) {
         let (step, program) = (told.step, told.program);
         let node = (step.node != Step::NO_NODE).then(|| program.node(step.node).name.clone());
-        // Who is let go at the entrance enters, or not, by the very next step.
-        let let_go = self.let_go.take().filter(|_| told.cause == Cause::Other);
+        // Who is let go at the entrance enters, or not, by the very next step: by time, or refused by what an event did.
+        let is_refused = matches!(step.kind, StepKind::Discarded(_));
+        let let_go = self.let_go.take().filter(|_| told.cause == Cause::Other || is_refused);
         let kept = let_go.as_ref().and_then(|let_go| let_go.event.as_ref());
         let item = WhyItem {
             version: Some(program.number),
@@ -237,6 +238,10 @@ impl Story<'_> {
             NodeKind::Message { message, .. } => {
                 let surface = told.program.messages[usize::from(*message)].surface.as_deref().unwrap_or("log");
                 ("outbox_full", format!("waits at `{}` for room in the outbox of `{surface}`", node.name))
+            }
+            NodeKind::Action { .. } => ("call", format!("waits at `{}` for the answer", node.name)),
+            NodeKind::ProfileCap { .. } => {
+                ("profile_cap", format!("waits at `{}` to be told whether there is a place", node.name))
             }
             _ => ("wait", format!("waits at `{}` until {due}", node.name)),
         };

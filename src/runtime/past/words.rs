@@ -29,6 +29,7 @@ pub(super) fn left_text(
             format!("passed the jump to `{journey}` at `{}`", node.name)
         }
         (Path::Then, NodeKind::Lookup(lookup)) => format!("looked up in `{}` at `{}`", lookup.dataset, node.name),
+        (Path::Then, NodeKind::Action { .. }) => format!("the call of `{}` was answered", node.name),
         (Path::Then, _) => format!("the profile was updated at `{}`", node.name),
         (Path::Branch(index), NodeKind::Condition { branches, .. }) => {
             let test = branches.get(usize::from(index)).map(|(test, _)| test);

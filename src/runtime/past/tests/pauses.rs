@@ -98,6 +98,18 @@ fn who_was_kept_and_does_not_enter_is_told_why() {
     told_last(&life, "it did not enter: the journey was paused again, in the mode `discard`");
 }
 
+/// What the event did to another run of the profile, before, makes the pause no fuller.
+#[test]
+fn who_was_kept_and_leaves_by_an_exit_is_told_so_beside_other_runs() {
+    let other = "kind: journey\nname: aside\nentry: { event: add }\nstart: w\nnodes:\n  w: { event: buy, within: 90d, then: d }\n  d: { end: true }\n---\n";
+    let (events, journeys) = RESOURCES.split_at(RESOURCES.find("kind: journey").expect("there are journeys"));
+    let mut life = Life::new(&format!("{events}{other}{journeys}"));
+    pause(&mut life, PauseMode::Hold, 0, 60);
+    life.at(11, Some("add"), r#"{"total": 60}"#);
+    life.at(20, Some("buy"), r#"{"total": 70}"#);
+    told_last(&life, "it did not enter: event e2 `buy` met an exit criterion while it waited");
+}
+
 #[test]
 fn who_leaves_at_an_action_is_told_by_which_pause() {
     for (mode, keeps, wanted) in [
