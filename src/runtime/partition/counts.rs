@@ -39,7 +39,7 @@ pub struct VersionCounts {
     pub exited: [u64; ExitReason::ALL.len()],
     /// Instances failed, by [`Failure::code`], those at calls aside.
     pub failed: [u64; Failure::PLAIN.len()],
-    /// Instances failed at calls, by how those ended: [`CallStatus::code`], ascending.
+    /// Instances failed at calls, by how those ended: [`crate::domain::effect::CallStatus::code`], ascending.
     pub failed_calls: Vec<(u16, u64)>,
     /// Entries refused, by [`DiscardReason::code`].
     pub discarded: [u64; DiscardReason::ALL.len()],
