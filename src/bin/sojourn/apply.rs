@@ -98,14 +98,19 @@ fn people(report: &Value) -> String {
     text.trim_end().to_owned()
 }
 
+/// Statuses of journeys that take no entries any more.
+const ENDED: [&str; 3] = ["closed", "stopped", "finished"];
+
 /// What readers of the table may take for something else: what is in no file is not closed, and what was stopped or closed takes
 /// no entries however often it is applied.
 fn what_stays(rows: &[&serde_json::Map<String, Value>]) -> String {
     let word = |row: &serde_json::Map<String, Value>, key: &str| row.get(key).map_or_else(String::new, plain);
     let mut text = String::new();
     let vanished = rows.iter().filter(|row| word(row, "change") == "vanished");
-    let journeys: Vec<String> =
-        vanished.clone().filter(|row| word(row, "kind") == "journey").map(|row| word(row, "name")).collect();
+    let goes_on = |row: &&&serde_json::Map<String, Value>| {
+        word(row, "kind") == "journey" && !ENDED.contains(&word(row, "status").as_str())
+    };
+    let journeys: Vec<String> = vanished.clone().filter(goes_on).map(|row| word(row, "name")).collect();
     if vanished.count() > 0 {
         text.push_str(
             "vanished: published and in none of these files; all of it stays as it is, and nothing is closed\n",
@@ -116,7 +121,7 @@ fn what_stays(rows: &[&serde_json::Map<String, Value>]) -> String {
     }
     for row in rows.iter().filter(|row| word(row, "kind") == "journey" && word(row, "change") == "unchanged") {
         let (name, status) = (word(row, "name"), word(row, "status"));
-        if ["closed", "stopped", "finished"].contains(&status.as_str()) {
+        if ENDED.contains(&status.as_str()) {
             text.push_str(&format!(
                 "journey {name} is {status} and takes no entries, and applying the same again opens nothing: change it, in any \
                  setting or node, to publish a new version\n"
@@ -217,12 +222,14 @@ mod tests {
         let told = |rows: &[Value]| people(&json!({"catalog_version": 3, "resources": rows, "warnings": []}));
         let text = told(&[row("a", "unchanged", Some("live")), row("b", "created", None)]);
         assert!(!text.contains("closes it") && !text.contains("takes no entries"), "{text}");
-        let text = told(&[row("a", "vanished", Some("live")), row("b", "unchanged", Some("stopped"))]);
+        let (live, ended) = (row("a", "vanished", Some("live")), row("c", "vanished", Some("finished")));
+        let text = told(&[live, ended, row("b", "unchanged", Some("stopped"))]);
         assert!(
             text.contains("nothing is closed\n    journey a goes on; `sojourn journeys close a` closes it"),
             "{text}"
         );
         assert!(text.contains("journey b is stopped and takes no entries"), "{text}");
+        assert!(!text.contains("journey c goes on"), "{text}");
         assert!(text.contains("to publish a new version"), "{text}");
     }
 

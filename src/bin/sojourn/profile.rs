@@ -57,7 +57,10 @@ fn people(profile: &ProfileView) -> String {
     } else {
         let mut rows = table(&["journey", "node", "entered at", "held since", "#events kept", "next timer"]);
         for i in &profile.instances {
-            let journey = named(&i.journey, i.version, i.in_test);
+            let mut journey = named(&i.journey, i.version, i.in_test);
+            if let Some(id) = &i.supplemental_id {
+                journey.push_str(&format!(", id {id}"));
+            }
             let held_since = i.held_since.as_deref().unwrap_or_default();
             let (node, entered_at) =
                 if i.waits_to_enter { ("(waits to enter)", "") } else { (i.node.as_str(), i.entered_at.as_str()) };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sojourn::runtime::view::{JourneyReport, Report};
+use sojourn::runtime::view::{JourneyReport, MessageReport, Report};
 use sojourn::transport::http::schema::HashBody;
 
 use crate::cli::ReportArgs;
@@ -78,11 +78,12 @@ fn one(journey: &JourneyReport) -> String {
         text.push_str(&format!("  ways of `{name}`: {}\n", ways.join(", ")));
     }
     if !journey.messages.is_empty() {
-        let headings = ["message", "#sent", "#excluded", "#failed", "#in doubt", "#cancelled", "#pending"];
+        let headings = outcomes(&MessageReport::default()).map(|(outcome, _)| format!("#{outcome}"));
+        let headings: Vec<&str> = std::iter::once("message").chain(headings.iter().map(String::as_str)).collect();
         let mut messages = table(&headings);
-        for (name, m) in &journey.messages {
-            let figures = [m.sent, m.excluded, m.failed, m.in_doubt, m.cancelled, m.pending];
-            messages.add_row(std::iter::once(name.clone()).chain(figures.iter().map(u64::to_string)));
+        for (name, message) in &journey.messages {
+            let figures = outcomes(message).map(|(_, n)| n.to_string());
+            messages.add_row(std::iter::once(name.clone()).chain(figures));
         }
         text.push_str(&format!("{messages}\n"));
     }
@@ -103,21 +104,25 @@ fn counts(counts: &BTreeMap<String, u64>) -> String {
     if some.is_empty() { "-".to_owned() } else { some.join(", ") }
 }
 
+/// What became of a message, in the words of the headings.
+fn outcomes(message: &MessageReport) -> [(&'static str, u64); 8] {
+    [
+        ("sent", message.sent),
+        ("excluded", message.excluded),
+        ("failed", message.failed),
+        ("in doubt", message.in_doubt),
+        ("cancelled", message.cancelled),
+        ("dropped", message.dropped),
+        ("merged", message.merged),
+        ("pending", message.pending),
+    ]
+}
+
 /// All messages of a journey by outcome.
 fn messages(journey: &JourneyReport) -> String {
     let mut sums: BTreeMap<String, u64> = BTreeMap::new();
-    for m in journey.messages.values() {
-        let outcomes = [
-            ("sent", m.sent),
-            ("excluded", m.excluded),
-            ("failed", m.failed),
-            ("in doubt", m.in_doubt),
-            ("cancelled", m.cancelled),
-            ("pending", m.pending),
-        ];
-        for (outcome, n) in outcomes {
-            *sums.entry(outcome.to_owned()).or_default() += n;
-        }
+    for (outcome, n) in journey.messages.values().flat_map(outcomes) {
+        *sums.entry(outcome.to_owned()).or_default() += n;
     }
     counts(&sums)
 }

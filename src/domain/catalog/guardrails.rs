@@ -8,7 +8,7 @@ use crate::domain::catalog::{Catalog, Version};
 use crate::domain::endpoint::{Deployment, Throttling};
 use crate::domain::event::is_feedback;
 use crate::domain::guardrails::Guardrails;
-use crate::domain::journey::constant::span_ms;
+use crate::domain::journey::constant::length_ms;
 use crate::domain::journey::definition::{
     FragmentDefinition, JourneyDefinition, NodeDefinition, NodeForm, OptimizeMethod, WaitDefinition,
 };
@@ -73,13 +73,9 @@ pub(super) fn check_journey(definition: &JourneyDefinition, rails: &Guardrails, 
 fn check_node(node: &NodeDefinition, rails: &Guardrails, rule: &mut Rule<'_, '_>) {
     let name = &node.name.value;
     for wait in node.form.waits() {
-        let span = match wait {
-            WaitDefinition::For(span) => Some((span.place, span.value)),
-            WaitDefinition::Until(until) => span_ms(&until.value).map(|ms| (until.place, ms)),
-            WaitDefinition::Local { .. } => None,
-        };
-        if let Some((place, ms)) = span {
-            rule.span(place, &format!("the wait of node `{name}`"), ms, ("wait_max", rails.wait_max_ms));
+        if let Some(length) = length_ms(wait) {
+            let limit = ("wait_max", rails.wait_max_ms);
+            rule.span(length.place, &format!("the wait of node `{name}`"), length.value, limit);
         }
     }
     check_reaction(node, rails, rule);

@@ -162,6 +162,7 @@ impl Catalog {
         merged.check_unused(&mut findings);
         merged.lint_rules(&mut findings);
         merged.lint_unused(&candidates, &mut findings);
+        merged.warn_of_ended(now, &mut findings);
         if findings.any_error() {
             return Err(findings.into_sorted());
         }

@@ -228,6 +228,21 @@ fn surfaces_keep_their_channel() {
 }
 
 #[test]
+fn a_journey_that_has_ended_is_told_at_each_publish() {
+    let ending = SIMPLE.replace("start:", "end_date: 2026-01-01\nstart:");
+    let at = |catalog: &Catalog, iso: &str| {
+        let now = Millis::parse_iso(iso).expect("an instant");
+        let (catalog, report) = catalog.apply(&files(&[&ending]), now).expect("it can be published");
+        (catalog, report.warnings.iter().map(|finding| (finding.code, finding.line)).collect::<Vec<_>>())
+    };
+    let (first, warnings) = at(&Catalog::default(), "2025-12-31T23:59:59.999Z");
+    assert_eq!(warnings, []);
+    let (second, warnings) = at(&first, "2026-01-01T00:00:00Z");
+    assert_eq!(warnings, [("already_ended", 14)], "the same definition as before");
+    assert_eq!(second.versions.len(), 1);
+}
+
+#[test]
 fn stop_and_close() {
     let (first, _) = apply(&Catalog::default(), SIMPLE);
     let (second, _) = apply(&first, &SIMPLE.replace("wait: 1h", "wait: 2h"));

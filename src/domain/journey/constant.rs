@@ -2,6 +2,8 @@
 
 use crate::domain::expression::{Expr, Schemas, Scope};
 use crate::domain::ids::Millis;
+use crate::domain::journey::definition::WaitDefinition;
+use crate::domain::journey::findings::At;
 use crate::domain::value::{Map, Value};
 
 /// What `expr` comes to at `now`; none if that depends on whom it is about, or fails.
@@ -33,6 +35,16 @@ pub fn span_ms(source: &str) -> Option<i64> {
         _ => None,
     });
     one.filter(|_| one == other)
+}
+
+/// How many milliseconds a wait takes if that is the same whenever it begins: `1h`, or `{ until: now + duration('1h') }`.
+pub fn length_ms(wait: &WaitDefinition) -> Option<At<i64>> {
+    match wait {
+        WaitDefinition::For(length_ms) => Some(length_ms.clone()),
+        // An instant that has passed is not waited for.
+        WaitDefinition::Until(until) => span_ms(&until.value).map(|ms| At::new(ms.max(0), until.place)),
+        WaitDefinition::Local { .. } => None,
+    }
 }
 
 #[cfg(test)]

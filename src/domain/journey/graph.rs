@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::journey::constant::length_ms;
 use crate::domain::journey::definition::{JourneyDefinition, NodeForm, RacerDefinition, WaitDefinition};
 
 /// The next time of a day on a day of the week is that far at most, clock changes aside.
@@ -9,15 +10,12 @@ const WEEK_MS: i64 = 7 * 86_400_000;
 
 /// The longest that a wait takes, where that can be told; else 0.
 fn longest_ms(wait: &WaitDefinition) -> i64 {
-    match wait {
-        WaitDefinition::For(duration_ms) => duration_ms.value,
-        WaitDefinition::Until(_) => 0,
-        WaitDefinition::Local { .. } => WEEK_MS,
-    }
+    let otherwise_ms = if matches!(wait, WaitDefinition::Local { .. }) { WEEK_MS } else { 0 };
+    length_ms(wait).map_or(otherwise_ms, |length| length.value)
 }
 
-/// Whether a way is that of an instant, which may have passed.
-fn is_until(form: &NodeForm, way: usize) -> bool {
+/// Whether a way is that of an instant that may have passed.
+fn may_have_passed(form: &NodeForm, way: usize) -> bool {
     let wait = match form {
         NodeForm::Wait { wait, .. } => Some(wait),
         NodeForm::FirstOf { arms } => match arms.get(way).map(|arm| &arm.what) {
@@ -26,7 +24,7 @@ fn is_until(form: &NodeForm, way: usize) -> bool {
         },
         _ => None,
     };
-    matches!(wait, Some(WaitDefinition::Until(_)))
+    matches!(wait, Some(wait @ WaitDefinition::Until(_)) if length_ms(wait).is_none_or(|length| length.value == 0))
 }
 
 /// A way from one node to another.
@@ -83,7 +81,7 @@ impl Graph {
                 // Where the instant to wait for can't be told, nothing is waited for.
                 let is_error = node.on_error.as_ref().is_some_and(|on_error| std::ptr::eq(on_error, target));
                 let at_once = !node.form.pauses() || (is_error && node.form.reckons());
-                let may_pass = at_once || is_until(&node.form, index);
+                let may_pass = at_once || may_have_passed(&node.form, index);
                 edges.push(Edge { to: number(&target.value)?, duration_ms, at_once, may_pass });
             }
             graph.edges.push(edges);

@@ -42,7 +42,7 @@ impl Engine {
             if catalog.version != engine.core.catalog.load().version {
                 engine.install_catalog(catalog).await?;
             }
-            Ok(serde_json::to_value(&applied).expect("a report has text keys only"))
+            engine.told(&applied).await
         })
         .await
     }
@@ -54,9 +54,7 @@ impl Engine {
     pub async fn plan(&self, files: Vec<(String, String)>) -> Result<serde_json::Value, RequestError> {
         let (_, mut applied) = self.applied(files).await?;
         self.tell_waiting(&mut applied).await?;
-        let mut plan = serde_json::to_value(&applied).expect("a report has text keys only");
-        self.tell_status(&mut plan).await?;
-        Ok(plan)
+        self.told(&applied).await
     }
 
     /// Adds how many profiles are at each node that differs or lets somebody go, and warns where nothing was chosen for them.
@@ -87,14 +85,15 @@ impl Engine {
         Ok(())
     }
 
-    /// What became of journeys that stay as they are: whether they are paused or finished.
-    async fn tell_status(&self, plan: &mut serde_json::Value) -> Result<(), RequestError> {
+    /// A report as clients get it: with what became of journeys that stay as they are, whether they are paused or finished.
+    async fn told(&self, applied: &ApplyReport) -> Result<serde_json::Value, RequestError> {
+        let mut report = serde_json::to_value(applied).expect("a report has text keys only");
         let stays = |resource: &serde_json::Value| {
             resource["kind"] == "journey"
                 && ["unchanged", "vanished"].iter().any(|change| resource["change"] == *change)
         };
-        let Some(resources) = plan["resources"].as_array_mut().filter(|all| all.iter().any(stays)) else {
-            return Ok(());
+        let Some(resources) = report["resources"].as_array_mut().filter(|all| all.iter().any(stays)) else {
+            return Ok(report);
         };
         let journeys = self.journeys().await?;
         for resource in resources.iter_mut().filter(|resource| stays(resource)) {
@@ -104,7 +103,7 @@ impl Engine {
                 resource["status"] = version.status.clone().into();
             }
         }
-        Ok(())
+        Ok(report)
     }
 
     /// What is found in files taken by themselves.

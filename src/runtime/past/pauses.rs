@@ -3,13 +3,13 @@
 
 use crate::domain::catalog::VersionStatus;
 use crate::domain::ids::{Millis, NodeNo, VersionId};
-use crate::domain::journey::program::Program;
+use crate::domain::journey::program::{EventFilter, Program};
 use crate::domain::pause::{Pause, PauseEnding, PauseMode};
 use crate::domain::step::Unkept;
 use crate::runtime::past::rules::{RuleDraft, Seen, Sight, holds, rule};
 use crate::runtime::past::transition::{Cause, Transition, may_be};
 use crate::runtime::past::why::{Story, WhyItem, seen};
-use crate::runtime::past::words::caused;
+use crate::runtime::past::words::{caused, exit_rule};
 
 /// Somebody whom a pause had kept at the entrance and who is let go.
 pub(super) struct LetGo {
@@ -101,11 +101,8 @@ impl Story<'_> {
     fn unwanted_text(&self, at: Millis, told: &Transition<'_>, let_go: &LetGo, rules: &mut Vec<RuleDraft>) -> String {
         let version = self.catalog.get(let_go.version);
         let held = &version.program;
-        let is_exit = |kind: &&crate::runtime::projection::HistoryEvent| {
-            held.exit.iter().any(|filter| may_be(kind, &filter.event, self.catalog))
-        };
-        if let Some(event) = self.event.as_ref().filter(is_exit) {
-            return format!("event {} `{}` met an exit criterion while it waited", event.id, event.kind);
+        if let Some(text) = self.exit_met_text(at, held, let_go, rules) {
+            return text;
         }
         let is_stopped = version.status == VersionStatus::Stopped;
         match (self.pause_on(held, at).map(|pause| pause.mode), is_stopped) {
@@ -124,6 +121,20 @@ impl Story<'_> {
             return "the journey was stopped at the end of the pause".to_owned();
         }
         self.unwanted_at_the_end_text(at, told.program, let_go, rules)
+    }
+
+    /// The event of this record met an exit criterion, as far as that is known.
+    fn exit_met_text(&self, at: Millis, held: &Program, let_go: &LetGo, rules: &mut Vec<RuleDraft>) -> Option<String> {
+        let event = self.event.as_ref()?;
+        let properties = seen(event, at).properties;
+        let is_it = |kind: &str| may_be(event, kind, self.catalog);
+        let sight =
+            Sight { entry: let_go.event.as_ref(), last: Some(&properties), document: &self.profile.document, at };
+        let may_hold =
+            |filter: &&EventFilter| filter.when.as_ref().is_none_or(|when| holds(when, sight) != Some(false));
+        held.exit.iter().filter(|filter| is_it(&filter.event)).find(may_hold)?;
+        rules.extend(exit_rule(held, is_it, &properties, sight));
+        Some(format!("event {} `{}` met an exit criterion while it waited", event.id, event.kind))
     }
 
     /// The pause is over, and the version that was live did not want it; or none was.

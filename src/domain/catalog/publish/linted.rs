@@ -1,10 +1,11 @@
-//! What is given to the linter: each journey that compiled, and the set as a whole.
+//! What is given to the linter: each journey that compiled, the set as a whole, and what is of no use at the time of the publish.
 
 use std::sync::Arc;
 
 use super::{Candidate, Merged};
 use crate::domain::catalog::rules::Rule;
 use crate::domain::expression::Schemas;
+use crate::domain::ids::Millis;
 use crate::domain::journey::definition::JourneyDefinition;
 use crate::domain::journey::findings::Findings;
 use crate::domain::journey::lint;
@@ -60,6 +61,21 @@ impl Merged<'_> {
         }
         lint::lint_unused(self.files, &used, findings);
         self.lint_rule_sets(findings);
+    }
+
+    /// `already_ended`: a journey of the files takes no entries for its end date.
+    pub(super) fn warn_of_ended(&self, now: Millis, findings: &mut Findings<'_>) {
+        for journey in self.files.journeys.values().filter(|journey| !journey.broken) {
+            let Some(ends_at) = journey.ends_at.as_ref().filter(|ends_at| ends_at.value <= now) else { continue };
+            let name = &journey.name.value;
+            let message = format!("journey `{name}` has ended, at {}: nobody enters", ends_at.value.to_iso());
+            findings.warning(
+                ends_at.place,
+                "already_ended",
+                message,
+                "set a later `end_date`, or remove it".to_owned(),
+            );
+        }
     }
 
     /// Warnings about caps: what profiles are in may be of versions that are closed, so all count that ever carried a set.

@@ -1,6 +1,7 @@
 //! Rules about cycles with a wait: an instance visits a node so many times and no more.
 
 use super::subject::Subject;
+use crate::domain::journey::constant::length_ms;
 use crate::domain::journey::definition::{NodeForm, WaitDefinition};
 use crate::domain::journey::duration::print;
 use crate::domain::journey::findings::Findings;
@@ -24,7 +25,8 @@ pub(super) fn check(subject: &Subject<'_>, graph: &Graph, findings: &mut Finding
         let stays = component.iter().map(|index| longest_stay_ms(&definition.nodes[*index].form));
         let Some(round_ms) = stays.sum::<Option<i64>>() else { continue };
         let staying_ms = round_ms.saturating_mul(i64::from(limits::NODE_VISITS_MAX));
-        if staying_ms >= definition.timeout_ms {
+        // What never stops anybody is `cycle_may_not_wait`.
+        if round_ms == 0 || staying_ms >= definition.timeout_ms {
             continue;
         }
         let node = component.iter().map(|index| &definition.nodes[*index]).find(|node| node.form.pauses());
@@ -81,9 +83,6 @@ fn longest_stay_ms(form: &NodeForm) -> Option<i64> {
 }
 
 fn longest_ms(wait: &WaitDefinition) -> Option<i64> {
-    match wait {
-        WaitDefinition::For(span) => Some(span.value),
-        WaitDefinition::Local { .. } => Some(WEEK_MS),
-        WaitDefinition::Until(_) => None,
-    }
+    let otherwise_ms = matches!(wait, WaitDefinition::Local { .. }).then_some(WEEK_MS);
+    length_ms(wait).map(|length| length.value).or(otherwise_ms)
 }

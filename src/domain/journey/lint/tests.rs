@@ -230,6 +230,10 @@ fn wait_never_ends() {
     let timed = |timeout: &str| codes(PRELUDE, &journey.replace("start:", &format!("timeout: {timeout}\nstart:")));
     assert_eq!(timed("5h"), [""; 0]);
     assert_eq!(timed("4h59m"), ["wait_never_ends (W)", "never_visited (W)"]);
+    let reckoned = journey.replace("wait: 3h", "wait: { until: \"now + duration('3h')\" }");
+    let timed = |timeout: &str| codes(PRELUDE, &reckoned.replace("start:", &format!("timeout: {timeout}\nstart:")));
+    assert_eq!(timed("5h"), [""; 0]);
+    assert_eq!(timed("4h59m"), ["wait_never_ends (W)", "never_visited (W)"]);
     // Whoever gets the event in time is through in time.
     let event = JOURNEY
         .replace("wait: 1h, then: ask }", "event: purchase, within: 2h, then: two }\n  two: { wait: 3h, then: ask }");
@@ -289,6 +293,8 @@ fn cycle_may_not_wait() {
         [""; 0]
     );
     assert_eq!(round("wait: { until: meta.time }, then: ask", "done"), [""; 0]);
+    assert_eq!(round("wait: { until: now - duration('1d') }, then: ask", "pause"), warned);
+    assert_eq!(round("wait: { until: now + duration('1d') }, then: ask", "pause"), [""; 0]);
     assert_eq!(round("wait: { time: '09:00' }, then: ask", "pause"), [""; 0]);
 }
 

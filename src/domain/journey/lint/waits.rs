@@ -1,7 +1,8 @@
 //! Rules about waits and the journey's timeout: those that outlive it on every way, and those that may on some.
 
 use super::subject::{DeadWays, Subject};
-use crate::domain::journey::definition::{NodeForm, RacerDefinition, WaitDefinition};
+use crate::domain::journey::constant::length_ms;
+use crate::domain::journey::definition::{NodeForm, RacerDefinition};
 use crate::domain::journey::duration::print;
 use crate::domain::journey::findings::{At, Findings};
 use crate::domain::journey::graph::Graph;
@@ -71,14 +72,16 @@ fn check_races(subject: &Subject<'_>, dead: &mut DeadWays, findings: &mut Findin
 }
 
 /// Times that a node names, and the way that is gone when one has passed, if it is a way of its own.
-fn spans(form: &NodeForm) -> Vec<(Option<usize>, &At<i64>)> {
+fn spans(form: &NodeForm) -> Vec<(Option<usize>, At<i64>)> {
     match form {
-        NodeForm::Wait { wait: WaitDefinition::For(span), .. } => vec![(Some(0), span)],
-        NodeForm::Event { within_ms: Some(within), on_timeout, .. } => vec![(on_timeout.as_ref().map(|_| 1), within)],
+        NodeForm::Wait { wait, .. } => length_ms(wait).map(|length| (Some(0), length)).into_iter().collect(),
+        NodeForm::Event { within_ms: Some(within), on_timeout, .. } => {
+            vec![(on_timeout.as_ref().map(|_| 1), within.clone())]
+        }
         NodeForm::FirstOf { arms } => {
             let spans = arms.iter().enumerate().filter_map(|(way, arm)| match &arm.what {
-                RacerDefinition::Wait(WaitDefinition::For(span)) => Some((Some(way), span)),
-                _ => None,
+                RacerDefinition::Wait(wait) => length_ms(wait).map(|length| (Some(way), length)),
+                RacerDefinition::Event(_) => None,
             });
             spans.collect()
         }

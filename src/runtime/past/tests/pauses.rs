@@ -87,6 +87,12 @@ fn who_was_kept_and_does_not_enter_is_told_why() {
     life.at(20, Some("buy"), r#"{"total": 70}"#);
     told_last(&life, "it did not enter: event e3 `buy` met an exit criterion while it waited");
 
+    // The timer of the pause's end is of the same record as an event that met no criterion.
+    let mut life = kept("profile.tier == 'gold'");
+    life.at(20, Some("profile.update"), r#"{"tier": "iron"}"#);
+    life.at(60, Some("buy"), r#"{"total": 7}"#);
+    told_last(&life, "it did not enter: the entry filter of version 1 was asked again");
+
     let mut life = kept("event.total >= 50");
     life.catalog = life.catalog.stop("cart", Some(1), Millis(30 * 60_000)).expect("stops");
     life.at(40, None, "");
