@@ -256,6 +256,9 @@ impl Compiler<'_> {
                 return format!("did you mean `{}.{name}`?", root.word());
             }
         }
+        if name.starts_with("current") && name.ends_with("Field") {
+            return "name the item yourself: `list.filter(x, x.price > 10.0)`".to_owned();
+        }
         "names start with `event`, `last`, `profile`, `meta` or `journey`; texts stand in quotes".to_owned()
     }
 

@@ -294,6 +294,13 @@ fn synonym(name: &str) -> Option<&'static str> {
 
 /// What to write instead of the unknown method `name`.
 pub(super) fn method_hint(name: &str) -> Option<String> {
+    if name == "all" {
+        // AJO's `all` gives the items.
+        return Some(
+            "write `list.all(x, …)` to ask whether it holds for all, `list.filter(x, …)` for those that it holds for"
+                .to_owned(),
+        );
+    }
     if FOLDS.contains(&name) || name == "existsOne" {
         return Some(format!("write `list.{name}(x, …)` with a variable first"));
     }

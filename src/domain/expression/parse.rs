@@ -170,7 +170,11 @@ fn offset_of(source: &str, (line, column): (isize, isize)) -> usize {
 fn slip(source: &str, offset: usize) -> Option<String> {
     let rest = source.get(offset..)?;
     let word: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    let asked = rest[word.len()..].trim_start();
     let mended = match word.as_str() {
+        "is" if ["numeric", "integer", "decimal"].iter().any(|ty| asked.starts_with(ty)) => {
+            return Some("leave it out: a field has the type that its schema gives".to_owned());
+        }
         "and" => "`&&`",
         "or" => "`||`",
         "not" => "`!`",

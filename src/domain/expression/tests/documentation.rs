@@ -184,7 +184,7 @@ const LETTERS: [&str; 6] = [
     "a=event.cart b=event.cart l=[event.sizes] x=event.ok other=[event.sizes]",
 ];
 /// What all others stand for, whatever those are.
-const OTHERS: &str = "s=event.name i=0 n=1 from=0 begin=0 end=1 y='w' pattern='^a$' separator=',' p=true e=x key=x \
+const OTHERS: &str = "s=event.name i=0 n=1 from=0 begin=0 end=1 y='w' pattern='^a$' separator=',' p=true q=false e=x key=x \
                       values=event.tags t=event.at t2=event.at zone='Europe/Paris' unit='days' text='2026-03-01' ms=1 h=9 d=1";
 /// Where `x` is a variable of the expression's own.
 const LOOPS: [&str; 7] = ["all", "exists", "exists_one", "filter", "map", "sortBy", "distinctBy"];
@@ -247,10 +247,10 @@ fn what_the_tables_name_is_there() {
         &rest[..rest.find(to).expect("the part ends")]
     };
     let mut count = 0;
-    for cell in cells(part("## From AJO", "Operators:"), 1) {
+    for cell in cells(part("## From AJO", "## From AJO's journey"), 1) {
         assert!(quoted(cell).next().is_some() || cell == "–", "{cell}");
         for source in quoted(cell) {
-            assert!(compiles(source, &schemas), "{source}");
+            assert!(compiles(&source.replace('\\', ""), &schemas), "{source}");
             count += 1;
         }
     }
