@@ -45,6 +45,8 @@ pub(super) struct Seen {
     pub(super) kind: SmolStr,
     pub(super) time: Millis,
     pub(super) properties: Map,
+    /// Whether these are only what its run remembers of it: what is not there may have been.
+    pub(super) is_partial: bool,
 }
 
 /// What is known of what a rule could see.
@@ -102,14 +104,7 @@ pub(super) fn rule(expression: &Expr, held: Option<bool>, sight: Sight<'_>) -> R
 
 /// Whether the rule holds with what is known now; `None` if not all is known, or it fails.
 pub(super) fn holds(expression: &Expr, sight: Sight<'_>) -> Option<bool> {
-    let is_known = |root: Root| match root {
-        Root::Event | Root::Meta => sight.entry.is_some(),
-        Root::Last => sight.last.is_some(),
-        Root::Profile => true,
-        // Facts of a run, and what it was answered, change on its way.
-        Root::Journey | Root::Action | Root::With | Root::Source | Root::Lookup => false,
-    };
-    if !expression.reads().iter().all(|read| is_known(read.root)) {
+    if !expression.reads().iter().all(|read| value_of(read, sight).is_some()) {
         return None;
     }
     let none = Map::new();
@@ -142,14 +137,17 @@ pub(super) fn draft(text: String, held: Option<bool>, reads: &[FieldPath], sight
 
 /// The value of a field; `None` where it is not known.
 fn value_of(read: &FieldPath, sight: Sight<'_>) -> Option<Value> {
-    let within = |map: &Map| match read.path.is_empty() {
-        true => Value::Map(map.clone()),
-        false => map.path(&read.path).cloned().unwrap_or_default(),
+    let is_partial = sight.entry.is_some_and(|event| event.is_partial);
+    let within = |map: &Map, is_partial: bool| match map.path(&read.path) {
+        _ if read.path.is_empty() => (!is_partial).then(|| Value::Map(map.clone())),
+        Some(value) => Some(value.clone()),
+        None => (!is_partial).then(Value::default),
     };
     match read.root {
-        Root::Event => sight.entry.map(|event| within(&event.properties)),
-        Root::Last => sight.last.map(within),
-        Root::Profile => Some(within(sight.document)),
+        Root::Event => within(&sight.entry?.properties, is_partial),
+        Root::Last => within(sight.last?, is_partial),
+        Root::Profile => within(sight.document, false),
+        // Facts of a run, and what it was answered, change on its way.
         Root::Journey | Root::Action | Root::With | Root::Source | Root::Lookup => None,
         Root::Meta => {
             let event = sight.entry?;

@@ -29,6 +29,8 @@ pub struct Transition<'e> {
     pub came_over: Option<&'e Step>,
     /// For an arrival: whether the instance stayed at the node.
     pub stays: bool,
+    /// What a jump came to in the other journey: the step there that is its doing; none if its entry filter was false.
+    pub jumped: Option<StepKind>,
     /// What was noted with it: the text of an error.
     pub note: Option<&'e str>,
 }
@@ -85,7 +87,8 @@ pub fn transitions<'e>(entry: &'e HistoryEntry, catalog: &'e Catalog) -> Vec<Tra
             (None, _) => Cause::Other,
         };
         let stays = step.kind == StepKind::Arrived && stays(step, next, program, entry.at, &is_it);
-        told.push(Transition { index, step, program, cause, came_from, came_over, stays, note });
+        let jumped = jumped_to(step, before);
+        told.push(Transition { index, step, program, cause, came_from, came_over, stays, jumped, note });
     }
     told
 }
@@ -152,6 +155,14 @@ fn jump_before(step: &Step, before: &[Step], catalog: &Catalog) -> Option<SmolSt
     let node = program.node(from.node);
     matches!(node.kind, NodeKind::Jump { .. })
         .then(|| format_smolstr!("jump:{}:{}:{}", program.name, from.ordinal, node.name))
+}
+
+/// The step right behind the arrival at the node that is left now, if it is how another run begins, or does not.
+fn jumped_to(step: &Step, before: &[Step]) -> Option<StepKind> {
+    let is_arrival = |other: &Step| other.kind == StepKind::Arrived && is_of_one_instance(other, step);
+    let first = before.get(before.iter().rposition(is_arrival)? + 1)?;
+    let is_entry = matches!(first.kind, StepKind::Entered(_) | StepKind::Discarded(_) | StepKind::Held(_));
+    (is_entry && first.ordinal != step.ordinal).then_some(first.kind)
 }
 
 /// Whether this step can only be the doing of the entry's event.

@@ -381,6 +381,7 @@ impl<'a> Story<'a> {
                 kind: instance.context.event_type.clone(),
                 time: instance.context.event_time,
                 properties: instance.context.event.clone(),
+                is_partial: true,
             });
             let last = running.map(|i| i.context.last.clone().unwrap_or_else(|| i.context.event.clone()));
             Run { entered_at: running.map(|instance| instance.entered_at), node: SmolStr::default(), entry, last }
@@ -412,6 +413,7 @@ pub(super) fn seen(event: &HistoryEvent, at: Millis) -> Seen {
         kind: event.kind.clone(),
         time: event.time.unwrap_or(at),
         properties: map_from(&event.properties).unwrap_or_default(),
+        is_partial: false,
     }
 }
 

@@ -7,12 +7,12 @@ use crate::domain::ids::Millis;
 use crate::domain::journey::definition::RuleSetDefinition;
 use crate::domain::journey::program::{Arm, EventFilter, Method, NodeKind, Program, Test};
 use crate::domain::limits::UNCAPPED;
-use crate::domain::step::Path;
+use crate::domain::step::{Path, StepKind};
 use crate::domain::value::Map;
 use crate::runtime::past::pauses::LetGo;
 use crate::runtime::past::rules::{RuleDraft, Sight, draft, holds, rule};
 use crate::runtime::past::transition::{Cause, Transition, arm};
-use crate::runtime::report::path_words;
+use crate::runtime::report::{discard_word, path_words};
 
 /// What made somebody leave a node, in words, and the rules that were asked; `None` if another item tells it.
 pub(super) fn left_text(
@@ -26,7 +26,13 @@ pub(super) fn left_text(
         // What the message became is told as its own item.
         (Path::Then, NodeKind::Message { .. }) => return None,
         (Path::Then, NodeKind::Jump { journey, .. }) => {
-            format!("passed the jump to `{journey}` at `{}`", node.name)
+            let there = match told.jumped {
+                Some(StepKind::Entered(_)) => "which it entered".to_owned(),
+                Some(StepKind::Held(_)) => "which is paused, and keeps it at the entrance".to_owned(),
+                Some(StepKind::Discarded(reason)) => format!("which discarded it as `{}`", discard_word(reason)),
+                _ => "whose entry filter was false".to_owned(),
+            };
+            format!("passed the jump to `{journey}` at `{}`, {there}", node.name)
         }
         (Path::Then, NodeKind::Lookup(lookup)) => format!("looked up in `{}` at `{}`", lookup.dataset, node.name),
         (Path::Then, NodeKind::Action { .. }) => format!("the call of `{}` was answered", node.name),
