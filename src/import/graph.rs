@@ -185,7 +185,7 @@ impl Graph {
                 report.lost(&node.subject, text, "lead to it, or leave it");
             }
         }
-        self.await_behind_messages(&ways, report);
+        self.await_behind_messages(&ways, &order, report);
         let names: Vec<String> = self.nodes.iter().map(|node| node.name.clone()).collect();
         for (node, ways) in self.nodes.iter_mut().zip(ways) {
             for (target, way) in node.form.targets_mut().into_iter().zip(ways) {
@@ -275,8 +275,9 @@ impl Graph {
         (ways, order)
     }
 
-    /// Names the message nodes that feedback is about. Where there is none before, the wait stays and nothing is heard.
-    fn await_behind_messages(&mut self, ways: &[Vec<Option<usize>>], report: &mut Report) {
+    /// Names the message nodes that feedback is about. Where there is none before, or one that nobody comes to, the wait stays
+    /// and nothing is heard.
+    fn await_behind_messages(&mut self, ways: &[Vec<Option<usize>>], reached: &[usize], report: &mut Report) {
         for index in 0..self.nodes.len() {
             let mut form = self.nodes[index].form.clone();
             let mut deaf = Vec::new();
@@ -284,7 +285,7 @@ impl Graph {
                 let Some(of) = heard.of.take() else { continue };
                 let message = self.resolve(&Target::Source(of.clone())).ok().flatten();
                 let sends = message.filter(|message| matches!(self.nodes[*message].form, Form::Message(..)));
-                match sends.filter(|message| leads(ways, *message, index)) {
+                match sends.filter(|message| reached.contains(message) && leads(ways, *message, index)) {
                     Some(message) => heard.of = Some(self.nodes[message].name.clone()),
                     None => deaf.push((slot, of, heard.event.clone())),
                 }
@@ -472,5 +473,8 @@ mod tests {
         let told = ["o: `message.opened` of `m` is not heard: no message is sent there before"];
         let ways: &[(&str, &[Option<&str>])] = &[("o", &[Some("m"), None]), ("m", &[None])];
         check(&[("o", opened("m", "m")), ("m", message(""))], "o", ways, &told);
+        // Nobody comes to the message, though it leads here.
+        let told = ["m: no way leads to node `m`: left out", told[0]];
+        check(&[("o", opened("m", "")), ("m", message("o"))], "o", &[("o", &[None, None])], &told);
     }
 }
