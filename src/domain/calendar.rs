@@ -4,6 +4,7 @@
 //! A local time that a zone skips counts as if the clock had not been set forward yet (02:30 is 03:30 then); one that comes
 //! twice counts the first time. So it is in RFC 5545, section 3.3.5, and in most calendars.
 
+use std::fmt;
 use std::sync::LazyLock;
 
 use jiff::ToSpan as _;
@@ -59,6 +60,14 @@ impl Days {
     }
 }
 
+/// `mon, tue`.
+impl fmt::Display for Days {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = Self::NAMES.iter().enumerate().filter(|(day, _)| self.0 & (1 << day) != 0);
+        f.write_str(&named.map(|(_, name)| *name).collect::<Vec<_>>().join(", "))
+    }
+}
+
 /// A time of day, in milliseconds since the clock showed 00:00; 24:00 is the end of the day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DayTime(u32);
@@ -94,6 +103,15 @@ impl DayTime {
     }
 }
 
+/// `09:30`, with seconds where there are any.
+impl fmt::Display for DayTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0 / 1_000;
+        write!(f, "{:02}:{:02}", seconds / 3_600, seconds / 60 % 60)?;
+        if seconds.is_multiple_of(60) { Ok(()) } else { write!(f, ":{:02}", seconds % 60) }
+    }
+}
+
 /// Hours of some days: from a time on, up to another. Where the second is earlier they go on into the next day, and belong
 /// to the day on which they began (spec §7.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +122,14 @@ pub struct Hours {
     pub from: DayTime,
     /// To, that time excluded.
     pub to: DayTime,
+}
+
+/// `from 09:00 to 17:00 on mon, tue`.
+impl fmt::Display for Hours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "from {} to {}", self.from, self.to)?;
+        if self.days == Days::ALL { Ok(()) } else { write!(f, " on {}", self.days) }
+    }
 }
 
 impl Hours {
@@ -135,6 +161,14 @@ impl Hours {
         ranges.retain(|(begins, ends)| begins < ends);
         ranges
     }
+}
+
+/// What the clock in `zone` shows at `now`: `mon 2026-11-02T09:30:00+01:00`.
+pub fn local_text(now: Millis, zone: &TimeZone) -> String {
+    let Ok(instant) = jiff::Timestamp::from_millisecond(now.0) else { return now.to_iso() };
+    let local = zone.to_datetime(instant);
+    let day = usize::from(local.weekday().to_monday_zero_offset().unsigned_abs());
+    format!("{} {}", Days::NAMES[day], instant.display_with_offset(zone.to_offset(instant)))
 }
 
 /// The first instant after `now` at which the clock shows `time` on one of `days`; `now` itself beyond the calendar. Never the
@@ -199,6 +233,17 @@ impl Moment {
         match self {
             Self::Day(date) => instant_of(date.tomorrow().ok()?.at(0, 0, 0, 0), zone),
             _ => self.begins(zone),
+        }
+    }
+}
+
+/// As ISO-8601.
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Instant(instant) => write!(f, "{instant}"),
+            Self::Local(wall) => write!(f, "{wall}"),
+            Self::Day(date) => write!(f, "{date}"),
         }
     }
 }
@@ -349,6 +394,15 @@ mod tests {
             assert_eq!(moment.and_then(|moment| moment.begins(&paris)), begins.map(at), "{text}");
             assert_eq!(moment.and_then(|moment| moment.ends(&paris)), ends.map(at), "{text}");
         }
+    }
+
+    #[test]
+    fn hours_are_printed_as_they_are_written() {
+        let time = |text| DayTime::parse(text).expect(text);
+        let hours = |days, from, to| Hours { days, from: time(from), to: time(to) }.to_string();
+        assert_eq!(hours(Days::ALL, "22:00", "06:00"), "from 22:00 to 06:00");
+        let some = Days::of(["tue", "mon"]).expect("days");
+        assert_eq!(hours(some, "09:05:30", "24:00"), "from 09:05:30 to 24:00 on mon, tue");
     }
 
     #[test]

@@ -18,14 +18,15 @@ pub fn run(args: &WhyArgs, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A line for each thing that happened, and how it stands.
+/// A line for each thing that happened, under which supplemental id if there is one, and how it stands.
 fn people(why: &Why) -> String {
     let mut text = String::new();
     if why.is_cut {
         text.push_str("(older ones are left out)\n");
     }
     for item in &why.story {
-        text.push_str(&format!("{} {}\n", item.time, item.text));
+        let under = item.supplemental_id.as_ref().map_or(String::new(), |id| format!("[{id}] "));
+        text.push_str(&format!("{} {under}{}\n", item.time, item.text));
     }
     text.push_str(&why.summary);
     text

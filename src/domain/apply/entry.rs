@@ -104,31 +104,9 @@ impl<'w> Walk<'_, 'w> {
         }
     }
 
-    /// The supplemental ids an event lets a profile in under, each once: texts, or one text (spec §1.7).
+    /// The supplemental ids an event lets a profile in under.
     pub(super) fn supplemental_ids(&self, ids: &Expr, event: EventInput<'_>) -> Result<Vec<SmolStr>, EvalError> {
-        let values = match ids.eval(&self.entry_scope(event))? {
-            Value::List(values) => values,
-            value => vec![value],
-        };
-        let mut found: Vec<SmolStr> = Vec::new();
-        for value in &values {
-            if let Value::Str(id) = value
-                && !id.is_empty()
-                && !found.iter().any(|known| known == id.as_str())
-            {
-                if id.len() > limits::IDENTITY_BYTES_MAX {
-                    let message =
-                        format!("a supplemental id of {} bytes passes {}", id.len(), limits::IDENTITY_BYTES_MAX);
-                    return Err(EvalError::Other(message));
-                }
-                if found.len() == limits::SUPPLEMENTAL_IDS_PER_EVENT_MAX {
-                    let message = format!("an event names at most {} supplemental ids", found.len());
-                    return Err(EvalError::Other(message));
-                }
-                found.push(SmolStr::new(id));
-            }
-        }
-        Ok(found)
+        supplemental_ids(ids, &self.entry_scope(event))
     }
 
     /// Why a profile may not enter; `None` if it may.
@@ -298,4 +276,34 @@ impl<'w> Walk<'_, 'w> {
             context,
         }
     }
+}
+
+/// The supplemental ids that `ids` names, each once: texts, or one text (spec §1.7). An event enters under them in this
+/// order.
+///
+/// # Errors
+/// The expression fails, an id is longer than identities may be, or there are too many.
+pub fn supplemental_ids(ids: &Expr, scope: &Scope<'_>) -> Result<Vec<SmolStr>, EvalError> {
+    let values = match ids.eval(scope)? {
+        Value::List(values) => values,
+        value => vec![value],
+    };
+    let mut found: Vec<SmolStr> = Vec::new();
+    for value in &values {
+        if let Value::Str(id) = value
+            && !id.is_empty()
+            && !found.iter().any(|known| known == id.as_str())
+        {
+            if id.len() > limits::IDENTITY_BYTES_MAX {
+                let message = format!("a supplemental id of {} bytes passes {}", id.len(), limits::IDENTITY_BYTES_MAX);
+                return Err(EvalError::Other(message));
+            }
+            if found.len() == limits::SUPPLEMENTAL_IDS_PER_EVENT_MAX {
+                let message = format!("an event names at most {} supplemental ids", found.len());
+                return Err(EvalError::Other(message));
+            }
+            found.push(SmolStr::new(id));
+        }
+    }
+    Ok(found)
 }

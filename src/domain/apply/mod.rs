@@ -31,6 +31,7 @@ mod world;
 pub use answers::{Answers, RecordedAnswer};
 pub use call::apply_answer;
 pub use cap::apply_place;
+pub use entry::supplemental_ids;
 pub use inputs::{DocumentTooLarge, apply_event, apply_timers, apply_update};
 pub use world::{Calls, EventInput, Firing, Outcome, Room, World};
 

@@ -10,16 +10,15 @@ use smol_str::SmolStr;
 
 use crate::domain::apply::chain::chain;
 use crate::domain::apply::world::{Firing, Outcome, World};
-use crate::domain::calendar::zone;
 use crate::domain::effect::Effect;
 use crate::domain::expression::{About, EvalError, Facts, Failed, Knows, Scope};
 use crate::domain::ids::{InstanceId, Millis, NodeNo, VersionId, stable_hash};
-use crate::domain::journey::definition::{Dates, LocalTime, SHARES};
+use crate::domain::journey::definition::{Dates, SHARES};
 use crate::domain::journey::program::{Node, NodeKind, Program, Test};
 use crate::domain::limits;
 use crate::domain::profile::{DueKind, Extra, Instance, LastEntry, Profile};
 use crate::domain::step::{ExitReason, Failure, Path, Step, StepKind};
-use crate::domain::value::{Map, Value};
+use crate::domain::value::Map;
 use crate::planted::{Bug, is_planted};
 
 /// Whether an instance went on, stays or is gone.
@@ -332,16 +331,7 @@ impl<'a, 'w> Walk<'a, 'w> {
 
     /// The zone whose clock counts for the instance (spec §2.6).
     pub(super) fn zone(&self, program: &'w Program) -> Cow<'w, TimeZone> {
-        let own = self.zone_of_profile(program).and_then(zone);
-        own.map_or(Cow::Borrowed(&program.zone), Cow::Owned)
-    }
-
-    /// The zone that the profile names, if its clock is to count; there may be no such zone.
-    fn zone_of_profile(&self, program: &Program) -> Option<&str> {
-        match (program.local_time, self.profile.document.get("timezone")) {
-            (LocalTime::Profile, Some(Value::Str(name))) => Some(name),
-            _ => None,
-        }
+        program.zone_of(&self.profile.document)
     }
 
     pub(super) fn scope(&self, position: usize) -> Scope<'_> {
@@ -469,7 +459,7 @@ impl Knows for Walk<'_, '_> {
             }),
             action: extra.map(|extra| extra.action).unwrap_or_default(),
             source: extra.map(|extra| extra.source).unwrap_or_default(),
-            zones: (self.zone_of_profile(program), &program.zone_name),
+            zones: (program.zone_named_by(&self.profile.document), &program.zone_name),
         }
     }
 }

@@ -8,6 +8,8 @@ mod migration;
 mod optimize;
 mod resources;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
@@ -331,6 +333,18 @@ pub struct Dates {
     pub from: Option<Moment>,
     /// Up to its end.
     pub to: Option<Moment>,
+}
+
+/// `from 2026-01-01 to 2026-02-01`.
+impl fmt::Display for Dates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.from, self.to) {
+            (Some(from), Some(to)) => write!(f, "from {from} to {to}"),
+            (Some(from), None) => write!(f, "from {from} on"),
+            (None, Some(to)) => write!(f, "to {to}"),
+            (None, None) => f.write_str("of all time"),
+        }
+    }
 }
 
 /// What all shares of a split add up to: hundredths of a percent.

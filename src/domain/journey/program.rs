@@ -1,18 +1,20 @@
 //! A compiled journey version: what `apply` walks. Built only by the validator, so every target exists, every path
 //! ends, and every cycle holds a wait or an event.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use smol_str::SmolStr;
 
-use crate::domain::calendar::{DayTime, Days, Hours};
+use crate::domain::calendar::{DayTime, Days, Hours, zone};
 use crate::domain::content::Template;
 use crate::domain::expression::{Expr, FieldPath, Fields};
 use crate::domain::ids::{JourneyId, MessageId, Millis, NodeNo, VersionId};
 use crate::domain::journey::action::Action;
 use crate::domain::journey::definition::{Dates, LocalTime, Since};
 use crate::domain::journey::notes::Notes;
+use crate::domain::value::{Map, Value};
 
 /// One version of one journey, ready to run.
 #[derive(Clone, Debug)]
@@ -353,6 +355,20 @@ impl Program {
     /// The node `no`.
     pub fn node(&self, no: NodeNo) -> &Node {
         &self.nodes[usize::from(no.0)]
+    }
+
+    /// The zone whose clock counts for a profile (spec §2.6): its own if the journey says so and there is one of that name.
+    pub fn zone_of(&self, document: &Map) -> Cow<'_, TimeZone> {
+        let own = self.zone_named_by(document).and_then(zone);
+        own.map_or(Cow::Borrowed(&self.zone), Cow::Owned)
+    }
+
+    /// The zone that a profile names, if its clock is to count; there may be no such zone.
+    pub fn zone_named_by<'d>(&self, document: &'d Map) -> Option<&'d str> {
+        match (self.local_time, document.get("timezone")) {
+            (LocalTime::Profile, Some(Value::Str(name))) => Some(name),
+            _ => None,
+        }
     }
 
     /// When an instance that entered at `entered_at` ends at the latest.

@@ -5,6 +5,7 @@
 //! [`rules`].
 
 pub mod event;
+mod ids;
 mod pauses;
 mod rules;
 mod tell;

@@ -1,6 +1,8 @@
 //! The sentences about pauses: who is held, which events are kept, and why somebody was turned away. That it happened is of
 //! the record; which pause it was, and what else could have been the reason, of the catalog.
 
+use smol_str::SmolStr;
+
 use crate::domain::catalog::VersionStatus;
 use crate::domain::ids::{Millis, NodeNo, VersionId};
 use crate::domain::journey::program::{EventFilter, Program};
@@ -17,6 +19,8 @@ pub(super) struct LetGo {
     pub(super) event: Option<Seen>,
     /// The version that was live then.
     pub(super) version: VersionId,
+    /// The supplemental id it was to enter under.
+    pub(super) supplemental_id: Option<SmolStr>,
 }
 
 impl Story<'_> {
@@ -42,7 +46,8 @@ impl Story<'_> {
         if item.node.is_none() {
             self.runs.remove(&told.step.ordinal);
             let event = self.entrants.remove(&told.step.ordinal);
-            self.let_go = Some(LetGo { event, version: told.step.version });
+            let supplemental_id = item.supplemental_id.as_deref().map(SmolStr::new);
+            self.let_go = Some(LetGo { event, version: told.step.version, supplemental_id });
         }
         self.push(at, WhyItem { what: "released".into(), reason: "paused".into(), text, ..item }, Vec::new());
     }

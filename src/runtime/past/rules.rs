@@ -29,7 +29,7 @@ pub struct Rule {
 /// One value that a rule reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RuleValue {
-    /// `event.total`, `profile.tier`, ….
+    /// `event.total`, `profile.tier`, …; of hours and dates `local time`.
     pub field: String,
     /// The value; null if there is none. Long ones are cut.
     #[schema(value_type = Object)]
@@ -76,6 +76,12 @@ impl RuleDraft {
         Self { rule: Rule { rule, held, values: Vec::new() }, fields: Vec::new() }
     }
 
+    /// Adds a value; `field` is its field of the document, if it is one.
+    pub(super) fn sees(&mut self, name: &str, value: serde_json::Value, field: Option<SmolStr>) {
+        self.rule.values.push(RuleValue { field: name.to_owned(), value, as_of: String::new() });
+        self.fields.push(field);
+    }
+
     /// Names what stands before the expression, e.g. the event of an exit criterion.
     pub(super) fn of(mut self, prefix: &str) -> Self {
         self.rule.rule = format!("{prefix} {}", self.rule.rule);
@@ -107,20 +113,23 @@ pub(super) fn holds(expression: &Expr, sight: Sight<'_>) -> Option<bool> {
     if !expression.reads().iter().all(|read| value_of(read, sight).is_some()) {
         return None;
     }
-    let none = Map::new();
+    expression.eval_bool(&scope(sight)).ok()
+}
+
+/// What is known, for an expression that is asked again.
+pub(super) fn scope(sight: Sight<'_>) -> Scope<'_> {
     let entry = sight.entry;
-    let scope = Scope {
-        event: entry.map_or(&none, |event| &event.properties),
-        last: sight.last.unwrap_or(&none),
+    Scope {
+        event: entry.map_or(Map::EMPTY, |event| &event.properties),
+        last: sight.last.unwrap_or(Map::EMPTY),
         profile: sight.document,
         meta_id: entry.map_or("", |event| &event.id),
         meta_type: entry.map_or("", |event| &event.kind),
         meta_time: entry.map_or(sight.at, |event| event.time),
-        action: &none,
+        action: Map::EMPTY,
         now: sight.at,
         facts: None,
-    };
-    expression.eval_bool(&scope).ok()
+    }
 }
 
 /// A rule with the values of `reads`.
@@ -129,8 +138,7 @@ pub(super) fn draft(text: String, held: Option<bool>, reads: &[FieldPath], sight
     for read in reads {
         let Some(value) = value_of(read, sight) else { continue };
         let of_document = (read.root == Root::Profile).then(|| read.path.first().cloned().unwrap_or_default());
-        draft.rule.values.push(RuleValue { field: read.to_string(), value: shown(&value), as_of: String::new() });
-        draft.fields.push(of_document);
+        draft.sees(&read.to_string(), shown(&value), of_document);
     }
     draft
 }

@@ -19,8 +19,15 @@ use crate::runtime::past::words::{
 use crate::runtime::report::{discard_word, exit_word, outcome_word, path_words};
 
 impl Story<'_> {
-    /// Tells a step of the journey; `rest` are those behind it in its entry.
-    pub(super) fn tell_step(&mut self, at: Millis, told: &Transition<'_>, rest: &[Transition<'_>]) {
+    /// Tells a step of the journey; `rest` are those behind it in its entry, `under` is the supplemental id, if it has one and
+    /// that is known.
+    pub(super) fn tell_step(
+        &mut self,
+        at: Millis,
+        told: &Transition<'_>,
+        rest: &[Transition<'_>],
+        under: Option<&SmolStr>,
+    ) {
         let (step, program) = (told.step, told.program);
         let node = (step.node != Step::NO_NODE).then(|| program.node(step.node).name.clone());
         // Who is let go at the entrance enters, or not, by the very next step: by time, or refused by what an event did.
@@ -31,6 +38,7 @@ impl Story<'_> {
             version: Some(program.number),
             in_test: program.is_in_test,
             instance: self.instance(step.ordinal),
+            supplemental_id: under.map(SmolStr::to_string),
             node: node.as_ref().map(SmolStr::to_string),
             event_id: told.cause.event_id().or(kept.map(|event| event.id.as_str())).map(str::to_owned),
             event_type: match &told.cause {
@@ -138,10 +146,10 @@ impl Story<'_> {
         let mut rules = Vec::new();
         let detail = match reason {
             DiscardReason::AlreadyInJourney => {
-                format!("it is in the journey already{}", self.whereabouts_text())
+                format!("it is in the journey already{}", self.whereabouts_text(item.supplemental_id.as_deref()))
             }
             DiscardReason::ReentranceNotAllowed => {
-                let (text, allowed) = self.reentrance_text(program, at);
+                let (text, allowed) = self.reentrance_text(program, item.supplemental_id.as_deref(), at);
                 until = allowed.map(Millis::to_iso);
                 text
             }
@@ -186,19 +194,25 @@ impl Story<'_> {
         self.push(at, WhyItem { what: "discarded".into(), reason, until, text, ..item }, rules);
     }
 
-    /// Since when and where the only run is inside, if that is known. With supplemental ids there may be several, and the record
-    /// does not say which one somebody met.
-    fn whereabouts_text(&self) -> String {
-        let run = self.runs.values().next().filter(|_| self.runs.len() == 1);
+    /// Since when and where the run under this id is inside, or the only one where no id is known.
+    fn whereabouts_text(&self, id: Option<&str>) -> String {
+        let run = match id {
+            Some(id) => {
+                let is_met = |ordinal: &u32| self.ids.get(ordinal).is_some_and(|known| known == id);
+                self.runs.iter().rfind(|(ordinal, _)| is_met(ordinal)).map(|(_, run)| run)
+            }
+            None => self.runs.values().next().filter(|_| self.runs.len() == 1),
+        };
         let since = run.and_then(|run| run.entered_at).map_or(String::new(), |since| format!(", since {since}"));
         let node = run.map(|run| run.node.as_str()).filter(|node| !node.is_empty());
         since + &node.map_or(String::new(), |node| format!(", at `{node}`"))
     }
 
     /// Why somebody may not enter again, and from when on, if that is known.
-    fn reentrance_text(&self, program: &Program, at: Millis) -> (String, Option<Millis>) {
-        let known = self.profile.last_entry(program.journey, None).filter(|entry| *entry < at);
-        let previous = self.previous_entry.or(known).filter(|_| program.supplemental_id.is_none());
+    fn reentrance_text(&self, program: &Program, id: Option<&str>, at: Millis) -> (String, Option<Millis>) {
+        let told = self.previous_entry.filter(|_| program.supplemental_id.is_none());
+        let known = self.profile.last_entry(program.journey, id).filter(|entry| *entry < at);
+        let previous = told.or(known.filter(|_| program.supplemental_id.is_some() == id.is_some()));
         match (program.reentry, previous) {
             (Reentry::Never, Some(entry)) => (format!("nobody enters twice, and it entered at {entry}"), None),
             (Reentry::Never, None) => ("nobody enters twice".to_owned(), None),
@@ -281,7 +295,7 @@ impl Story<'_> {
         let mut rules = Vec::new();
         let detail = match (reason, &node.kind) {
             (ExitReason::Completed, NodeKind::Condition { branches, .. }) => {
-                rules.extend(branches.iter().map(|(test, _)| test_rule(test, Some(false), sight)));
+                rules.extend(branches.iter().map(|(test, _)| test_rule(test, Some(false), program, sight)));
                 "no branch held and there is no `otherwise`: completed".to_owned()
             }
             (ExitReason::Completed, NodeKind::Optimize { method: Method::Targeting { rules: all, .. } }) => {

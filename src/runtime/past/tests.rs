@@ -402,10 +402,58 @@ nodes:
             "left the journey at `done`: completed",
         ]
     );
+    // Two were inside: the one that the event met is named.
+    life.at(31, Some("book"), r#"{"total": 10, "ids": ["c", "d"]}"#);
+    life.at(32, Some("book"), r#"{"total": 10, "ids": ["d"]}"#);
+    assert!(texts(&life.why("trips", 33))[16].ends_with("since 1970-01-01T00:31:00.000Z, at `hold`"));
+    // Runs that are over are told apart too: the event names them, in order.
+    let under: Vec<&str> = why.story.iter().map(|item| item.supplemental_id.as_deref().unwrap_or("-")).collect();
+    assert_eq!(under, ["a", "a", "a", "b", "b", "-", "a", "a", "a", "b", "b", "b"]);
     let large = life.why("large", 40);
     assert_eq!(large.story[0].reason, "not_recognised");
     assert_eq!(
         large.story[0].text,
         "event e1 `book` did not let it in: it is no `big`; `event.total >= 50.0` (event.total = 30) was false"
     );
+}
+
+/// Hours and dates are told with what the clock that counts showed.
+#[test]
+fn hours_and_dates_are_told_with_the_clock_that_counts() {
+    let timed = r#"
+kind: event
+name: go
+schema: {}
+---
+kind: attribute
+name: timezone
+type: string
+---
+kind: journey
+name: timed
+timezone: Europe/Berlin
+local_time: profile
+entry: { event: go }
+start: sort
+nodes:
+  sort:
+    condition:
+      - { time: { days: [mon, tue], from: "09:00", to: "17:30" }, then: done }
+      - { time: { from: "22:00", to: "06:00" }, then: done }
+      - { date: { from: 2026-01-01, to: 2026-02-01T12:00:00 }, then: done }
+      - { date: { to: 1971-01-01 }, then: done }
+  done: { end: true }
+"#;
+    let mut life = Life::new(timed);
+    life.at(12 * 60, Some("go"), "{}");
+    let why = life.why("timed", 13 * 60);
+    assert_eq!(
+        texts(&why)[1],
+        "branch 4 of `sort` held: on to `done`; `date to 1971-01-01` (local time = \"thu 1970-01-01T13:00:00+01:00\") was true"
+    );
+    life.at(13 * 60, Some("profile.update"), r#"{"timezone": "Asia/Tokyo"}"#);
+    life.at(14 * 60, Some("go"), "{}");
+    let why = life.why("timed", 15 * 60);
+    let shown = texts(&why).join("\n");
+    assert!(shown.contains("(local time = \"thu 1970-01-01T21:00:00+09:00\" now, changed since)"), "{shown}");
 }

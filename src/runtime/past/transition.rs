@@ -31,8 +31,18 @@ pub struct Transition<'e> {
     pub stays: bool,
     /// What a jump came to in the other journey: the step there that is its doing; none if its entry filter was false.
     pub jumped: Option<StepKind>,
+    /// For an entrance by the entry's event: how many others of this version the event came to before. With supplemental
+    /// ids there is one for each.
+    pub nth_entrance: usize,
     /// What was noted with it: the text of an error.
     pub note: Option<&'e str>,
+}
+
+impl Transition<'_> {
+    /// Whether this is what the event of its entry came to where it might have entered, and no pause had kept it.
+    pub(super) fn is_own_entrance(&self, entry: &HistoryEntry) -> bool {
+        is_entrance(self.step) && matches!(self.cause, Cause::Event(_)) && !was_let_in(&entry.steps[..self.index])
+    }
 }
 
 /// What set a step off.
@@ -88,7 +98,9 @@ pub fn transitions<'e>(entry: &'e HistoryEntry, catalog: &'e Catalog) -> Vec<Tra
         };
         let stays = step.kind == StepKind::Arrived && stays(step, next, program, entry.at, &is_it);
         let jumped = jumped_to(step, before);
-        told.push(Transition { index, step, program, cause, came_from, came_over, stays, jumped, note });
+        let same = |t: &&Transition<'_>| t.step.version == step.version && t.is_own_entrance(entry);
+        let nth_entrance = told.iter().filter(same).count();
+        told.push(Transition { index, step, program, cause, came_from, came_over, stays, jumped, nth_entrance, note });
     }
     told
 }
@@ -146,8 +158,7 @@ pub(super) fn arm(node: &NodeKind, way: u16) -> Option<&Arm> {
 /// The id of the event that a jump made, where one let the profile in or was refused: it directly follows the arrival of
 /// another instance at its jump node.
 fn jump_before(step: &Step, before: &[Step], catalog: &Catalog) -> Option<SmolStr> {
-    let is_entry = matches!(step.kind, StepKind::Entered(_) | StepKind::Discarded(_) | StepKind::Held(_));
-    if !is_entry || (matches!(step.kind, StepKind::Held(_)) && step.node != Step::NO_NODE) {
+    if !is_entrance(step) {
         return None;
     }
     let from = before.last().filter(|from| from.kind == StepKind::Arrived && from.ordinal != step.ordinal)?;
@@ -161,8 +172,17 @@ fn jump_before(step: &Step, before: &[Step], catalog: &Catalog) -> Option<SmolSt
 fn jumped_to(step: &Step, before: &[Step]) -> Option<StepKind> {
     let is_arrival = |other: &Step| other.kind == StepKind::Arrived && is_of_one_instance(other, step);
     let first = before.get(before.iter().rposition(is_arrival)? + 1)?;
-    let is_entry = matches!(first.kind, StepKind::Entered(_) | StepKind::Discarded(_) | StepKind::Held(_));
-    (is_entry && first.ordinal != step.ordinal).then_some(first.kind)
+    (is_entrance(first) && first.ordinal != step.ordinal).then_some(first.kind)
+}
+
+/// Whether this is what came of an event, or of a jump, at the entrance of a journey.
+pub(super) fn is_entrance(step: &Step) -> bool {
+    match step.kind {
+        StepKind::Entered(entrance) => entrance != Entrance::Migrated,
+        StepKind::Discarded(_) => true,
+        StepKind::Held(_) => step.node == Step::NO_NODE,
+        _ => false,
+    }
 }
 
 /// Whether this step can only be the doing of the entry's event.

@@ -13,16 +13,16 @@ use crate::domain::event::PROFILE_UPDATE;
 use crate::domain::ids::{InstanceId, JourneyId, Millis, SandboxId};
 use crate::domain::journey::program::{NodeKind, Program, Reentry};
 use crate::domain::profile::{HeldAt, Profile};
-use crate::domain::step::{Path, Step, StepKind};
+use crate::domain::step::{Path, StepKind};
 use crate::domain::value::Map;
 use crate::runtime::past::pauses::LetGo;
 use crate::runtime::past::rules::{Rule, RuleDraft, Seen, Sight, rule, rule_text};
-use crate::runtime::past::transition::{Cause, Transition, may_be, transitions};
+use crate::runtime::past::transition::{Cause, Transition, is_entrance, may_be, transitions};
 use crate::runtime::projection::{HistoryEntry, HistoryEvent};
 use crate::wire::value::map_from;
 
 /// Items of a story: more than people read; older ones are left out.
-const ITEMS_MAX: usize = 500;
+pub(super) const ITEMS_MAX: usize = 500;
 
 /// Why a profile is, or is not, where it is in a journey.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -64,6 +64,9 @@ pub struct WhyItem {
     /// Id of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
+    /// The supplemental id that the run is under, or would have been; absent where the journey has none, or it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supplemental_id: Option<String>,
     /// The node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
@@ -113,6 +116,8 @@ pub struct Story<'a> {
     pub(super) runs: BTreeMap<u32, Run>,
     /// Events of those whom a pause keeps at the entrance, by ordinal.
     pub(super) entrants: BTreeMap<u32, Seen>,
+    /// The supplemental ids of the latest runs and of those kept at the entrance, by ordinal.
+    pub(super) ids: BTreeMap<u32, SmolStr>,
     /// What was told last let go somebody whom a pause had kept at the entrance: its event, if history still has it.
     pub(super) let_go: Option<LetGo>,
     /// The event of the entry that is being told.
@@ -147,6 +152,7 @@ impl<'a> Story<'a> {
             is_cut: false,
             runs: BTreeMap::new(),
             entrants: BTreeMap::new(),
+            ids: BTreeMap::new(),
             let_go: None,
             event: None,
             previous_entry: None,
@@ -163,11 +169,9 @@ impl<'a> Story<'a> {
         for (index, transition) in told.iter().enumerate() {
             self.tick += 1;
             if transition.program.journey == self.journey {
-                is_decided |= matches!(transition.cause, Cause::Event(_))
-                    && (matches!(transition.step.kind, StepKind::Entered(_) | StepKind::Discarded(_))
-                        || (matches!(transition.step.kind, StepKind::Held(_))
-                            && transition.step.node == Step::NO_NODE));
-                self.tell_step(entry.at, transition, &told[index + 1..]);
+                is_decided |= matches!(transition.cause, Cause::Event(_)) && is_entrance(transition.step);
+                let under = self.under(transition, entry);
+                self.tell_step(entry.at, transition, &told[index + 1..], under.as_ref());
             }
             self.note_update(transition);
         }

@@ -2,9 +2,9 @@
 
 use smol_str::SmolStr;
 
-use crate::domain::calendar::Period;
+use crate::domain::calendar::{Period, local_text};
 use crate::domain::ids::Millis;
-use crate::domain::journey::definition::RuleSetDefinition;
+use crate::domain::journey::definition::{LocalTime, RuleSetDefinition};
 use crate::domain::journey::program::{Arm, EventFilter, Method, NodeKind, Program, Test};
 use crate::domain::limits::UNCAPPED;
 use crate::domain::step::{Path, StepKind};
@@ -39,12 +39,12 @@ pub(super) fn left_text(
         (Path::Then, _) => format!("the profile was updated at `{}`", node.name),
         (Path::Branch(index), NodeKind::Condition { branches, .. }) => {
             let test = branches.get(usize::from(index)).map(|(test, _)| test);
-            rules.extend(test.map(|test| test_rule(test, Some(true), sight)));
+            rules.extend(test.map(|test| test_rule(test, Some(true), program, sight)));
             format!("branch {} of `{}` held", index + 1, node.name)
         }
         (Path::Branch(index), kind) => way_text(arm(kind, index), index, told, &node.name),
         (Path::Otherwise, NodeKind::Condition { branches, .. }) => {
-            rules.extend(branches.iter().map(|(test, _)| test_rule(test, Some(false), sight)));
+            rules.extend(branches.iter().map(|(test, _)| test_rule(test, Some(false), program, sight)));
             format!("no branch of `{}` held", node.name)
         }
         (Path::Way(index), kind) => chosen_text(told, index, kind, sight, rules),
@@ -182,12 +182,18 @@ pub(super) fn draft_of(expression: &crate::domain::expression::Expr, sight: Sigh
     draft(expression.source().to_owned(), None, expression.reads(), sight)
 }
 
-pub(super) fn test_rule(test: &Test, held: Option<bool>, sight: Sight<'_>) -> RuleDraft {
-    match test {
-        Test::When(when) => rule(when, held, sight),
-        Test::Time(_) => RuleDraft::plain("time of day and weekday".to_owned(), held),
-        Test::Date(_) => RuleDraft::plain("date".to_owned(), held),
-    }
+/// A branch of a condition, with what it saw: for hours and dates the clock of the zone that counts.
+pub(super) fn test_rule(test: &Test, held: Option<bool>, program: &Program, sight: Sight<'_>) -> RuleDraft {
+    let text = match test {
+        Test::When(when) => return rule(when, held, sight),
+        Test::Time(hours) => format!("time {hours}"),
+        Test::Date(dates) => format!("date {dates}"),
+    };
+    let mut draft = RuleDraft::plain(text, held);
+    let shown = local_text(sight.at, &program.zone_of(sight.document));
+    let is_own = program.local_time == LocalTime::Profile;
+    draft.sees("local time", shown.into(), is_own.then(|| SmolStr::new_static("timezone")));
+    draft
 }
 
 /// The exit criterion that an event met: the only one that names its type, or the first that holds.

@@ -54,6 +54,36 @@ fn told_last(life: &Life, wanted: &str) {
     assert!(last.contains(wanted), "{wanted}: {texts:#?}");
 }
 
+/// Each is told under its supplemental id, from the entrance on.
+#[test]
+fn whom_a_pause_keeps_is_told_under_its_id() {
+    let trips = r#"
+kind: event
+name: book
+schema: { ids: [string] }
+---
+kind: journey
+name: cart
+entry: { event: book, supplemental_id: event.ids }
+start: done
+nodes:
+  done: { end: true }
+"#;
+    let mut life = Life::new(trips);
+    pause(&mut life, PauseMode::Hold, 0, 60);
+    life.at(10, Some("book"), r#"{"ids": ["a", "a", "b"]}"#);
+    life.at(20, Some("book"), r#"{"ids": ["c", "b"]}"#);
+    life.at(60, None, "");
+    let why = life.why("cart", 61);
+    let told = |item: &WhyItem| format!("{} {}", item.what, item.supplemental_id.as_deref().unwrap_or("-"));
+    let all: Vec<String> = why.story.iter().map(told).collect();
+    assert_eq!(all[..4], ["held a", "held b", "held c", "discarded b"], "{:#?}", texts(&why));
+    for id in ["a", "b", "c"] {
+        let of: Vec<&String> = all[4..].iter().filter(|line| line.ends_with(id)).collect();
+        assert_eq!(of, [&format!("released {id}"), &format!("entered {id}"), &format!("exited {id}")], "{all:?}");
+    }
+}
+
 #[test]
 fn who_is_turned_away_at_once_is_told_by_which_pause() {
     let mut life = Life::new(RESOURCES);
