@@ -36,7 +36,10 @@ impl<'w> Walk<'_, 'w> {
 
     /// A jump is refused. Steps of the other journey do not count for this one.
     fn discard_elsewhere(&mut self, target: &Program, reason: DiscardReason, error: Option<&EvalError>) {
-        self.discard(target.version, reason, error);
+        match error {
+            Some(error) => self.discard(target.version, reason, Some(error)),
+            None => self.refuse(target, reason),
+        }
         self.moving_since += 1;
     }
 

@@ -1,5 +1,7 @@
 //! An event lets a profile in, or is discarded with a reason.
 
+use std::fmt;
+
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
@@ -7,11 +9,11 @@ use crate::domain::apply::memory::{fits, kept};
 use crate::domain::apply::walk::Walk;
 use crate::domain::apply::world::EventInput;
 use crate::domain::expression::{EvalError, Expr, Scope};
-use crate::domain::ids::{JourneyId, Millis, VersionId};
+use crate::domain::ids::{Millis, VersionId};
 use crate::domain::journey::program::{Program, Reentry};
 use crate::domain::limits;
 use crate::domain::pause::PauseMode;
-use crate::domain::profile::{CapCount, Context, DueKind, Extra, Instance, LastEntry};
+use crate::domain::profile::{Context, DueKind, Extra, Instance, LastEntry};
 use crate::domain::step::{DiscardReason, Entrance, Failure, Step, StepKind};
 use crate::domain::value::{Map, Value};
 use crate::planted::{Bug, is_planted};
@@ -78,7 +80,7 @@ impl<'w> Walk<'_, 'w> {
         match self.refusal(program, supplemental_id.as_deref()) {
             None if pause.is_some() => drop(self.keep_entrant(program, event, supplemental_id.as_deref())),
             None => self.enter(program, event, supplemental_id),
-            Some(reason) => self.discard(program.version, reason, None),
+            Some(reason) => self.refuse(program, reason),
         }
     }
 
@@ -132,49 +134,6 @@ impl<'w> Walk<'_, 'w> {
         self.cap_refusal(program)
     }
 
-    /// Whether the rule set of a journey lets a profile in (spec §7.4).
-    #[inline]
-    fn cap_refusal(&self, program: &Program) -> Option<DiscardReason> {
-        let name = program.rule_set.as_ref()?;
-        let rules = self.world.catalog.rule_sets.get(name)?;
-        let is_full = rules.concurrent.is_some_and(|max| {
-            let of_set = |i: &&Instance| self.program(i.version).rule_set.as_ref() == Some(name) && !i.is_entrant();
-            let mut inside: SmallVec<[JourneyId; 8]> =
-                self.profile.instances.iter().filter(of_set).map(|i| i.journey).collect();
-            inside.sort_unstable();
-            inside.dedup();
-            // Journeys count, however often the profile is in one of them by supplemental ids.
-            inside.len() >= max as usize && !inside.contains(&program.journey)
-        });
-        let is_spent = rules.entries.is_some_and(|cap| {
-            let since = cap.per.start(self.now);
-            let known = self.profile.caps.iter().find(|known| known.rule_set == *name && known.since >= since);
-            known.is_some_and(|known| known.entries >= cap.max)
-        });
-        if !is_full && !is_spent {
-            return None;
-        }
-        let taken = self
-            .entered
-            .iter()
-            .any(|entered| entered.rule_set.as_ref() == Some(name) && entered.priority > program.priority);
-        Some(if taken { DiscardReason::LowerPriority } else { DiscardReason::CapReached })
-    }
-
-    /// Counts an entry by the rule set of the journey.
-    #[inline]
-    fn count_entry(&mut self, program: &Program) {
-        let Some(name) = &program.rule_set else { return };
-        let Some(cap) = self.world.catalog.rule_sets.get(name).and_then(|rules| rules.entries) else { return };
-        let since = cap.per.start(self.now);
-        let caps = &mut self.profile.caps;
-        match caps.iter_mut().find(|known| known.rule_set == *name) {
-            Some(known) if known.since >= since => known.entries = known.entries.saturating_add(1),
-            Some(known) => (known.since, known.entries) = (since, 1),
-            None => caps.push(CapCount { rule_set: name.clone(), since, entries: 1 }),
-        }
-    }
-
     fn may_enter_again(&self, program: &Program, previous: Millis) -> bool {
         match program.reentry {
             Reentry::Never => false,
@@ -184,9 +143,9 @@ impl<'w> Walk<'_, 'w> {
         }
     }
 
-    pub(super) fn discard(&mut self, version: VersionId, reason: DiscardReason, error: Option<&EvalError>) {
-        if let Some(error) = error {
-            self.out.notes.push((self.out.steps.len(), error.to_string()));
+    pub(super) fn discard(&mut self, version: VersionId, reason: DiscardReason, note: Option<&dyn fmt::Display>) {
+        if let Some(note) = note {
+            self.out.notes.push((self.out.steps.len(), note.to_string()));
         }
         let kind = StepKind::Discarded(reason);
         self.out.steps.push(Step { version, node: Step::NO_NODE, ordinal: 0, kind, due: Millis::NEVER });

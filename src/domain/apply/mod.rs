@@ -24,6 +24,7 @@ mod offer;
 mod optimize;
 mod pause;
 mod race;
+mod rule_set;
 mod send;
 mod walk;
 mod world;

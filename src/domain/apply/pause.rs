@@ -256,7 +256,7 @@ impl<'w> Walk<'_, 'w> {
         match self.wants(target, event) {
             Ok(true) => match self.refusal(target, gone.supplemental_id()) {
                 None => self.enter(target, event, gone.supplemental_id().map(Into::into)),
-                Some(reason) => self.discard(target.version, reason, None),
+                Some(reason) => self.refuse(target, reason),
             },
             Ok(false) => self.discard(target.version, DiscardReason::Paused, None),
             Err(error) => self.discard(target.version, DiscardReason::EntryFilterError, Some(&error)),

@@ -172,11 +172,11 @@ impl Story<'_> {
                 format!("it was in {} journeys at once, which is the limit", limits::INSTANCES_PER_PROFILE_MAX)
             }
             DiscardReason::CapReached => {
-                let (set, caps) = self.rule_set_of(program);
+                let (set, caps) = self.rule_set_of(told);
                 format!("rule set `{set}` lets it into no further journey{caps}")
             }
             DiscardReason::LowerPriority => {
-                let (set, caps) = self.rule_set_of(program);
+                let (set, caps) = self.rule_set_of(told);
                 format!("a journey of higher priority took the last place of rule set `{set}`{caps}")
             }
             DiscardReason::Paused => self.turned_away_text(at, told, let_go.as_ref(), &mut rules),
@@ -227,10 +227,11 @@ impl Story<'_> {
         }
     }
 
-    /// The rule set of a journey, and its caps in words.
-    fn rule_set_of<'p>(&self, program: &'p Program) -> (&'p str, String) {
-        let set = program.rule_set.as_deref().unwrap_or_default();
-        (set, self.catalog.rule_sets.get(set).map_or(String::new(), caps_text))
+    /// The rule set of a journey, and which of its caps was full; all that it has where the record does not say.
+    fn rule_set_of<'p>(&self, told: &Transition<'p>) -> (&'p str, String) {
+        let set = told.program.rule_set.as_deref().unwrap_or_default();
+        let caps = || self.catalog.rule_sets.get(set).map_or(String::new(), caps_text);
+        (set, told.note.map_or_else(caps, |note| format!(" ({note})")))
     }
 
     fn tell_waiting(&mut self, at: Millis, told: &Transition<'_>, item: WhyItem) {

@@ -3,6 +3,7 @@
 mod calls;
 mod jumps;
 mod pauses;
+mod rule_sets;
 mod tested;
 
 use bytes::Bytes;

@@ -109,3 +109,38 @@ fn a_refusal_counts_as_no_entry() {
     assert_eq!(rig.profile.instances.len(), 1);
     assert_eq!(rig.profile.caps[0].entries, 2);
 }
+
+/// A refusal says which cap was full, what the profile had of it, and who went first.
+#[test]
+fn the_record_says_which_cap_was_full() {
+    let both = "kind: rule_set\nname: both\nentries: { max: 2, per: day }\nconcurrent: 1\n---\n";
+    let in_both = |name: &str, more: &str| {
+        named(name, &format!("rule_set: both\nreentry: {{ after: 5m }}\n{more}"), &["a: { wait: 2h, then: done }"])
+    };
+    let journeys = format!("{both}{}---\n{}", in_both("one", "priority: 80"), in_both("two", ""));
+    let rig = check(
+        &journeys,
+        "0 go\n3h go\n3h5m go\n6h go",
+        "0 one#1: enter a~2h
+         0 two: discards lower_priority
+         3h one#1: /wait_ended done =completed
+         3h one#2: enter a~5h
+         3h two: discards lower_priority
+         3h5m one: discards already_in_journey
+         3h5m two: discards cap_reached
+         6h one#2: /wait_ended done =completed
+         6h one: discards cap_reached
+         6h two: discards cap_reached",
+    );
+    let since = START.to_iso();
+    assert_eq!(
+        rig.notes,
+        [
+            "1 of 1 journeys at once: `one`; `one` has priority 80, this one 50".to_owned(),
+            format!("2 of 2 entries since {since}; 1 of 1 journeys at once: `one`; `one` has priority 80, this one 50"),
+            format!("2 of 2 entries since {since}; 1 of 1 journeys at once: `one`"),
+            format!("2 of 2 entries since {since}"),
+            format!("2 of 2 entries since {since}"),
+        ]
+    );
+}
