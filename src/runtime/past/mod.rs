@@ -5,6 +5,7 @@
 //! [`rules`].
 
 pub mod event;
+mod failures;
 mod ids;
 mod pauses;
 mod rules;

@@ -110,10 +110,17 @@ pub(super) fn rule(expression: &Expr, held: Option<bool>, sight: Sight<'_>) -> R
 
 /// Whether the rule holds with what is known now; `None` if not all is known, or it fails.
 pub(super) fn holds(expression: &Expr, sight: Sight<'_>) -> Option<bool> {
-    if !expression.reads().iter().all(|read| value_of(read, sight).is_some()) {
-        return None;
-    }
-    expression.eval_bool(&scope(sight)).ok()
+    is_known(expression, sight).then(|| expression.eval_bool(&scope(sight)).ok()).flatten()
+}
+
+/// Whether the expression fails with this error; `None` if not all that it reads is known.
+pub(super) fn fails(expression: &Expr, error: &str, sight: Sight<'_>) -> Option<bool> {
+    let failed = || expression.eval(&scope(sight)).is_err_and(|wrong| wrong.to_string() == error);
+    is_known(expression, sight).then(failed)
+}
+
+fn is_known(expression: &Expr, sight: Sight<'_>) -> bool {
+    expression.reads().iter().all(|read| value_of(read, sight).is_some())
 }
 
 /// What is known, for an expression that is asked again.

@@ -7,7 +7,7 @@ use crate::domain::journey::duration;
 use crate::domain::journey::program::{Arm, Method, NodeKind, Program, Reentry};
 use crate::domain::limits;
 use crate::domain::note;
-use crate::domain::step::{DiscardReason, Entrance, ExitReason, MessageOutcome, Path, Step, StepKind};
+use crate::domain::step::{DiscardReason, Entrance, ExitReason, Failure, MessageOutcome, Path, Step, StepKind};
 use crate::runtime::past::event::channel_word;
 use crate::runtime::past::pauses::LetGo;
 use crate::runtime::past::rules::{Sight, draft, holds, rule};
@@ -68,7 +68,8 @@ impl Story<'_> {
                 let note = told.note.map_or(String::new(), |note| format!(": {note}"));
                 let text = format!("the run failed at `{}`: {}{note}", name(node.as_ref()), failure);
                 let item = WhyItem { what: "failed".into(), reason: failure.to_string(), text, ..item };
-                self.push(at, item, Vec::new());
+                let culprit = self.culprit(at, told).filter(|_| failure == Failure::Expression);
+                self.push(at, item, culprit.into_iter().collect());
                 self.runs.remove(&step.ordinal);
             }
             StepKind::Called(status) => {
@@ -280,6 +281,9 @@ impl Story<'_> {
         }
         let mut rules = Vec::new();
         let Some(what) = left_text(told, path, self.sight(told.step.ordinal, at), &mut rules) else { return };
+        if path == Path::Failed {
+            rules.extend(self.culprit(at, told));
+        }
         let on = target.map_or(String::new(), |target| format!(": on to `{}`", program.node(target).name));
         let item = WhyItem {
             what: "went_on".into(),

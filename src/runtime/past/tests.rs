@@ -1,6 +1,7 @@
 //! The past as it is told: entries made by the real decisions, and what step events and stories say of them.
 
 mod calls;
+mod failures;
 mod jumps;
 mod pauses;
 mod rule_sets;
