@@ -122,6 +122,8 @@ bugs! {
     PlaceNotReturned: "a place under a cap that nobody takes any more is not given back",
     TreatmentDrawnAnew: "an experiment draws anew at each entry",
     LastRuleWins: "of targeting rules that hold, the last decides",
+    GapSaidEmpty: "what a call would say with a parameter that is null is said with nothing in its place",
+    PathNotEncoded: "parameters stand in the paths of calls as they are",
     SpentTooEarly: "a cap counts as spent when all its places are granted, and not yet taken",
 }
 

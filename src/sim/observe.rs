@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value as Json};
+use serde_json::{Map, Value as Json, json};
 
 use crate::domain::catalog::Catalog;
 use crate::domain::content::RenderInput;
 use crate::domain::effect::OutboxRow;
 use crate::domain::ids::{HashKey, Millis, ProfileKey, SandboxId};
+use crate::domain::journey::action::Action;
 use crate::domain::journey::program::{Channel, Program};
 use crate::domain::step::{DiscardReason, Entrance, ExitReason, Failure, MessageOutcome, Path, Step, StepKind, Unkept};
 use crate::domain::value::Value;
@@ -134,7 +135,13 @@ pub struct ObservedMessage {
     pub recipient: String,
     /// What its templates read: `event`, `last`, `profile`, `meta`.
     pub input: Json,
+    /// What a call's request says: `method`, `path`, `query`, `headers`, `body` if it has one; [`UNSAID`] where that can't be
+    /// worked out. Null for messages.
+    pub says: Json,
 }
+
+/// What a request says that can't be made.
+pub const UNSAID: &str = "nothing";
 
 /// Names of profiles, by key.
 #[derive(Clone, Debug, Default)]
@@ -322,7 +329,25 @@ fn message(row: &OutboxRow, catalog: &Catalog) -> ObservedMessage {
         },
         recipient: row.recipient.to_string(),
         input: input(&row.input),
+        says: match row.channel {
+            Channel::Call => says(&program.actions[usize::from(row.message)], row),
+            _ => Json::Null,
+        },
     }
+}
+
+fn says(action: &Action, row: &OutboxRow) -> Json {
+    let Ok(request) = action.request(&row.input.action, row.decided_at) else { return Json::from(UNSAID) };
+    let mut said = json!({
+        "method": action.method.word(),
+        "path": request.path,
+        "query": request.query,
+        "headers": request.headers,
+    });
+    if let Some(body) = request.body {
+        said["body"] = body.to_json();
+    }
+    said
 }
 
 fn input(input: &RenderInput) -> Json {

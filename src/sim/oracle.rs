@@ -24,6 +24,7 @@ mod person;
 mod races;
 mod reading;
 mod resources;
+mod said;
 mod tally;
 #[cfg(test)]
 mod tests;

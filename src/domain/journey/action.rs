@@ -11,6 +11,7 @@ use crate::domain::ids::Millis;
 use crate::domain::journey::findings::{At, Findings};
 use crate::domain::suggest::did_you_mean;
 use crate::domain::value::{Map, Value};
+use crate::planted::{Bug, is_planted};
 
 /// Names that every answer has beside its declared fields.
 pub const STATUS: &str = "status";
@@ -194,6 +195,7 @@ impl Action {
             match piece {
                 Piece::Text(text) => path.push_str(text),
                 Piece::Parameter(name) => match text_of(parameters.get(name)) {
+                    Some(text) if is_planted(Bug::PathNotEncoded) => path.push_str(&text),
                     Some(text) => encode(&text, &mut path),
                     None => return Err(EvalError::Other(format!("`{name}` is null, and the path needs it"))),
                 },
@@ -376,7 +378,11 @@ fn filled(text: &[Piece], parameters: &Map) -> Option<String> {
     for piece in text {
         match piece {
             Piece::Text(text) => filled.push_str(text),
-            Piece::Parameter(name) => filled.push_str(&text_of(parameters.get(name))?),
+            Piece::Parameter(name) => match text_of(parameters.get(name)) {
+                Some(text) => filled.push_str(&text),
+                None if is_planted(Bug::GapSaidEmpty) => {}
+                None => return None,
+            },
         }
     }
     Some(filled)

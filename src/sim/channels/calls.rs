@@ -7,7 +7,9 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::domain::effect::{CallAnswer, CallStatus, DeliveryOutcome, OutboxState};
 use crate::domain::endpoint::Deployment;
+use crate::domain::expression::EvalError;
 use crate::domain::ids::{DeliveryId, stable_hash};
+use crate::domain::journey::action::Request;
 use crate::domain::limits::{CALL_RETRIES_MAX, THROTTLED_MS_MAX};
 use crate::domain::value::Value;
 use crate::runtime::delivery::{CallJob, Recorded};
@@ -80,6 +82,17 @@ fn check_limits(job: &CallJob, history: &History) -> Result<(), Violation> {
     Ok(())
 }
 
+/// A call says what the version that decided it says, whatever was published since.
+fn check_words(job: &CallJob, request: &Result<Request, EvalError>, history: &History) -> Result<(), Violation> {
+    let Some(catalog) = history.catalogs.get(&job.catalog) else { return Ok(()) };
+    let action = &catalog.program(job.row.version).actions[usize::from(job.row.message)];
+    let decided = action.request(&job.row.input.action, job.row.decided_at);
+    if (job.action.method, request) != (action.method, &decided) {
+        return Err(Violation::new(format!("call {} says {request:?}; decided was {decided:?}", job.row.id)));
+    }
+    Ok(())
+}
+
 impl Channels {
     /// Takes over the calls that shards have offered.
     pub(super) fn take_calls(
@@ -103,6 +116,7 @@ impl Channels {
             history.offered.insert(id);
             check_limits(&job, history)?;
             let request = job.action.request(&job.row.input.action, job.row.decided_at);
+            check_words(&job, &request, history)?;
             let words = format!("{} {request:?}", job.action.name);
             let before = self.called.entry(id).or_insert_with(|| words.clone());
             if *before != words {

@@ -11,6 +11,7 @@ use crate::sim::oracle::judge::{Judge, Place};
 use crate::sim::oracle::nodes::RETRY_MS;
 use crate::sim::oracle::person::{Delivery, Timer};
 use crate::sim::oracle::resources::Node;
+use crate::sim::oracle::said::said;
 
 /// What a call that was decided does to its instance.
 pub(super) enum Asked {
@@ -63,7 +64,7 @@ impl Judge<'_> {
         let mut parameters = Map::new();
         for (name, value) in with {
             let Ok(value) = stored(value, &self.scope(index)) else { return Ok(Asked::Fails) };
-            parameters.insert(format!("action.{name}"), value);
+            parameters.insert(name.clone(), value);
         }
         if self.calls_are_assumed {
             self.expect_of(index, "called http_200", None)?;
@@ -79,6 +80,11 @@ impl Judge<'_> {
             return Ok(Asked::Stays);
         }
         self.set_timer(index, None, Timer::Timeout);
+        let run = &self.person.runs[index];
+        let version = self.published.version(&run.journey, run.version);
+        let callee = version.and_then(|version| version.calls.get(action));
+        let callee = callee.ok_or_else(|| format!("the model is wrong: {run} knows no `{action}`"))?;
+        let says = said(callee, &parameters, self.now_ms);
         let run = &mut self.person.runs[index];
         run.calling.clone_from(&put_out);
         run.called_at_ms = self.now_ms;
@@ -91,7 +97,8 @@ impl Judge<'_> {
             delivery: String::new(),
             channel: "call",
             recipient: String::new(),
-            input: Json::Object(parameters),
+            input: parameters.into_iter().map(|(name, value)| (format!("action.{name}"), value)).collect(),
+            says,
         });
         // One that is taken back by the same input never comes to the outbox.
         if put_out.is_some() {

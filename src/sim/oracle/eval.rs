@@ -25,7 +25,7 @@ pub(super) struct Scope<'a> {
     pub(super) now_ms: i64,
     /// Profile and running instance, inside of one.
     pub(super) about: Option<(&'a str, &'a Run)>,
-    /// What custom actions answered.
+    /// What custom actions answered; the parameters of one where its body is worked out.
     pub(super) action: &'a Map<String, Json>,
     /// Declared types by path.
     pub(super) types: &'a BTreeMap<String, String>,
@@ -322,7 +322,8 @@ fn find<'a>(path: &[String], scope: &Scope<'a>) -> Result<Option<&'a Json>, Stri
         "event" => scope.event,
         "last" => scope.last,
         "profile" => scope.profile,
-        "action" | "source" | "lookup" => scope.action,
+        // `with` where a body is worked out.
+        "action" | "source" | "lookup" | "with" => scope.action,
         other => return Err(format!("unknown root `{other}`")),
     };
     let (leaf, way) = names.split_last().ok_or("a root as a whole is no value")?;

@@ -387,6 +387,7 @@ impl Judge<'_> {
             },
             recipient,
             input: Json::Object(reads),
+            says: Json::Null,
         });
         self.person.deliveries.push(Delivery {
             journey: run.journey.clone(),

@@ -340,7 +340,9 @@ fn draw_node(dice: &mut Dice, site: Site<'_>) -> Node {
         (16, Some(_)) => Node::Fragment(dice.pick::<&str>(&FRAGMENTS), next),
         (17 | 18, _) => {
             let callee = dice.pick::<&str>(&["action: ask", "data: sky"]);
-            Node::Action(callee, expressions::all_values(dice, &expressions::PARAMETERS), next)
+            // With something in it that a path can't have as it is.
+            let with = expressions::all_values(dice, &expressions::PARAMETERS).replace("'a'", "'a b/ä'");
+            Node::Action(callee, with, next)
         }
         (19..23, _) => ways::draw(dice, next, anywhere),
         (14 | 15, _) => {

@@ -171,7 +171,7 @@ fn callees(dice: &mut Dice) -> String {
         0 => "body: [ with.n, [ \"'cart'\" ], null ]\n",
         1 => "body: \"with.n * 2\"\n",
         2 => "",
-        _ => "body: { n: with.n, more: with.tag }\n",
+        _ => "body: { n: with.n, more: with.tag, at: now }\n",
     };
     let asks = *dice.pick(&["", "", "GET", "POST"]);
     let asked = if asks == "POST" { *dice.pick(&["", "body: { tag: with.tag }\n"]) } else { "" };
